@@ -1,0 +1,1 @@
+"""From a pose to synthetic pictures of it."""

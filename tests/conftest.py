@@ -1,0 +1,24 @@
+"""What the tests share."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real link lists and photographs, which lie beside the checkout and never in it."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared/data, which lies beside the maintainers' checkouts only")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium")
+    if not found:
+        pytest.skip("needs Chromium (apt install chromium)")
+    return found

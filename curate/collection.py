@@ -1,13 +1,15 @@
 """The collection: a directory that is the only thing passing between stages.
 
-    collection.json    format version
-    images.parquet     the image table, one row a readable image
-    rejects.parquet    what could not become a row, and why
-    images/            the files as they came, under their keys (absent files were linked, not copied)
-    cache/             signatures, pixels, embeddings: can be deleted and are made again
+collection.json    format version
+images.parquet     the image table, one row a readable image
+rejects.parquet    what could not become a row, and why
+images/            the files as they came, under their keys (absent files were linked, not copied)
+cache/             signatures, pixels, embeddings: can be deleted and are made again
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -63,7 +65,7 @@ class Collection:
         """Open `root`, or make an empty collection of it. Raises UsageError where other things lie there."""
         if (root / "collection.json").exists():
             return cls.open(root)
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if root.exists() and (not root.is_dir() or any(not _is_debris(path) for path in root.iterdir())):
             raise UsageError(f"{root} exists and is not a collection; name a new or an empty directory")
         atomic.write_json(root / "collection.json", {"format": FORMAT})
         return cls(root)
@@ -80,12 +82,34 @@ class Collection:
         _write(self.root / "rejects.parquet", rejects, REJECT_COLUMNS)
         _write(self.root / "images.parquet", images, COLUMNS)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the collection for changing its tables. Raises FewposeError where another process does.
+
+        The lock goes with the process, however it ends. Readers need none: tables are replaced whole.
+        """
+        import fcntl  # no Windows; elsewhere everything but changing a collection works without
+
+        with (self.root / "collection.json").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise FewposeError(f"another command is changing {self.root}; wait until it has ended") from error
+            for path in filter(_is_debris, self.root.iterdir()):
+                path.unlink(missing_ok=True)
+            yield
+
     def path(self, file: str) -> Path:
         """Where an image's bytes are, from its `file` in the table."""
         return self.root / file  # an absolute `file` stays as it is
 
     def cache(self, *parts: str) -> Path:
         return self.root.joinpath("cache", *parts)
+
+
+def _is_debris(path: Path) -> bool:
+    """What a process was writing when it was killed: nothing of it counts."""
+    return path.name.startswith(".writing-")
 
 
 def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
@@ -102,6 +126,6 @@ def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
 
 
 def _write(path: Path, table: pd.DataFrame, columns: dict[str, str]) -> None:
-    ordered = table[list(columns)].astype(columns).sort_values("key", ignore_index=True)
+    ordered = table[list(columns)].astype(columns).sort_values(list(columns), ignore_index=True)
     with atomic.replacing(path) as temporary:
         ordered.to_parquet(temporary, index=False)

@@ -132,7 +132,9 @@ def read_sweep(directory: Path) -> Sweep:
     try:
         settings = json.loads((directory / "sweep.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise FewposeError(f"{directory} is not a sweep (no readable sweep.json); make one with fewshot sweep") from error
+        raise FewposeError(
+            f"{directory} is not a sweep (no readable sweep.json); make one with fewshot sweep"
+        ) from error
     if settings.get("format", 0) > FORMAT:
         raise FewposeError(f"{directory} was written by a newer fewpose; update with pip install -U fewpose")
     planned = [Trial(**fields) for fields in settings["trials"]]

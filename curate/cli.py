@@ -1,0 +1,138 @@
+"""The command `curate`: parses, calls one function, prints. Heavy imports happen inside the commands."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate import console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from curate.importer import ImportSummary
+    from curate.status import Status
+
+_NAMED = 3  # files named on the terminal where there may be thousands
+
+commands = console.application(
+    "From a folder of photographs to a collection, and what to know of it.\n\nExample: curate import photos/ runs/yoga"
+)
+
+
+def app() -> None:
+    """Entry point of the console script."""
+    console.run(commands)
+
+
+@commands.callback()
+def _curate() -> None:
+    """Keeps the commands commands, were there only one of them."""
+
+
+@commands.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A folder with a folder per class, or a CSV (path,label).")],
+    collection: Annotated[Path, typer.Argument(help="The collection to make, or to add to.")],
+    link: Annotated[bool, typer.Option("--link", help="Refer to the files where they are; copy nothing.")] = False,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Reject images of more pixels.")] = 64_000_000,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Reject files of more bytes.")] = 50_000_000,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads; one for each CPU unless said.", show_default=False)
+    ] = None,
+) -> None:
+    """Bring images into a collection. Run again, it adds what is new and changes nothing else.
+
+    What can't be read is counted, named, and kept with its cause in COLLECTION/rejects.parquet.
+
+    Example: curate import photos/ runs/yoga
+    """
+    from curate.images import Limits
+    from curate.importer import import_folder
+
+    limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
+    _print_import(import_folder(source, collection, link=link, limits=limits, workers=workers))
+
+
+@commands.command()
+def status(
+    collection: Annotated[Path, typer.Argument(help="The collection.")],
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Say what a collection holds: classes, copies, conflicts, rejects, caches.
+
+    Example: curate status runs/yoga
+    """
+    from curate.collection import Collection
+    from curate.status import status as read_status
+
+    found = read_status(Collection.open(collection))
+    if json:
+        console.out.print_json(data=found.json(), indent=1)
+    else:
+        _print_status(found)
+
+
+def _print_import(summary: "ImportSummary") -> None:
+    found = summary.status
+    there = f", {_count(summary.unchanged, 'was', 'were')} there already" if summary.unchanged else ""
+    _say(
+        f"{found.root}: {_count(found.images, 'image')} in {_count(len(found.classes), 'class', 'classes')} "
+        f"({summary.added} added{there})"
+    )
+    for change in summary.changed[:_NAMED]:
+        _say(f"  {change.key}: {change.what}")
+    if len(summary.changed) > _NAMED:
+        _say(f"  and {len(summary.changed) - _NAMED} more that differ from what is in the collection")
+    _print_troubles(found)
+    _say(f"next: curate status {found.root}")
+
+
+def _print_status(found: "Status") -> None:
+    linked = f", {found.linked} of them linked" if found.linked else ""
+    from_where = ", ".join(f"{count} by {source}" for source, count in found.sources.items())
+    _say(f"{found.root}: {_count(found.images, 'image')}{f' ({from_where}{linked})' if from_where else ''}")
+    _table(("class", "images"), found.classes.items())
+    _print_troubles(found)
+    _table(("cache", "MB"), ((name, f"{size / 1e6:.1f}") for name, size in found.caches.items()))
+
+
+def _print_troubles(found: "Status") -> None:
+    if found.groups:
+        _say(
+            f"copies: {found.copies} images are {found.groups} pictures (the largest group holds "
+            f"{found.largest_group}); no split will separate them"
+        )
+    for conflict in found.conflicts[:_NAMED]:
+        _say(f"conflict: the same bytes as {' and as '.join(conflict.labels)}: {', '.join(conflict.keys)}")
+    if len(found.conflicts) > _NAMED:
+        _say(f"conflicts: {len(found.conflicts)} in all; curate status {found.root} --json lists them")
+    if found.rejects:
+        _say(f"rejects: {sum(rejects.count for rejects in found.rejects)}, all in {found.root / 'rejects.parquet'}")
+        _table(("cause", "files", "such as"), ((r.cause, r.count, ", ".join(r.first)) for r in found.rejects))
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _say(text: str) -> None:
+    console.out.print(_shown(text), markup=False, soft_wrap=True)
+
+
+def _table(headings: tuple[str, ...], rows: "Iterable[tuple[object, ...]]") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table: Table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading, justify in zip(headings, ("left", "right", "left"), strict=False):
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*(escape(_shown(str(cell))) for cell in row))
+    if table.row_count:
+        console.out.print(table)
+
+
+def _shown(text: str) -> str:
+    """File names may hold anything; on the terminal, what is not printable is spelt out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,194 @@
+"""Copies of one picture: exact, recompressed, resized, slightly cropped or brightened, and mirrored ones.
+
+Two pictures are copies when their fine structure agrees once one is laid over the other. This is decided in three
+steps, each of which sees only what the one before it let through; docs/collection.md has the measurements:
+
+1. coarse: the correlation of the blurred middles (which a border or a banner leaves alone) at 13 x 13 of every pair,
+   as blocked matrix products: exact, nothing is hashed or sampled;
+2. registered: scale and shift along both axes by Gauss-Newton at 32 x 32, then their correlation;
+3. fine: the correlation at 64 x 64 of what is left when soft light and background are taken away.
+
+Steps 2 and 3 leave the outermost tenth out. A picture without any structure (a blank page) is a copy of nothing but
+its own bytes. A group is a connected component of copies: if A is a copy of B, and B of C, all three are one.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+COARSE = 0.85  # correlations from which on a pair goes on to the next step
+REGISTERED = 0.93
+FINE = 0.90
+
+_BLANK = 1.0  # grey levels: standard deviation below which there is no structure to compare
+_BLOCK = 2048  # pictures a matrix product: 2048 x 2048 x 4 bytes at a time
+_PAIRS = 512  # pairs registered at a time
+_STEPS = 8  # of Gauss-Newton; most pairs need three
+_MOST_SCALE = 0.16  # and shift, as a part of the side: further than that, it is another picture
+_MOST_SHIFT = 0.12
+
+
+def assign(content_ids: Sequence[str], thumbnails: np.ndarray) -> list[str]:
+    """The group of each picture: the smallest content id among its copies.
+
+    content_ids: n, all different.  thumbnails: uint8 (n, 64, 64), as in signatures.
+    """
+    count = len(content_ids)
+    if not count:
+        return []
+    first, second = copies(thumbnails).T
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
+    _, component = connected_components(graph, directed=False)
+    smallest: dict[int, str] = {}
+    for content_id, c in zip(content_ids, component, strict=True):
+        smallest[c] = min(content_id, smallest.get(c, content_id))
+    return [smallest[c] for c in component]
+
+
+def copies(thumbnails: np.ndarray) -> np.ndarray:
+    """The pairs of copies, int (m, 2), smaller index first. thumbnails: uint8 (n, 64, 64)."""
+    soft = _soft(thumbnails)
+    found = [np.zeros((0, 2), np.int64)]
+    for first, second, mirrored in _batches(_candidates(thumbnails), _PAIRS):
+        move, registered = _register(soft[first], _flipped(soft[second], mirrored))
+        likely = registered >= REGISTERED
+        first, second, mirrored, move = first[likely], second[likely], mirrored[likely], move[likely]
+        fine = _fine_correlation(thumbnails[first], _flipped(thumbnails[second], mirrored), move)
+        found.append(np.stack([first, second], axis=1)[fine >= FINE])
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _soft(thumbnails: np.ndarray) -> np.ndarray:
+    """float16 (n, 32, 32), blurred by one pixel: what is registered."""
+    out = [np.zeros((0, 32, 32), np.float16)]
+    for start in range(0, len(thumbnails), _BLOCK):  # floats of one block at a time
+        block = thumbnails[start : start + _BLOCK].astype(np.float32)
+        half = block.reshape(len(block), 32, 2, 32, 2).mean(axis=(2, 4))
+        out.append(gaussian_filter(half, (0, 1, 1)).astype(np.float16))
+    return np.concatenate(out)
+
+
+def _flipped(pictures: np.ndarray, which: np.ndarray) -> np.ndarray:
+    return np.where(which[:, None, None], pictures[:, :, ::-1], pictures)
+
+
+# Step 1: every pair
+
+
+def _candidates(thumbnails: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Pairs (first, second, mirrored) with first < second that look alike in either coarse view."""
+    plain = _coarse(thumbnails)
+    mirror = plain.reshape(-1, 13, 13)[:, :, ::-1].reshape(-1, 169)
+    count = len(thumbnails)
+    for top in range(0, count, _BLOCK):
+        for left in range(top, count, _BLOCK):
+            for other in (plain, mirror):
+                rows, columns = np.nonzero(plain[top : top + _BLOCK] @ other[left : left + _BLOCK].T >= COARSE)
+                ordered = rows + top < columns + left
+                rows, columns = rows[ordered] + top, columns[ordered] + left
+                yield rows, columns, np.full(len(rows), other is mirror)
+
+
+def _coarse(thumbnails: np.ndarray) -> np.ndarray:
+    """float32 (n, 169): unit vectors whose product is the correlation of two blurred middles; zeros for a blank one."""
+    out = [np.zeros((0, 169), np.float32)]
+    for start in range(0, len(thumbnails), _BLOCK):  # floats of one block at a time
+        soft = gaussian_filter(thumbnails[start : start + _BLOCK].astype(np.float32), (0, 2, 2))[:, 6:58, 6:58]
+        out.append(soft.reshape(len(soft), 13, 4, 13, 4).mean(axis=(2, 4)).reshape(len(soft), -1))
+    flat = np.concatenate(out)
+    flat -= flat.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.where(norm > _BLANK * np.sqrt(flat.shape[1]), flat / np.maximum(norm, 1e-6), 0).astype(np.float32)
+
+
+def _batches(
+    parts: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]], size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    for first, second, mirrored in parts:
+        for start in range(0, len(first), size):
+            piece = slice(start, start + size)
+            yield first[piece], second[piece], mirrored[piece]
+
+
+# Steps 2 and 3: lay one over the other. A move is (P, 4): scale along x less 1, shift along x as a part of the side,
+# and the same along y; the second picture is read where the move takes the first one's pixels. Only the inner 80 %
+# of the first are compared: the second then has something there, too, unless it is moved very far.
+
+
+def _register(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best moves (P, 4) of pictures `b` over `a` (both P, n, n), and the correlations (P,) there."""
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    unit, size = _standard(_inner(a))
+    downhill = _downhill(a)
+    move = best_move = np.zeros((len(a), 4), np.float32)
+    best = np.full(len(a), -1, np.float32)
+    limit = np.array([_MOST_SCALE, _MOST_SHIFT] * 2, np.float32)
+    for _ in range(_STEPS):
+        laid, _ = _standard(_lay(b, move))
+        correlation = (unit * laid).sum(1)
+        better = correlation > best
+        best, best_move = np.where(better, correlation, best), np.where(better[:, None], move, best_move)
+        move = np.clip(move - (downhill @ ((laid - unit) * size)[:, :, None])[:, :, 0], -limit, limit)
+    return best_move, best
+
+
+def _downhill(pictures: np.ndarray) -> np.ndarray:
+    """(P, 4, m): what turns a difference of the m inner pixels into the move that explains it (Gauss-Newton)."""
+    n = pictures.shape[1]
+    down, right = np.gradient(pictures, axis=(1, 2))
+    place = np.arange(n, dtype=np.float32) - (n - 1) / 2
+    slopes = np.stack([_inner(s) for s in (right * place, right * n, down * place[:, None], down * n)], axis=1)
+    slopes -= slopes.mean(axis=2, keepdims=True)  # brightness is not for the move to explain
+    normal = slopes @ slopes.transpose(0, 2, 1)
+    scale = np.trace(normal, axis1=1, axis2=2)[:, None, None]
+    return np.linalg.solve(normal + np.eye(4, dtype=np.float32) * (2.5e-4 * scale + 1e-3), slopes)
+
+
+def _fine_correlation(a: np.ndarray, b: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """(P,) correlations of the structure of `a` and of `b` moved over it; -1 where either has none."""
+    unit_a, size_a = _standard(_inner(_structure(a)))
+    unit_b, size_b = _standard(_lay(_structure(b), move))
+    enough = _BLANK * np.sqrt(unit_a.shape[1])
+    return np.where(np.minimum(size_a, size_b)[:, 0] > enough, (unit_a * unit_b).sum(1), -1)
+
+
+def _structure(pictures: np.ndarray) -> np.ndarray:
+    """Without pixel noise, and without light and background: structure of about 1/50 to 1/10 of the side."""
+    floats = pictures.astype(np.float32)
+    return gaussian_filter(floats, (0, 0.7, 0.7)) - gaussian_filter(floats, (0, 2.5, 2.5))
+
+
+def _edge(n: int) -> int:
+    return round(0.1 * n)
+
+
+def _inner(pictures: np.ndarray) -> np.ndarray:
+    """(P, n, n) to (P, m): without the outermost tenth, row by row."""
+    n = pictures.shape[1]
+    kept = slice(_edge(n), n - _edge(n))
+    return pictures[:, kept, kept].reshape(len(pictures), (n - 2 * _edge(n)) ** 2)
+
+
+def _standard(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(P, m) less the mean and of norm 1, so that a product is a correlation; and the norms before, (P, 1)."""
+    centred = flat - flat.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(centred, axis=1, keepdims=True)
+    return centred / np.maximum(norm, 1e-6), norm
+
+
+def _lay(pictures: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """Pictures (P, n, n) read where the moves (P, 4) take the inner pixels: (P, m)."""
+    n = pictures.shape[1]
+    laid = _reading(move[:, 2:], n) @ pictures @ _reading(move[:, :2], n).transpose(0, 2, 1)
+    return laid.reshape(len(pictures), (n - 2 * _edge(n)) ** 2)
+
+
+def _reading(move: np.ndarray, n: int) -> np.ndarray:
+    """Linear interpolation along one axis as matrices (P, inner, n), for moves (P, 2)."""
+    centre = (n - 1) / 2
+    inner = np.arange(_edge(n), n - _edge(n), dtype=np.float32)
+    place = np.clip((1 + move[:, :1]) * (inner - centre) + move[:, 1:] * n + centre, 0, n - 1)
+    return np.maximum(0, 1 - np.abs(place[:, :, None] - np.arange(n, dtype=np.float32)))

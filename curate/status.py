@@ -1,0 +1,93 @@
+"""What a collection holds, counted: for `curate status`, and for what an import says at its end."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from curate.collection import Collection
+
+_NAMED = 3  # rejects named for each cause; all of them are in rejects.parquet
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """The same bytes under several labels: at most one of them is right."""
+
+    id: str
+    keys: list[str]
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """What could not be read, of one cause."""
+
+    cause: str
+    count: int
+    first: list[str]  # some keys
+
+
+@dataclass(frozen=True)
+class Status:
+    root: Path
+    images: int
+    classes: dict[str, int]  # label: images
+    sources: dict[str, int]  # import, download, synthetic: images
+    linked: int  # images that stay where they were
+    groups: int  # of copies: groups that hold more than one image
+    copies: int  # images in these groups
+    largest_group: int
+    conflicts: list[Conflict]
+    rejects: list[Rejects]
+    caches: dict[str, int]  # name: bytes on disk
+
+    def json(self) -> dict[str, Any]:
+        """For scripts: plain types, the keys as above."""
+        return asdict(self) | {"root": str(self.root)}
+
+
+def status(collection: Collection) -> Status:
+    images = collection.images()
+    groups = images["group"].value_counts()
+    groups = groups[groups > 1]
+    return Status(
+        root=collection.root,
+        images=len(images),
+        classes=_counts(images["label"]),
+        sources=_counts(images["source"]),
+        linked=sum(Path(file).is_absolute() for file in images["file"]),
+        groups=len(groups),
+        copies=int(groups.sum()),
+        largest_group=int(groups.max()) if len(groups) else min(1, len(images)),
+        conflicts=conflicts(images),
+        rejects=_rejects(collection.rejects()),
+        caches={path.name: _size(path) for path in sorted(collection.cache().glob("*"))},
+    )
+
+
+def conflicts(images: pd.DataFrame) -> list[Conflict]:
+    """Content ids that stand under several labels, by their first key. images: rows of the image table."""
+    several = images.groupby("id")["label"].transform("nunique") > 1
+    found = [
+        Conflict(str(content_id), sorted(rows["key"]), sorted(set(rows["label"])))
+        for content_id, rows in images[several].groupby("id")
+    ]
+    return sorted(found, key=lambda conflict: conflict.keys)
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(value): int(count) for value, count in values.value_counts().sort_index().items()}
+
+
+def _rejects(table: pd.DataFrame) -> list[Rejects]:
+    """By cause, the most frequent first."""
+    found = [Rejects(str(cause), len(rows), sorted(rows["key"])[:_NAMED]) for cause, rows in table.groupby("cause")]
+    return sorted(found, key=lambda rejects: (-rejects.count, rejects.cause))
+
+
+def _size(path: Path) -> int:
+    files: Iterable[Path] = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,130 @@
+"""report.md: the page's sentences and tables as Markdown, for a README or an issue. Text from outside is escaped."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from fewshot.report import tables, wording
+from fewshot.report.content import Content
+from fewshot.report.page import MOST_PAIRS, MOST_WRONG
+from fewshot.report.wording import count, interval, percent, points
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")
+
+
+def escape(text: object) -> str:
+    """Text that Markdown shows as it is: nothing becomes a link, a tag, emphasis, or a new line."""
+    flat = " ".join(str(text).split())
+    return _SPECIAL.sub(r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+
+
+def render(content: Content) -> str:
+    """The whole report as Markdown text."""
+    parts = [
+        *_opening(content),
+        *_results(content.results),
+        *_differences(content.differences),
+        *_mistakes(content),
+        *_failed(content.measured.failed),
+        "## What the intervals cover",
+        _INTERVALS,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+_INTERVALS = (
+    "*Over splits*: mean ± t · SD / √n over the splits that were run. It covers the choice of splits of this one "
+    "collection, and says nothing of other images.\n\n"
+    "*For new images*: the same, allowing for the test images that splits share (Nadeau and Bengio, 2003). It covers "
+    "the accuracy to expect on new images of the same kind."
+)
+
+
+def _opening(content: Content) -> list[str]:
+    summary = content.summary
+    parts = [f"# {escape(summary.title)}"]
+    if summary.progress:
+        parts.append(f"**{escape(summary.progress)}**")
+    parts.append(escape(summary.opening))
+    lines = []
+    for best in summary.best:
+        where = f"{wording.counted(best.shots, 'image')} a class" if best.shots else "no training image"
+        lead = f"; {escape(best.lead)}" if best.lead else ""
+        who = f"{escape(best.method)} on {escape(best.set)}"
+        lines.append(f"* {where}: **{best.accuracy} %** {escape(best.interval)}, {who}{lead}")
+    return [*parts, *(["\n".join(lines)] if lines else []), escape(f"{summary.setting} {summary.brackets}".strip())]
+
+
+def _results(results: pd.DataFrame) -> list[str]:
+    rows = [
+        (
+            *(row.set, row.shots, row.method, row.n, percent(row.mean), interval(row.ci_low, row.ci_high)),
+            *(interval(row.ci_corrected_low, row.ci_corrected_high), percent(row.sd)),
+            *(percent(row.balanced_accuracy), percent(row.macro_f1), percent(row.ece), row.failed, row.unfinished),
+        )
+        for row in tables.rows_of(results)
+    ]
+    head = (
+        *("set", "images a class", "method", "splits", "accuracy %", "95 % over splits", "95 % for new images", "SD"),
+        *("balanced %", "macro-F1 %", "calibration error %", "failed", "to come"),
+    )
+    return ["## Results", _table(head, rows, numeric=(1, *range(3, 13)))]
+
+
+def _differences(differences: pd.DataFrame) -> list[str]:
+    outcomes = {"higher": "{a} is better", "lower": "{b} is better", "undecided": "not distinguishable"}
+    rows = [
+        (
+            *(row.shots, row.set or row.method, f"{row.a} − {row.b}", points(row.mean)),
+            *(interval(row.ci_low, row.ci_high, True), interval(row.ci_corrected_low, row.ci_corrected_high, True)),
+            *(row.n, outcomes.get(row.verdict, wording.UNKNOWN).format(a=row.a, b=row.b)),
+        )
+        for row in tables.rows_of(differences)
+    ]
+    head = (
+        *("images a class", "on", "comparison", "points"),
+        *("95 % over splits", "95 % for new images", "splits", "outcome"),
+    )
+    return ["## Paired differences", _table(head, rows, numeric=(0, 3, 4, 5, 6))] if rows else []
+
+
+def _mistakes(content: Content) -> list[str]:
+    if content.focus is None or content.confusion is None:
+        return []
+    cell = content.focus
+    shots = f" with {wording.counted(cell.shots, 'image')} a class" if cell.shots else ""
+    parts = ["## Mistakes", f"Of the most accurate combination, {escape(cell.method)} on {escape(cell.set)}{shots}."]
+    pairs = tables.confused_pairs(content.confusion, content.measured.sweep.classes).head(MOST_PAIRS)
+    rows = [
+        (row.a, row.b, _times(row.a_as_b, row.a_tested), _times(row.b_as_a, row.b_tested))
+        for row in tables.rows_of(pairs)
+    ]
+    if rows:
+        parts.append(_table(("class", "called", "times", "the other way round"), rows, numeric=(2, 3)))
+    wrong = content.wrong.head(MOST_WRONG)
+    rows = [(row.key, row.label, row.usual_wrong_class, _times(row.wrong, row.tested)) for row in tables.rows_of(wrong)]
+    if rows:
+        parts.append(_table(("most often wrong", "label", "usually called", "wrong"), rows, numeric=(3,)))
+    return parts
+
+
+def _failed(failed: pd.DataFrame) -> list[str]:
+    rows = [(row.set, row.method, row.shots, row.split, row.cause, row.detail) for row in tables.rows_of(failed)]
+    if not rows:
+        return []
+    head = ("set", "method", "images a class", "split", "cause", "what happened")
+    return [f"## {wording.counted(len(rows), 'trial')} failed", _table(head, rows, numeric=(2, 3))]
+
+
+def _times(part: int, whole: int) -> str:
+    return f"{count(part)} of {count(whole)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Sequence[int]) -> str:
+    def line(cells: Iterable[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
+    aligned = ["--:" if column in numeric else "---" for column in range(len(head))]
+    body = [line(escape(cell) for cell in row) for row in rows]
+    return "\n".join([line(head), line(aligned), *body])

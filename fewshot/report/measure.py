@@ -1,0 +1,136 @@
+"""One pass over a sweep's predictions: every trial's scores, confusion counts by cell, and what can't be scored."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fewshot import metrics, records
+from fewshot.records import Record, Sweep, Trial
+from fewshot.statistics import measured_overlap
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
+
+
+class Cell(NamedTuple):
+    """What is repeated over the splits."""
+
+    set: str
+    method: str
+    shots: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A sweep's scores.
+
+    trials      one row a scored trial: set, method, shots, split, model, train_images, test_images, then SCORES;
+                in the order of the sweep's cells, then by split
+    failed      one row a failed trial: set, method, shots, split, cause, detail; in the same order
+    unfinished  trials of the plan that have no record yet
+    confusions  a cell -> (classes, classes) int64 counts summed over its splits: true row, predicted column
+    overlap     the share of a split's test images that another split tests too (see fewshot.statistics)
+    tested      distinct images that were tested in any split
+    majority    the accuracy of always answering the class that is most frequent among the test images
+    """
+
+    sweep: Sweep
+    trials: pd.DataFrame
+    failed: pd.DataFrame
+    unfinished: list[Trial]
+    confusions: dict[Cell, np.ndarray]
+    overlap: float
+    tested: int
+    majority: float
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the plan: sets and methods as the sweep names them, shots ascending."""
+        return _cells(self.sweep)
+
+
+def measure(sweep: Sweep) -> Measured:
+    """Score every finished trial. A trial whose predictions can't be scored is among the failed, with the cause."""
+    scored: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    confusions: dict[Cell, np.ndarray] = {}
+    tests: dict[int, np.ndarray] = {}
+    for record in _ordered(sweep):
+        trial = record.trial
+        place = {"set": trial.set, "method": trial.method, "shots": trial.shots, "split": trial.split}
+        if record.status != "done":
+            failed.append(place | {"cause": record.cause or record.status, "detail": record.detail})
+            continue
+        try:
+            predictions = records.read_predictions(sweep.directory, trial)
+            scores = metrics.score(predictions)
+            _check_classes(scores, sweep)
+        except metrics.UnusablePredictionsError as error:
+            failed.append(place | {"cause": "unusable", "detail": f"The predictions can't be scored: {error}."})
+            continue
+        cell = Cell(trial.set, trial.method, trial.shots)
+        confusions[cell] = confusions.get(cell, 0) + scores.confusion
+        tests.setdefault(trial.split, predictions.keys)
+        scored.append(place | _measures(record, scores))
+    finished = {record.trial for record in sweep.records}
+    return Measured(
+        sweep=sweep,
+        trials=pd.DataFrame(
+            scored,
+            columns=["set", "method", "shots", "split", "model", "train_images", "test_images", *SCORES],
+        ),
+        failed=pd.DataFrame(failed, columns=["set", "method", "shots", "split", "cause", "detail"]),
+        unfinished=[trial for trial in sweep.planned if trial not in finished],
+        confusions=confusions,
+        overlap=measured_overlap([keys.tolist() for keys in tests.values()]),
+        tested=len({key for keys in tests.values() for key in keys}),
+        majority=_majority(confusions),
+    )
+
+
+def _measures(record: Record, scores: metrics.Scores) -> dict[str, Any]:
+    counts = {"model": record.model, "train_images": record.train_images, "test_images": int(scores.confusion.sum())}
+    return counts | {name: getattr(scores, name) for name in SCORES}
+
+
+def _majority(confusions: dict[Cell, np.ndarray]) -> float:
+    if not confusions:
+        return float("nan")
+    tested = np.sum([counts.sum(axis=1) for counts in confusions.values()], axis=0)
+    return float(tested.max() / tested.sum())
+
+
+def _check_classes(scores: metrics.Scores, sweep: Sweep) -> None:
+    if len(scores.confusion) != len(sweep.classes):
+        raise metrics.UnusablePredictionsError(f"{len(scores.confusion)} classes, the sweep has {len(sweep.classes)}")
+
+
+def _ordered(sweep: Sweep) -> list[Record]:
+    """By cell, then split: sums of floats depend on their order, and the tables must not."""
+    place = {cell: index for index, cell in enumerate(_cells(sweep))}
+    return sorted(
+        sweep.records,
+        key=lambda record: (place[Cell(record.trial.set, record.trial.method, record.trial.shots)], record.trial.split),
+    )
+
+
+def _cells(sweep: Sweep) -> list[Cell]:
+    present = {Cell(trial.set, trial.method, trial.shots) for trial in sweep.planned}
+    sets = _rank(sweep.settings.get("sets", {}))
+    methods = _rank(sweep.settings.get("methods", []))
+    return sorted(
+        present,
+        key=lambda cell: (
+            sets.get(cell.set, len(sets)),
+            cell.set,
+            methods.get(cell.method, len(methods)),
+            cell.method,
+            cell.shots,
+        ),
+    )
+
+
+def _rank(names: Any) -> dict[str, int]:
+    """Names in the order in which the sweep gives them (a list, or the keys of a mapping) -> their place."""
+    return {name: index for index, name in enumerate(names)}

@@ -1,0 +1,38 @@
+"""The results as a table for the terminal."""
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from fewshot.report.tables import rows_of
+from fewshot.report.wording import count, interval, percent
+
+
+def results_table(results: pd.DataFrame) -> Table:
+    """A rich Table of the results; names are shown as they are (no markup is read from them)."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("set", "method"):
+        table.add_column(name)
+    for name in ("images/class", "splits", "accuracy %", "95 % interval", "SD", "macro-F1 %", "calib. error %"):
+        table.add_column(name, justify="right")
+    gaps = bool((results["failed"] + results["unfinished"]).sum())
+    if gaps:
+        table.add_column("not counted")
+    for row in rows_of(results):
+        cells = [
+            row.set,
+            row.method,
+            str(row.shots),
+            count(row.n),
+            percent(row.mean),
+            interval(row.ci_low, row.ci_high),
+        ]
+        cells += [percent(row.sd), percent(row.macro_f1), percent(row.ece)]
+        if gaps:
+            parts = [
+                f"{row.failed} failed" if row.failed else "",
+                f"{row.unfinished} to come" if row.unfinished else "",
+            ]
+            cells.append(", ".join(filter(None, parts)))
+        table.add_row(*map(Text, cells))
+    return table

@@ -1,0 +1,153 @@
+"""A sweep: a grid of trials, each stored when whole, so that the same command goes on where it was stopped."""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from curate import atomic, console, models
+from curate.errors import FewposeError, UsageError
+from fewshot import plan as planning
+from fewshot import prompts, records
+from fewshot.plan import Plan
+from fewshot.records import Trial
+from fewshot.settings import SweepSettings
+from fewshot.trial import Runner, device_name, versions
+from fewshot.workers import run_in_processes
+
+
+@dataclass(frozen=True)
+class SweepSummary:
+    """`found` trials were there already; of the others `done` have a result and `failed` a cause."""
+
+    out: Path
+    found: int
+    done: int
+    failed: dict[str, int]
+    dropped_classes: tuple[str, ...]
+
+
+def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSummary:
+    """Run what is missing of a sweep.
+
+    `retry_failed` runs failed trials again. Raises UsageError where `settings.out` holds another sweep or another
+    process is working on it.
+    """
+    plan = planning.make(settings)
+    clip = models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device)
+    with _only_one(settings.out):
+        _write_settings(plan, clip)
+        missing = [trial for trial in plan.trials if _is_missing(settings.out, trial, retry_failed)]
+        if missing:
+            _run(plan, clip, missing)
+    return _summary(plan, len(plan.trials) - len(missing))
+
+
+def _run(plan: Plan, clip: models.ClipModel, missing: list[Trial]) -> None:
+    runner = Runner(plan, clip)  # decodes and embeds in this process, for all
+    with console.progress("trials", len(missing)) as advance:
+        if plan.settings.workers > 1:
+            run_in_processes(plan, missing, advance)
+            return
+        for trial in missing:
+            runner.run(trial)
+            advance(1)
+
+
+def _is_missing(out: Path, trial: Trial, retry_failed: bool) -> bool:
+    record = records.read(out, trial)
+    return record is None or (retry_failed and record.status == "failed")
+
+
+def _summary(plan: Plan, found: int) -> SweepSummary:
+    finished = [records.read(plan.settings.out, trial) for trial in plan.trials]
+    causes = [record.cause for record in finished if record is not None and record.status == "failed"]
+    failed = {cause: causes.count(cause) for cause in sorted(set(causes))}
+    done = sum(record is not None and record.status == "done" for record in finished)
+    return SweepSummary(plan.settings.out, found, done, failed, plan.dropped)
+
+
+def _write_settings(plan: Plan, clip: models.ClipModel) -> None:
+    """Write sweep.json, or check that the one that is there describes the same sweep and widen its grid."""
+    path = plan.settings.out / "sweep.json"
+    new = _describe(plan, clip)
+    if path.exists():
+        new = _joined(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
+    atomic.write_json(path, new)
+
+
+def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
+    settings = plan.settings
+    return {
+        "format": records.FORMAT,
+        "collection": str(settings.collection.resolve()),
+        "classes": list(plan.classes),
+        "texts": [prompts.class_words(label) for label in plan.classes],
+        "prompts": list(prompts.templates(settings.prompts)),
+        "class_sizes": plan.images["label"].value_counts().reindex(plan.classes).to_dict(),
+        "dropped_classes": list(plan.dropped),
+        "model": clip.name,
+        "weights": {"image": clip.image_digest, "text": "trained" if clip.text_trained else "untrained"},
+        "precision": clip.precision,
+        "device": device_name(clip.device),
+        "fit": settings.fit,
+        "split_kind": settings.splitting.kind,
+        "test_fraction": settings.splitting.test_fraction,
+        "seed": settings.splitting.seed,
+        "short": settings.short,
+        "images_digest": planning.set_digest(plan),
+        "sets": {name: {"digest": each.digest, "images": len(each.images)} for name, each in plan.sets.items()},
+        "methods": list(settings.methods),
+        "method_settings": {name: settings.method_settings(name) for name in settings.methods},
+        "shots": sorted(settings.shots),
+        "splits": settings.splits,
+        "versions": versions(),
+        "trials": [asdict(trial) for trial in plan.trials],
+    }
+
+
+# What a later call may widen; anything else that differs makes another sweep.
+_GRID = ("sets", "methods", "method_settings", "shots", "splits", "trials")
+_MAY_DIFFER = (*_GRID, "collection", "device", "versions", "texts")
+
+
+def _joined(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The description of the old sweep with the new one's grid added to its own."""
+    different = [name for name in new if name not in _MAY_DIFFER and old.get(name) != new[name]]
+    different += [name for name in ("sets", "method_settings") if _clash(old.get(name, {}), new[name])]
+    if different:
+        raise UsageError(f"{out} holds a sweep with another {' and '.join(different)}; choose another --out")
+    trials = {Trial(**fields) for fields in [*old["trials"], *new["trials"]]}
+    return new | {
+        "sets": old["sets"] | new["sets"],
+        "methods": list(dict.fromkeys([*old["methods"], *new["methods"]])),
+        "method_settings": old["method_settings"] | new["method_settings"],
+        "shots": sorted({*old["shots"], *new["shots"]}),
+        "splits": max(old["splits"], new["splits"]),
+        "trials": [asdict(trial) for trial in sorted(trials)],
+    }
+
+
+def _clash(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return any(name in old and old[name] != value for name, value in json.loads(json.dumps(new)).items())
+
+
+@contextmanager
+def _only_one(out: Path) -> Iterator[None]:
+    """Hold the sweep's lock, which the system lets go of when the process ends, however it ends."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise FewposeError(f"{out} can't be written to ({error.strerror}); choose another --out") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"another fewshot sweep is running in {out}; wait for it, or choose another --out"
+            ) from error
+        yield

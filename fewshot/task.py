@@ -1,0 +1,79 @@
+"""What a method is given: images without labels, a draw with labels, and the task's words.
+
+The labels of test images exist nowhere here: a method can't look at them, because nobody hands them over.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from curate.models import ClipModel
+from curate.pixels import PixelCache
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Pixels and frozen features of a sweep's images, by content id. `features`: id -> (d,) float32, not normalised."""
+
+    pixels: PixelCache
+    features: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Some images, without labels."""
+
+    store: ImageStore
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pixels(self) -> np.ndarray:
+        """(n, size, size, 3) uint8."""
+        return self.store.pixels.take(self.ids)
+
+    def features(self) -> np.ndarray:
+        """(n, d) float32 image features of the frozen model, of length 1."""
+        stacked = np.stack([self.store.features[image] for image in self.ids])
+        return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The training images of a trial: `labels` (n,) int64; copies of one picture share a number in `groups` (n,)."""
+
+    images: Images
+    labels: np.ndarray
+    groups: np.ndarray
+
+
+@dataclass(frozen=True)
+class Task:
+    """`texts[c]` are the prompts of class c, from several templates or one. `seed` is the trial's own."""
+
+    clip: ClipModel
+    classes: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained method: `logits(images)` -> (n, classes) float32; `chosen` is what was settled on inside the draw."""
+
+    logits: Callable[[Images], np.ndarray]
+    chosen: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, np.ndarray] = field(default_factory=dict)  # what was learned, where it is small
+
+
+class Method(Protocol):
+    """From a draw to class scores. An instance is its settings (a frozen dataclass)."""
+
+    def fit(self, draw: Draw, task: Task) -> Fitted: ...
+
+
+class Diverged(Exception):
+    """Training ran away: the loss is not a number, or ends above where it began."""

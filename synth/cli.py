@@ -1,0 +1,87 @@
+"""The command `synth`: parses, calls one function, prints. Heavy imports happen inside the commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate import console
+
+commands = console.application(
+    "Synthetic pictures of people in yoga poses.\n\nExample: synth render pictures --poses tree,plank --per-class 20"
+)
+
+Poses = Annotated[str, typer.Option(help='"all", or names with commas between (see `synth poses`).')]
+Seed = Annotated[int, typer.Option(help="Another seed, other pictures.")]
+Workers = Annotated[int | None, typer.Option(help="Processes; one for each CPU unless said.", show_default=False)]
+
+
+def app() -> None:
+    """Entry point of the console script."""
+    console.run(commands)
+
+
+@commands.command()
+def render(
+    out: Annotated[Path, typer.Argument(help="Folder to fill; one folder a pose is made inside.")],
+    poses: Poses = "all",
+    per_class: Annotated[int, typer.Option(help="Images of each pose.")] = 60,
+    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 256,
+    seed: Seed = 0,
+    workers: Workers = None,
+    trouble: Annotated[bool, typer.Option("--trouble", help="Plant known defects; listed in OUT.trouble.csv.")] = False,
+) -> None:
+    """Draw images of poses with a renderer of our own; the same command goes on where it stopped.
+
+    Keypoints are written beside the folder, to OUT.keypoints.jsonl.
+
+    Example: synth render pictures --poses tree,plank,warrior_ii --per-class 60 --trouble
+    """
+    from synth.folder import render_folder, sidecar
+    from synth.poses import chosen
+    from synth.trouble import listing
+
+    done = render_folder(out, chosen(poses), per_class, size=size, seed=seed, workers=workers, trouble=trouble)
+    rate = f", {60 * done.rendered / done.seconds:.0f} a minute" if done.rendered else ""
+    console.out.print(f"{out}: {done.rendered} images drawn{rate}; {done.present} were there already", soft_wrap=True)
+    console.out.print(f"keypoints: {sidecar(done.out)}", soft_wrap=True)
+    if done.planted:
+        kinds = [plant.kind for plant in done.planted]
+        counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+        console.out.print(f"defects planted: {counted}; listed in {listing(done.out)}", soft_wrap=True)
+
+
+@commands.command()
+def poses() -> None:
+    """List the poses that can be drawn, and what Yoga-82 calls them.
+
+    Example: synth poses
+    """
+    from rich.table import Table
+
+    from synth.poses import shipped
+
+    table = Table("pose", "folder in Yoga-82", box=None)
+    for pose in shipped().values():
+        table.add_row(pose.name, pose.yoga82)
+    console.out.print(table)
+
+
+@commands.command()
+def sheet(
+    out: Annotated[Path, typer.Argument(help="The PNG file to write.")],
+    poses: Poses = "all",
+    columns: Annotated[int, typer.Option(help="Images of each pose.")] = 6,
+    size: Annotated[int, typer.Option(help="Pixels of each image.")] = 160,
+    seed: Seed = 0,
+    workers: Workers = None,
+) -> None:
+    """Write a contact sheet: each pose a row, several images of it side by side.
+
+    Example: synth sheet sheet.png --poses tree,plank --columns 8
+    """
+    from synth.poses import chosen
+    from synth.sheet import sheet as write_sheet
+
+    width, height = write_sheet(out, chosen(poses), columns, size=size, seed=seed, workers=workers)
+    console.out.print(f"{out}: {width} x {height} pixels", soft_wrap=True)

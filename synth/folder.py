@@ -1,0 +1,158 @@
+"""A folder of rendered images, a folder for each pose, that can be stopped, resumed and enlarged at any moment."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate import atomic, console
+from curate.errors import FewposeError, UsageError
+from synth import trouble as planted
+from synth import workers as processes
+from synth.jpeg import encoded
+from synth.poses import named
+from synth.render import render
+
+SIZES = (64, 1024)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did: images drawn, images that were there already, defects planted, seconds."""
+
+    out: Path
+    rendered: int
+    present: int
+    planted: tuple[planted.Plant, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Task:
+    out: Path
+    pose: str
+    index: int
+    seed: int
+    size: int
+
+    @property
+    def file(self) -> str:
+        return f"{self.pose}/{self.pose}_{self.index:04d}.jpg"
+
+
+def sidecar(out: Path) -> Path:
+    """Where the keypoints of a folder are written: beside it, because a class folder holds images and nothing else."""
+    return out.with_name(out.name + ".keypoints.jsonl")
+
+
+def render_folder(
+    out: Path,
+    poses: list[str],
+    per_class: int,
+    *,
+    size: int = 256,
+    seed: int = 0,
+    workers: int | None = None,
+    trouble: bool = False,
+) -> Summary:
+    """Fill `out` with `per_class` images of each pose, `POSE/POSE_0007.jpg`; what is there already stays.
+
+    Beside the folder: `OUT.keypoints.jsonl`, and with `trouble` also `OUT.trouble.csv`. One run at a time may work on
+    a folder. UsageError for an unknown pose, a number that makes no sense, or a folder made with other settings.
+    """
+    began = time.monotonic()
+    out = Path(out).absolute()
+    _check(out, per_class, size)
+    poses = list(dict.fromkeys(named(pose).name for pose in poses))
+    plan = planted.plan(out, poses, per_class, seed) if trouble else ()
+    workers = processes.count(workers)
+    records = _known(sidecar(out), size, seed)
+    _sweep(out, poses)
+    tasks = [_Task(out, pose, index, seed, size) for pose in poses for index in range(per_class)]
+    missing = [task for task in tasks if task.file not in records or not (out / task.file).exists()]
+    try:
+        _draw(out, missing, workers, records)
+        planted.plant(out, plan, size, seed)
+    except OSError as error:
+        raise FewposeError(f"cannot write to {out}: {error.strerror or error}") from None
+    return Summary(out, len(missing), len(tasks) - len(missing), plan, time.monotonic() - began)
+
+
+def _check(out: Path, per_class: int, size: int) -> None:
+    if per_class < 1:
+        raise UsageError(f"--per-class must be at least 1, not {per_class}")
+    if per_class > 10_000:
+        raise UsageError(f"--per-class must be at most 10000, not {per_class}")
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise UsageError(f"--size must be from {SIZES[0]} to {SIZES[1]} pixels, not {size}")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; name a folder that exists or can be made")
+
+
+def _draw(out: Path, missing: list[_Task], workers: int, records: dict[str, Any]) -> None:
+    """Draw what is missing, noting each image's line as soon as it is there; then write all lines in order."""
+    path = sidecar(out)
+    if not missing:
+        return
+    # First without half a line that a killed run may have left at its end.
+    _write(path, records)
+    with path.open("a", encoding="utf-8") as lines, console.progress("rendering", len(missing)) as advance:
+        for record in processes.each(_make, missing, workers):
+            records[record["file"]] = record
+            lines.write(_line(record))
+            lines.flush()
+            advance(1)
+    _write(path, records)
+
+
+def _make(task: _Task) -> dict[str, Any]:
+    """Draw one image into its place; returns its line of the sidecar."""
+    drawn = render(task.pose, seed=task.seed, size=task.size, index=task.index)
+    atomic.write_bytes(task.out / task.file, encoded(drawn.image))
+    return {
+        "file": task.file,
+        "pose": task.pose,
+        "seed": task.seed,
+        "size": task.size,
+        "keypoints": [[round(float(x), 2), round(float(y), 2), int(seen)] for x, y, seen in drawn.keypoints],
+        "camera": drawn.camera.describe(),
+    }
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record, sort_keys=True) + "\n"
+
+
+def _write(path: Path, records: dict[str, Any]) -> None:
+    atomic.write_text(path, "".join(_line(records[file]) for file in sorted(records)))
+
+
+def _known(path: Path, size: int, seed: int) -> dict[str, Any]:
+    """File -> line of an earlier run; UsageError if that run had another size or seed."""
+    if not path.exists():
+        return {}
+    records: dict[str, Any] = {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            records[record["file"]] = record
+            settings = (record["size"], record["seed"])
+        except (ValueError, KeyError, TypeError):
+            if number == len(lines):  # a killed run leaves half a line
+                break
+            raise FewposeError(f"{path}, line {number}: not a line of ours; remove the file to draw anew") from None
+        if settings != (size, seed):
+            raise UsageError(
+                f"{path.name} says that the folder was drawn with --size {settings[0]} --seed {settings[1]}; "
+                "use the same, or another folder"
+            )
+    return records
+
+
+def _sweep(out: Path, poses: list[str]) -> None:
+    """Remove the temporary files that a killed run left among the images."""
+    for pose in poses:
+        for left in (out / pose).glob(".writing-*"):
+            left.unlink(missing_ok=True)

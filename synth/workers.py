@@ -1,0 +1,49 @@
+"""Doing a list of independent things in several processes, in order, with no process left behind."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
+from typing import TypeVar
+
+from curate.errors import UsageError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def count(asked: int | None) -> int:
+    """How many processes to use: as asked, or one for each CPU; UsageError for less than one."""
+    if asked is not None and asked < 1:
+        raise UsageError(f"--workers must be at least 1, not {asked}")
+    return asked or os.cpu_count() or 1
+
+
+def each(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
+    """`work(task)` for every task, in the order of the tasks; in this process when one worker suffices."""
+    if workers == 1 or len(tasks) < 2:
+        yield from map(work, tasks)
+        return
+    # Spawned, not forked: a fork copies whatever locks other threads hold.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_start)
+    try:
+        yield from pool.map(work, tasks, chunksize=2)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start() -> None:
+    """In a worker: leave Ctrl-C to the parent, and end with it, even when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEMO_POSES := tree,plank,downward_dog,warrior_ii,boat,camel,chair,triangle
 # Byte-code is compiled at installation: FiftyOne and torch start seconds faster where PYTHONDONTWRITEBYTECODE is set.
 UV := UV_COMPILE_BYTECODE=1 $(BIN)/uv --quiet
 
@@ -22,8 +23,21 @@ $(STAMP): pyproject.toml requirements.lock Makefile
 	@$(UV) pip install --python $(BIN)/python --constraint requirements.lock --editable '.[lite0,bench,dev]'
 	@touch $@
 
+# The commands are printed as they run: they are the ones to use on your own photographs.
+DEMO := runs/demo
 demo: install
-	@$(BIN)/python -m fewshot.demo
+	$(BIN)/synth render $(DEMO)/photos --poses $(DEMO_POSES) --per-class 24 --size 224 --trouble
+	$(BIN)/curate import $(DEMO)/photos $(DEMO)/collection
+	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets unfiltered,filtered --shots 12,6,3 --splits 5 \
+	  --methods zero-shot,linear-probe
+	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets filtered --shots 6 --splits 2 \
+	  --methods finetune --epochs 3
+	$(BIN)/fewshot report $(DEMO)/sweep
+	@echo
+	@echo "Look at $(DEMO)/sweep/report.html. With your own photographs (a folder per class):"
+	@echo "  $(BIN)/curate import PHOTOS/ runs/mine"
+	@echo "  $(BIN)/fewshot sweep runs/mine --out runs/mine-sweep --shots 20,6 --splits 10 --short drop"
+	@echo "  $(BIN)/fewshot report runs/mine-sweep"
 
 test: install
 	@$(BIN)/python -m pytest -q

@@ -136,3 +136,26 @@ def _table(headings: tuple[str, ...], rows: "Iterable[tuple[object, ...]]") -> N
 def _shown(text: str) -> str:
     """File names may hold anything; on the terminal, what is not printable is spelt out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@commands.command()
+def embed(
+    collection: Annotated[Path, typer.Argument(help="The collection.")],
+    model: Annotated[str, typer.Option(help="lite0, or open_clip's NAME/TAG such as ViT-B-32/openai.")] = "lite0",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Local weights for --model NAME (.safetensors, .pt).", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    fit: Annotated[str, typer.Option(help="crop (CLIP's centre crop) or pad (to a square).")] = "crop",
+) -> None:
+    """Compute CLIP image features of every image; only what is new is decoded and computed.
+
+    Example: curate embed runs/yoga --model ViT-B-32/openai
+    """
+    from curate import embeddings, models
+    from curate.collection import Collection
+
+    opened = Collection.open(collection)
+    clip = models.load(model, checkpoint=checkpoint, device=device)
+    features = embeddings.embed(opened, opened.images(), clip, fit=fit)
+    _say(f"{collection}: {len(features)} images have {features.shape[1]} features each from {clip.name} ({clip.precision})")

@@ -49,7 +49,7 @@ class Collection:
     def open(cls, root: Path) -> "Collection":
         """Raises UsageError where `root` is no collection, FewposeError where its format is newer than ours."""
         try:
-            version = json.loads((root / "collection.json").read_bytes())["format"]
+            version = int(json.loads((root / "collection.json").read_bytes())["format"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{root} is not a collection (no readable collection.json); make one with: curate import PHOTOS {root}"

@@ -1,13 +1,12 @@
 """Image features of a frozen model, computed once per image: keyed by model, weights, transform and content.
 
 The cache is a folder of shards (`*.npz`: ids, features), each renamed into place when whole; the zip format's own
-checksums tell a damaged one, which is made again.
+checksums, read before anything else, tell a damaged one, which is made again.
 """
 
 import hashlib
 import io
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +59,17 @@ def _read_shards(folder: Path) -> dict[str, np.ndarray]:
     known: dict[str, np.ndarray] = {}
     for shard in sorted(folder.glob("[!.]*.npz")):
         try:
-            with np.load(shard, allow_pickle=False) as arrays:
-                known.update(zip(arrays["ids"].tolist(), arrays["features"], strict=True))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError):
-            shard.unlink()
+            known.update(_read_shard(shard))
+        except Exception:  # whatever damaged bytes make the readers raise
+            shard.unlink(missing_ok=True)
     return known
+
+
+def _read_shard(shard: Path) -> dict[str, np.ndarray]:
+    content = io.BytesIO(shard.read_bytes())
+    # A damaged header makes np.load read less than there is, and then it compares no checksum.
+    with zipfile.ZipFile(content) as archive:
+        if archive.testzip() is not None:
+            raise zipfile.BadZipFile
+    with np.load(content, allow_pickle=False) as arrays:
+        return dict(zip(arrays["ids"].tolist(), arrays["features"], strict=True))

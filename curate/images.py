@@ -116,7 +116,7 @@ def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
         if status.st_size > limits.max_bytes:
             raise _too_many_bytes(status.st_size, limits)
         with path.open("rb") as file:
-            return file.read(limits.max_bytes + 1)  # it may have grown meanwhile; open_image looks again
+            return file.read(status.st_size)  # without a size, a file that grows would never end
     except OSError as error:
         raise Unreadable(Cause.NO_ACCESS, error.strerror or type(error).__name__) from error
 

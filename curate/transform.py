@@ -9,9 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from curate.errors import UsageError
+
 # Raised when the pixels that `apply` makes change, so that older caches are not used.
 VERSION = 1
 PAD_COLOUR = (124, 116, 104)  # CLIP's mean: zero after normalisation
+# A longer strip is cut to its middle before it is resized: a file of 1 x 1,000,000 pixels would else take 150 GB.
+MOST_ASPECT = 128
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,10 @@ class Transform:
 
     size: int = 224
     fit: str = "crop"
+
+    def __post_init__(self) -> None:
+        if self.fit not in ("crop", "pad"):
+            raise UsageError(f"--fit must be crop or pad, not {self.fit!r}")
 
     @property
     def name(self) -> str:
@@ -30,9 +38,13 @@ class Transform:
         return 2 * self.size, 2 * self.size
 
     def apply(self, image: Image.Image) -> np.ndarray:
-        """An upright RGB picture -> (size, size, 3) uint8, as open_clip's evaluation transform does it."""
-        width, height = image.size
-        side = min(width, height) if self.fit == "crop" else max(width, height)
+        """An upright RGB picture -> (size, size, 3) uint8, as open_clip's evaluation transform does it.
+
+        Its own, bit for bit, with "crop" up to an aspect of MOST_ASPECT.
+        """
+        side = min(image.size) if self.fit == "crop" else max(image.size)
+        if self.fit == "crop":
+            image = _middle(image, MOST_ASPECT * side)
         # torchvision's rounding: the exact side is set, the other truncated.
         scaled = tuple(max(1, self.size if length == side else int(self.size * length / side)) for length in image.size)
         resized = image.resize((scaled[0], scaled[1]), Image.Resampling.BICUBIC)
@@ -46,3 +58,9 @@ class Transform:
         square = Image.new("RGB", (self.size, self.size), PAD_COLOUR)
         square.paste(image, ((self.size - image.width) // 2, (self.size - image.height) // 2))
         return np.asarray(square)
+
+
+def _middle(image: Image.Image, longest: int) -> Image.Image:
+    """The middle of a picture, with no side longer than `longest`."""
+    left, top = (max(0, length - longest) // 2 for length in image.size)
+    return image.crop((left, top, image.width - left, image.height - top)) if left or top else image

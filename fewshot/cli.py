@@ -88,13 +88,13 @@ def sweep(
     )
     summary = run_sweep(settings, retry_failed=retry_failed)
     console.out.print(
-        f"{summary.done} trials done ({summary.found} were there already) in {summary.out}", soft_wrap=True
+        f"{summary.done} trials done ({summary.found} were there already) in {summary.out}", markup=False, soft_wrap=True
     )
     if summary.dropped_classes:
-        console.out.print(f"left out, too few images: {', '.join(summary.dropped_classes)}", soft_wrap=True)
+        console.out.print(f"left out, too few images: {', '.join(summary.dropped_classes)}", markup=False, soft_wrap=True)
     for cause, count in summary.failed.items():
-        console.err.print(f"{count} trials failed: {cause}; fewshot report names them", style="yellow")
-    console.out.print(f"next: fewshot report {summary.out}", soft_wrap=True)
+        console.err.print(f"{count} trials failed: {cause}; fewshot report names them", style="yellow", markup=False)
+    console.out.print(f"next: fewshot report {summary.out}", markup=False, soft_wrap=True)
     if summary.failed:
         raise typer.Exit(1)
 
@@ -108,13 +108,11 @@ def report(
 
     Example: fewshot report runs/sweep1
     """
-    from fewshot.records import read_sweep
     from fewshot.report import terminal_table, write_report
 
-    results = read_sweep(sweep)
     files = write_report(sweep, out)
-    console.out.print(terminal_table(results))
-    console.out.print(f"page: {files.html}", soft_wrap=True)
+    console.out.print(terminal_table(files))
+    console.out.print(f"page: {files.html}", markup=False, soft_wrap=True)
 
 
 def _names(text: str) -> tuple[str, ...]:

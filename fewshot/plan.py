@@ -55,9 +55,9 @@ def make(settings: SweepSettings) -> Plan:
 
 
 def set_digest(plan: Plan) -> str:
-    """16 hex digits over every image's content, label, group and official split: what the splits depend on."""
-    images = plan.images
-    lines = sorted(images["id"] + images["label"] + images["group"] + images["official_split"])
+    """16 hex digits over every image's content, label, group, source and official split: all that splits depend on."""
+    columns = plan.images[["id", "label", "group", "source", "official_split"]]
+    lines = sorted("\0".join(row) for row in columns.itertuples(index=False))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -90,7 +90,7 @@ def _long_enough(settings: SweepSettings, plan: Plan) -> tuple[tuple[str, ...], 
     short = [label for label in plan.classes if least[label] < wanted]
     left_out = sorted(set(short if settings.short == "drop" else ()) | set(empty))
     if settings.short == "error" and (short or empty):
-        raise UsageError(_too_short(wanted, least, short or empty))
+        raise UsageError(_too_short(wanted, least, short) if short else _untested(empty))
     kept = tuple(label for label in plan.classes if label not in left_out)
     if len(kept) < 2:
         raise FewposeError(f"fewer than two classes have {wanted} training images in every split; lower --shots")
@@ -104,6 +104,13 @@ def _too_short(wanted: int, least: dict[str, int], short: list[str]) -> str:
     return (
         f"{wanted} training images a class are asked for, but a split leaves fewer to {named}{more}; "
         "lower --shots, or say --short all (use what there is) or --short drop (leave those classes out)"
+    )
+
+
+def _untested(labels: list[str]) -> str:
+    return (
+        f"a class of one picture (or of its copies) can't be tested, as {', '.join(labels)}; "
+        "add pictures, or say --short drop (leave such classes out)"
     )
 
 

@@ -96,12 +96,14 @@ def read(sweep: Path, trial: Trial) -> Record | None:
         if fields.pop("format") > FORMAT:
             raise FewposeError(f"{sweep} was written by a newer fewpose; update with pip install -U fewpose")
         record = Record(**fields | {"trial": Trial(**fields["trial"])})
+        if record.trial != trial:  # the file of another trial, copied here
+            return None
         if record.status == "done":
             content = trial_file(sweep, trial, ".npz").read_bytes()
             if hashlib.sha256(content).hexdigest() != record.predictions_sha256:
                 return None
         return record
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -131,12 +133,12 @@ def read_sweep(directory: Path) -> Sweep:
     """Read a sweep, finished or not. Raises FewposeError where `directory` holds none."""
     try:
         settings = json.loads((directory / "sweep.json").read_bytes())
-    except (OSError, ValueError) as error:
+        if settings["format"] > FORMAT:
+            raise FewposeError(f"{directory} was written by a newer fewpose; update with pip install -U fewpose")
+        planned = [Trial(**fields) for fields in settings["trials"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise FewposeError(
             f"{directory} is not a sweep (no readable sweep.json); make one with fewshot sweep"
         ) from error
-    if settings.get("format", 0) > FORMAT:
-        raise FewposeError(f"{directory} was written by a newer fewpose; update with pip install -U fewpose")
-    planned = [Trial(**fields) for fields in settings["trials"]]
     found = (read(directory, trial) for trial in planned)
     return Sweep(directory, settings, [record for record in found if record is not None])

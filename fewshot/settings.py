@@ -1,6 +1,6 @@
 """What a sweep is asked to do. Plain data: it travels to worker processes and into sweep.json."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,3 @@ class SweepSettings:
         if name not in recipes:
             raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
         return recipes[name] | self.finetune
-
-    def fixed(self) -> dict[str, Any]:
-        """What must be equal for two runs to belong to one sweep: all but the grid and the means."""
-        return {
-            "splitting": asdict(self.splitting),
-            "short": self.short,
-            "model": self.model,
-            "fit": self.fit,
-            "prompts": list(self.prompts),
-        }

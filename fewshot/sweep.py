@@ -21,7 +21,7 @@ from fewshot.workers import run_in_processes
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """`found` trials were there already; of the others `done` have a result and `failed` a cause."""
+    """`found` trials had a record already; of all of them `done` have a result, and `failed` counts the causes."""
 
     out: Path
     found: int
@@ -39,6 +39,7 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
     plan = planning.make(settings)
     clip = models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device)
     with _only_one(settings.out):
+        _clear_debris(settings.out)
         _write_settings(plan, clip)
         missing = [trial for trial in plan.trials if _is_missing(settings.out, trial, retry_failed)]
         if missing:
@@ -55,6 +56,12 @@ def _run(plan: Plan, clip: models.ClipModel, missing: list[Trial]) -> None:
         for trial in missing:
             runner.run(trial)
             advance(1)
+
+
+def _clear_debris(out: Path) -> None:
+    """Remove what a killed sweep was writing; a report may be writing its own files in `out` at this moment."""
+    for path in [*out.glob(".writing-*.json"), *(out / "trials").rglob(".writing-*")]:
+        path.unlink(missing_ok=True)
 
 
 def _is_missing(out: Path, trial: Trial, retry_failed: bool) -> bool:
@@ -90,7 +97,11 @@ def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
         "class_sizes": plan.images["label"].value_counts().reindex(plan.classes).to_dict(),
         "dropped_classes": list(plan.dropped),
         "model": clip.name,
-        "weights": {"image": clip.image_digest, "text": "trained" if clip.text_trained else "untrained"},
+        "weights": {
+            "image": clip.image_digest,
+            "text": "trained" if clip.text_trained else "untrained",
+            "all": models.digest(clip.model),  # two checkpoints may differ in their text towers alone
+        },
         "precision": clip.precision,
         "device": device_name(clip.device),
         "fit": settings.fit,
@@ -112,6 +123,23 @@ def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
 # What a later call may widen; anything else that differs makes another sweep.
 _GRID = ("sets", "methods", "method_settings", "shots", "splits", "trials")
 _MAY_DIFFER = (*_GRID, "collection", "device", "versions", "texts")
+# How a person would call what differs, where the field's name doesn't say it.
+_WORDS = {
+    "images_digest": "content of the collection",
+    "class_sizes": "content of the collection",
+    "dropped_classes": "choice of classes",
+    "classes": "choice of classes",
+    "sets": "content of a training set",
+    "method_settings": "recipe of a method",
+    "weights": "weights of the model",
+    "prompts": "--prompt",
+    "split_kind": "--split",
+    "test_fraction": "--test-fraction",
+    "short": "--short",
+    "seed": "--seed",
+    "model": "--model",
+    "fit": "--fit",
+}
 
 
 def _joined(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -119,7 +147,8 @@ def _joined(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
     different = [name for name in new if name not in _MAY_DIFFER and old.get(name) != new[name]]
     different += [name for name in ("sets", "method_settings") if _clash(old.get(name, {}), new[name])]
     if different:
-        raise UsageError(f"{out} holds a sweep with another {' and '.join(different)}; choose another --out")
+        words = dict.fromkeys(_WORDS.get(name, name) for name in different)
+        raise UsageError(f"{out} holds a sweep with another {' and another '.join(words)}; choose another --out")
     trials = {Trial(**fields) for fields in [*old["trials"], *new["trials"]]}
     return new | {
         "sets": old["sets"] | new["sets"],

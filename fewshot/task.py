@@ -1,39 +1,56 @@
 """What a method is given: images without labels, a draw with labels, and the task's words.
 
-The labels of test images exist nowhere here: a method can't look at them, because nobody hands them over.
+The labels of test images exist nowhere here: a method can't look at them, because nobody hands them over. Nor does
+what is handed over lead to images other than its own, or to the collection.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from curate.models import ClipModel
-from curate.pixels import PixelCache
 
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Pixels and frozen features of a sweep's images, by content id. `features`: id -> (d,) float32, not normalised."""
+    """Pixels and frozen features of images, by content id.
 
-    pixels: PixelCache
+    `pixels(ids)`: (n, size, size, 3) uint8. `features`: id -> (d,) float32, not normalised.
+    """
+
+    pixels: Callable[[Iterable[str]], np.ndarray]
     features: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Images:
-    """Some images, without labels."""
+    """Some images, without labels. `store` holds these and no others."""
 
     store: ImageStore
     ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, store: ImageStore, ids: Iterable[str]) -> "Images":
+        """The images `ids` of a store that holds more."""
+        chosen = tuple(ids)
+        allowed = {image: store.features[image] for image in chosen}
+
+        def pixels(wanted: Iterable[str]) -> np.ndarray:
+            wanted = tuple(wanted)
+            if unknown := set(wanted) - allowed.keys():
+                raise KeyError(f"{len(unknown)} images that were not handed over")
+            return store.pixels(wanted)
+
+        return cls(ImageStore(pixels, allowed), chosen)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def pixels(self) -> np.ndarray:
         """(n, size, size, 3) uint8."""
-        return self.store.pixels.take(self.ids)
+        return self.store.pixels(self.ids)
 
     def features(self) -> np.ndarray:
         """(n, d) float32 image features of the frozen model, of length 1."""

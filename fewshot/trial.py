@@ -37,10 +37,12 @@ class Runner:
             record, predictions = self._finish(trial)
         except Diverged as error:
             record, predictions = self._failed(trial, "diverged", str(error)), None
-        except (torch.OutOfMemoryError, MemoryError):
-            record, predictions = self._failed(trial, "out of memory", "a smaller --batch-size may do"), None
         except np.linalg.LinAlgError as error:
             record, predictions = self._failed(trial, "singular", str(error)), None
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            record, predictions = self._failed(trial, "out of memory", "a smaller --batch-size may do"), None
         records.write(self.plan.settings.out, record, predictions)
 
     def _finish(self, trial: Trial) -> tuple[Record, Predictions]:
@@ -88,7 +90,7 @@ class Runner:
         }
 
     def _images(self, rows: pd.DataFrame) -> Images:
-        return Images(self.store, tuple(rows["id"]))
+        return Images.of(self.store, rows["id"])
 
     def _labels(self, rows: pd.DataFrame) -> np.ndarray:
         return np.searchsorted(self.plan.classes, rows["label"].to_numpy(dtype=str)).astype(np.int64)
@@ -107,7 +109,14 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     pixels = PixelCache(collection, Transform(clip.image_size, settings.fit))
     if "finetune" in settings.methods:
         pixels.fill(images)
-    return ImageStore(pixels, dict(zip(images["id"], features, strict=True)))
+    return ImageStore(pixels.take, dict(zip(images["id"], features, strict=True)))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, of the GPU or, where torch raises a plain RuntimeError, of the machine."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def device_name(device: torch.device) -> str:

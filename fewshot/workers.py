@@ -2,16 +2,22 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 from curate import models
 from fewshot import records
 from fewshot.plan import Plan
 from fewshot.records import Record, Trial
 
-_runner = None  # each worker's own
+_plan: Any = None  # each worker's own, as is the runner that its first trial makes
+_runner: Any = None
 
 
 def run_in_processes(plan: Plan, trials: list[Trial], advance: Callable[[int], None]) -> None:
@@ -20,41 +26,56 @@ def run_in_processes(plan: Plan, trials: list[Trial], advance: Callable[[int], N
     When a worker is killed (usually by the system, for want of memory), what was in flight is tried again one by
     one; a trial that kills its worker even alone is recorded as failed.
     """
-    suspects = _run(plan, trials, plan.settings.workers, advance)
-    for trial in suspects:
-        if _run(plan, [trial], 1, advance):
-            _record_lost(plan, trial)
-            advance(1)
-    remaining = [trial for trial in trials if records.read(plan.settings.out, trial) is None]
-    if remaining and len(remaining) < len(trials):
-        run_in_processes(plan, remaining, advance)
+    waiting = list(reversed(trials))
+    while waiting:
+        for trial in _run(plan, waiting, plan.settings.workers, advance):
+            if _run(plan, [trial], 1, advance):
+                _record_lost(plan, trial)
+                advance(1)
 
 
-def _run(plan: Plan, trials: list[Trial], workers: int, advance: Callable[[int], None]) -> list[Trial]:
-    """Run trials until all are done or a worker dies; then return the trials that were in flight."""
+def _run(plan: Plan, waiting: list[Trial], workers: int, advance: Callable[[int], None]) -> list[Trial]:
+    """Take trials from the end of `waiting` and run them, until none is left or a worker dies.
+
+    Returns the trials that were in flight when it died.
+    """
     # "spawn": a forked child inherits torch's thread pools in an unusable state.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(plan, workers))
-    waiting, flying = list(reversed(trials)), {}
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(min(workers, len(waiting)), context, initializer=_start, initargs=(plan, workers))
+    flying: dict[Future[None], Trial] = {}
     try:
         while waiting or flying:
             while waiting and len(flying) < workers:
-                trial = waiting.pop()
-                flying[pool.submit(_run_one, trial)] = trial
+                with _without_ctrl_c():
+                    future = pool.submit(_run_one, waiting[-1])
+                flying[future] = waiting.pop()
             finished, _ = wait(flying, return_when=FIRST_COMPLETED)
-            for future in finished:
-                _result(future)
+            # Those that came to an end before those that a dying worker took along.
+            for future in sorted(finished, key=lambda each: each.exception() is not None):
+                future.result()
                 del flying[future]
                 advance(1)
     except BrokenProcessPool:
         return list(flying.values())
+    except KeyboardInterrupt:
+        for child in multiprocessing.active_children():
+            if child not in others:
+                child.kill()  # else a long trial is waited for
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return []
 
 
-def _result(future: Future[None]) -> None:
-    future.result()
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes that start in this block never hear of Ctrl-C, which a terminal sends to all: they are the parent's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _record_lost(plan: Plan, trial: Trial) -> None:
@@ -71,16 +92,27 @@ def _start(plan: Plan, workers: int) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from fewshot.trial import Runner
-
-    global _runner
+    global _plan
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     threads = max(1, (os.cpu_count() or 1) // workers)
     torch.set_num_threads(threads)
     threadpool_limits(threads)
-    clip = models.load(plan.settings.model, checkpoint=plan.settings.checkpoint, device=plan.settings.device)
-    _runner = Runner(plan, clip)
+    _plan = plan
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """A worker whose sweep was killed would wait for its next trial for ever, and keep its memory."""
+    parent.join()
+    os._exit(1)
 
 
 def _run_one(trial: Trial) -> None:
-    assert _runner is not None  # noqa: S101 - set by _start
+    from fewshot.trial import Runner
+
+    global _runner
+    if _runner is None:  # not in _start: what goes wrong here reaches the parent as it is
+        settings = _plan.settings
+        _runner = Runner(_plan, models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device))
     _runner.run(trial)

@@ -46,9 +46,10 @@ def render_scene(pose: Pose, scene: Scene, size: int) -> Rendering:
     solid, named_parts = dressed(body, settled.placement, scene.people, scene.looks)
     camera = frame(scene.view, solid.ends.reshape(-1, 3), solid.radii.reshape(-1))
     fine = size * SUPERSAMPLE
-    hits = trace(solid, camera, fine)
+    rays = camera.rays(fine)
+    hits = trace(solid, camera, rays)
     shade = shadow.cast(solid, scene.light.towards)
-    canvas = _surroundings(scene, solid, camera, shade, hits, fine)
+    canvas = _surroundings(scene, solid, camera, shade, hits, rays)
     own = colours(hits, named_parts, settled.placement, scene.people, scene.looks)
     canvas[hits.pixel] = _lit(own, hits, scene, camera, shade)
     cover = np.zeros(fine * fine, np.float32)
@@ -64,11 +65,13 @@ def render_scene(pose: Pose, scene: Scene, size: int) -> Rendering:
     )
 
 
-def _surroundings(scene: Scene, solid: Solid, camera: Camera, shade: shadow.ShadowMap, hits: Hits, fine: int) -> Array:
-    """Linear RGB (fine * fine, 3) of everything but the person, whose pixels are left at 0."""
-    open_rays = np.ones(fine * fine, bool)
+def _surroundings(
+    scene: Scene, solid: Solid, camera: Camera, shade: shadow.ShadowMap, hits: Hits, rays: Array
+) -> Array:
+    """Linear RGB (n * n, 3) along rays (n, n, 3) of everything but the person, whose pixels are left at 0."""
+    open_rays = np.ones(rays.shape[0] * rays.shape[1], bool)
     open_rays[hits.pixel] = False
-    rays = camera.rays(fine).reshape(-1, 3)[open_rays]
+    rays = rays.reshape(-1, 3)[open_rays]
     plane = solid.ends[..., [0, 2]].reshape(-1, 2)
     extent = (plane.min(axis=0), plane.max(axis=0))
     ground = backdrop.look(scene.backdrop, camera.position.astype(np.float32), rays, extent)
@@ -78,7 +81,7 @@ def _surroundings(scene: Scene, solid: Solid, camera: Camera, shade: shadow.Shad
     sun[near] = shade.on_floor(ground.point[near])
     sky = np.ones(len(rays), np.float32)
     sky[near] = shadow.touch(solid).at(ground.point[near])
-    canvas = np.zeros((fine * fine, 3), np.float32)
+    canvas = np.zeros((len(open_rays), 3), np.float32)
     canvas[open_rays] = colour * ((0.50 + 0.50 * sun) * sky)[:, None]
     return canvas
 

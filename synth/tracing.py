@@ -8,9 +8,9 @@ from synth.camera import Camera
 from synth.skeleton import Array
 
 TILE = 48  # pixels; rays of one tile look only at the capsules near it
-STEPS = 40  # few rays need more than ten; those that graze a limb do
-BUNDLE = 6  # pixels on a side, whose rays go together until they come near the body
-_LEAST_STEP = 0.006  # metres, so that a grazing ray gets past
+STEPS = 28  # few rays need more than ten; those that graze a limb do
+BUNDLE = 8  # pixels on a side, whose rays go together until they come near the body
+_LEAST_STEP = 0.005  # metres, and more with every step, so that a grazing ray gets past
 NEAR_ENOUGH = 0.0025  # metres; a ray at 256 pixels is about twice that from the next
 MELT = 0.011  # metres over which the capsules of a group melt into each other
 # Products of at most this many multiplications are done by one thread of OpenBLAS: the result then does not depend on
@@ -93,9 +93,9 @@ class Distance:
         return nearest
 
 
-def trace(solid: Solid, camera: Camera, size: int) -> Hits:
-    """Meet the body with one ray through each of size * size pixels."""
-    rays = camera.rays(size)
+def trace(solid: Solid, camera: Camera, rays: Array) -> Hits:
+    """Meet the body with the rays (size, size, 3) of the camera."""
+    size = len(rays)
     # Around the origin float32 is at its best, so everything is measured from the body's middle.
     middle = solid.ends.mean(axis=(0, 1))
     local = Solid(solid.ends - middle, solid.radii, solid.group)
@@ -138,9 +138,10 @@ def _trace_tile(distance: Distance, eye: Array, rays: Array, pixel: Array) -> tu
     rays = rays.reshape(-1, 3)
     active = np.flatnonzero(travelled < far)
     met = np.zeros(len(rays), bool)
-    for _ in range(STEPS):
+    for count in range(STEPS):
         gap = distance(eye + rays[active] * travelled[active, None])
-        travelled[active] += np.maximum(gap, np.where(gap < NEAR_ENOUGH, 0, _LEAST_STEP))
+        least = np.float32(_LEAST_STEP * (1 + count / 6))
+        travelled[active] += np.maximum(gap, np.where(gap < NEAR_ENOUGH, 0, least))
         met[active[gap < NEAR_ENOUGH]] = True
         active = active[(gap >= NEAR_ENOUGH) & (travelled[active] < far)]
         if not len(active):
@@ -173,8 +174,8 @@ def _bundles(distance: Distance, eye: Array, rays: Array, near: float, far: floa
         active = active[(gap > 2 * NEAR_ENOUGH) & (reached[active] < far)]
         if not len(active):
             break
-    reached = reached.reshape(len(middles[0]), len(middles[1]))
-    return np.asarray(reached[row[:, None], column], np.float32)
+    grid = reached.reshape(len(middles[0]), len(middles[1]))
+    return np.asarray(grid[row[:, None], column], np.float32)
 
 
 def _surface(distance: Distance, point: Array) -> tuple[Array, Array, Array, Array]:

@@ -6,10 +6,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from curate.errors import UsageError
+
+_THREADS = "OPENBLAS_NUM_THREADS"
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -31,9 +34,25 @@ def each(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) ->
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_start)
     try:
-        yield from pool.map(work, tasks, chunksize=2)
+        with _one_thread_each():
+            results = pool.map(work, tasks, chunksize=2)
+        yield from results
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that start in this block compute with one thread: more would wait for each other's CPUs."""
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = before
 
 
 def _start() -> None:

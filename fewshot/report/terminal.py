@@ -9,12 +9,13 @@ from fewshot.report.wording import count, interval, percent
 
 
 def results_table(results: pd.DataFrame) -> Table:
-    """A rich Table of the results; names are shown as they are (no markup is read from them)."""
+    """A rich Table of the results, N being the training images a class; names are shown as they are (no markup is read from them)."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("set", "method"):
-        table.add_column(name)
-    for name in ("images/class", "splits", "accuracy %", "95 % interval", "SD", "macro-F1 %", "calib. error %"):
-        table.add_column(name, justify="right")
+        table.add_column(name, no_wrap=True)
+    # What fits 80 columns; the rest is in results.csv and on the page.
+    for name in ("N", "splits", "accuracy %", "95 % interval", "SD", "macro-F1 %"):
+        table.add_column(name, justify="right", no_wrap=True)
     gaps = bool((results["failed"] + results["unfinished"]).sum())
     if gaps:
         table.add_column("not counted")
@@ -27,7 +28,7 @@ def results_table(results: pd.DataFrame) -> Table:
             percent(row.mean),
             interval(row.ci_low, row.ci_high),
         ]
-        cells += [percent(row.sd), percent(row.macro_f1), percent(row.ece)]
+        cells += [percent(row.sd), percent(row.macro_f1)]
         if gaps:
             parts = [
                 f"{row.failed} failed" if row.failed else "",

@@ -1,0 +1,63 @@
+"""What every benchmark shares: where its result goes, and what machine, versions and commit it was measured on."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the maintainers' checkouts only
+PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "pillow", "scikit-learn", "pandas")
+
+
+def environment() -> dict[str, Any]:
+    """Machine, versions and commit: absolute times mean nothing without them."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": _commit(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "gpu": _gpu(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def write_result(name: str, result: dict[str, Any], *, quick: bool = False) -> Path:
+    """Write `results/NAME.json`; a quick run is for looking at, and goes to NAME.quick.json, which git ignores."""
+    path = RESULTS / (f"{name}.quick.json" if quick else f"{name}.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"environment": environment()} | result, indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, least and most: what a ratio of timings is quoted with."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=RESULTS.parent, capture_output=True, text=True).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+
+
+def _cpu() -> str:
+    names = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    flags = Path("/proc/cpuinfo").read_text()
+    return f"{names[0] if names else platform.machine()}{' with avx512_bf16' if 'avx512_bf16' in flags else ''}"
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"

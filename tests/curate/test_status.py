@@ -1,0 +1,177 @@
+"""What `curate` says at the terminal, and how it ends."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from curate import cli
+from curate.collection import Collection
+from curate.images import DEFAULT_LIMITS
+from curate.importer import import_folder
+from curate.status import conflicts, status
+
+
+def photo(seed: int) -> bytes:
+    noise = np.random.default_rng(seed).normal(size=(40, 48, 3)).cumsum(0).cumsum(1)
+    file = io.BytesIO()
+    Image.fromarray((128 + 4 * noise).clip(0, 255).astype(np.uint8)).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Two classes, one picture in both of them, and rejects of two causes."""
+    root = tmp_path / "photos"
+    for key, content in {
+        "tree/1.jpg": photo(1),
+        "tree/2.jpg": photo(2),
+        "plank/2.jpg": photo(2),
+        "plank/[b]esc\x1b[31m.jpg": b"",
+        "plank/a.txt": b"text",
+        "plank/b.txt": b"text",
+    }.items():
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).write_bytes(content)
+    return root
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command `curate` with these arguments."""
+
+    def call(*arguments: str | Path) -> Done:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["curate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.app()
+        return Done(int(stop.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+def test_a_status_counts_what_there_is(source: Path, tmp_path: Path) -> None:
+    found = import_folder(source, tmp_path / "c").status
+    assert found == status(Collection.open(tmp_path / "c"))
+    assert (found.images, found.classes, found.sources, found.linked) == (3, {"plank": 1, "tree": 2}, {"import": 3}, 0)
+    assert (found.groups, found.copies, found.largest_group) == (1, 2, 2)
+    assert [(conflict.keys, conflict.labels) for conflict in found.conflicts] == [
+        (["plank/2.jpg", "tree/2.jpg"], ["plank", "tree"])
+    ]
+    assert [(rejects.cause, rejects.count) for rejects in found.rejects] == [("not an image", 2), ("empty file", 1)]
+    assert found.rejects[0].first == ["plank/a.txt", "plank/b.txt"]
+    assert found.caches["signatures"] > 0
+
+
+def test_an_empty_collection_has_a_status(tmp_path: Path, run: Run) -> None:
+    found = status(Collection.create(tmp_path / "c"))
+    assert (found.images, found.classes, found.groups, found.largest_group, found.conflicts) == (0, {}, 0, 0, [])
+    assert run("status", tmp_path / "c").returncode == 0
+
+
+def test_copies_in_one_class_are_no_conflict(source: Path, tmp_path: Path) -> None:
+    import_folder(source, tmp_path / "c")
+    images = Collection(tmp_path / "c").images()
+    assert conflicts(images[images["label"] == "tree"]) == []
+
+
+def test_import_says_how_many_what_and_where(source: Path, tmp_path: Path, run: Run) -> None:
+    done = run("import", source, tmp_path / "c")
+    assert (done.returncode, done.stderr.count("error")) == (0, 0)
+    said = " ".join(done.stdout.split())
+    assert f"{tmp_path}/c: 3 images in 2 classes (3 added)" in said
+    assert "copies: 2 images are 1 pictures" in said
+    assert "conflict: the same bytes as plank and as tree: plank/2.jpg, tree/2.jpg" in said
+    assert f"rejects: 3, all in {tmp_path}/c/rejects.parquet" in said
+    assert "not an image 2 plank/a.txt, plank/b.txt" in said
+    assert "plank/[b]esc\\x1b[31m.jpg" in said  # named in full, and nothing of it reaches the terminal
+    assert "\x1b" not in done.stdout
+    again = run("import", source, tmp_path / "c")
+    assert "(0 added, 3 were there already)" in " ".join(again.stdout.split())
+
+
+def test_import_names_what_it_kept_as_it_was(source: Path, tmp_path: Path, run: Run) -> None:
+    run("import", source, tmp_path / "c")
+    for number in range(5):
+        (source / f"tree/more{number}.jpg").write_bytes(photo(10 + number))
+    run("import", source, tmp_path / "c")
+    for number in range(5):
+        (source / f"tree/more{number}.jpg").write_bytes(photo(20 + number))
+    said = run("import", source, tmp_path / "c").stdout
+    assert said.count("kept the old") == 3
+    assert "and 2 more that differ" in said
+
+
+def test_status_for_scripts_is_json(source: Path, tmp_path: Path, run: Run) -> None:
+    found = import_folder(source, tmp_path / "c").status
+    done = run("status", tmp_path / "c", "--json")
+    assert json.loads(done.stdout) == json.loads(json.dumps(found.json()))
+    assert done.stderr == ""
+
+
+def test_status_for_people_has_the_classes(source: Path, tmp_path: Path, run: Run) -> None:
+    import_folder(source, tmp_path / "c", link=True)
+    said = " ".join(run("status", tmp_path / "c").stdout.split())
+    assert "3 images (3 by import, 3 of them linked)" in said
+    assert "plank 1 tree 2" in said
+    assert "signatures 0.0" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["import", "absent", "c"], 2, "absent does not exist"),
+        (["import", "empty", "c"], 1, "no files"),
+        (["status", "empty"], 2, "not a collection"),
+        (["import", "empty", "c", "--max-pixels", "1000000000"], 2, "limit on pixels"),
+        (["import", "empty", "c", "--workers", "0"], 2, "workers"),
+        (["import", "empty"], 2, ""),
+        (["nonsense"], 2, ""),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_an_exit_code(
+    arguments: list[str], code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_options_reach_the_import(source: Path, tmp_path: Path, run: Run) -> None:
+    done = run("import", source, tmp_path / "c", "--link", "--max-bytes", "600", "--workers", "1")
+    assert done.returncode == 1
+    assert "3 too many bytes" in done.stderr
+    done = run("import", source, tmp_path / "c", "--max-pixels", "100")
+    assert "3 too many pixels" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["import", "status"])
+def test_the_help_of_every_command_has_an_example(command: str, run: Run) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: curate {command}" in done.stdout
+
+
+def test_the_limits_of_the_command_are_those_of_the_library(run: Run) -> None:
+    said = " ".join(run("import", "--help").stdout.split())
+    assert f"default: {DEFAULT_LIMITS.max_pixels}" in said
+    assert f"default: {DEFAULT_LIMITS.max_bytes}" in said
+    assert callable(cli.app)

@@ -1,0 +1,121 @@
+"""Small collections of drawn patterns, which untrained features can tell apart."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from curate import models
+from curate.collection import REJECT_COLUMNS, Collection
+from curate.models import ClipModel
+from fewshot.settings import SweepSettings
+
+SIDE = 64
+NO_REJECTS = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in REJECT_COLUMNS.items()})
+
+
+def pattern(kind: int, number: int) -> np.ndarray:
+    """(64, 64, 3) uint8: stripes whose direction, width and colour tell the kind; phase, light and noise vary."""
+    random = np.random.default_rng([kind, number])
+    angle = 0.4 * kind + random.normal(0, 0.1)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) / (2 + kind) + random.uniform(0, 6))
+    colour = np.array([60 + 40 * (kind % 4), 190 - 30 * (kind % 5), 50 + 45 * (kind % 3)])
+    picture = colour * (1 + 0.5 * wave[..., None]) + random.normal(0, 12, (SIDE, SIDE, 3)) + random.normal(0, 10)
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_image(root: Path, key: str, pixels: np.ndarray, group: str = "", **fields: object) -> dict[str, object]:
+    """Store a picture in a collection's folder; its row of the image table."""
+    content = png(pixels)
+    image_id = hashlib.sha256(content).hexdigest()
+    file = root / "images" / key
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return {
+        "key": key,
+        "id": image_id,
+        "label": key.split("/")[0],
+        "file": f"images/{key}",
+        "source": "import",
+        "url": "",
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "format": "PNG",
+        "mode": "RGB",
+        "frames": 1,
+        "bytes": len(content),
+        "official_split": "",
+        "group": group or image_id,
+    } | fields
+
+
+def make(root: Path, sizes: dict[str, int]) -> Collection:
+    """A collection with so many different pictures of each class, and, in the first class, one exact copy."""
+    collection = Collection.create(root)
+    rows = [
+        write_image(root, f"{label}/{number}.png", pattern(kind, number))
+        for kind, (label, size) in enumerate(sizes.items())
+        for number in range(size)
+    ]
+    first = next(iter(sizes))
+    rows.append(write_image(root, f"{first}/copy of 0.png", pattern(0, 0)))
+    collection.write(pd.DataFrame(rows), NO_REJECTS)
+    return collection
+
+
+@pytest.fixture(scope="session")
+def make_collection() -> Callable[[Path, dict[str, int]], Collection]:
+    return make
+
+
+@pytest.fixture(scope="session")
+def draw_pattern() -> Callable[[int, int], np.ndarray]:
+    return pattern
+
+
+@pytest.fixture(scope="session")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """Three classes of ten pictures. Tests only read it; what is computed from it is cached in it."""
+    return make(tmp_path_factory.mktemp("patterns") / "collection", {"bars": 10, "rings": 10, "waves": 10})
+
+
+@pytest.fixture
+def own_collection(tmp_path: Path) -> Collection:
+    """As `collection`, for a test that changes it."""
+    return make(tmp_path / "collection", {"bars": 10, "rings": 10, "waves": 10})
+
+
+@pytest.fixture
+def settings(collection: Collection, tmp_path: Path) -> Callable[..., SweepSettings]:
+    """Settings of a sweep that takes a second or two; anything can be replaced."""
+
+    def build(**changes: object) -> SweepSettings:
+        values: dict[str, object] = {
+            "collection": collection.root,
+            "out": tmp_path / "sweep",
+            "shots": (2, 5),
+            "splits": 2,
+            "model": "tiny/random",
+            "device": "cpu",
+            "methods": ("zero-shot", "linear-probe"),
+        }
+        return SweepSettings(**(values | changes))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ClipModel:
+    return models.load("tiny/random", device="cpu")

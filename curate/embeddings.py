@@ -66,10 +66,10 @@ def _read_shards(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _read_shard(shard: Path) -> dict[str, np.ndarray]:
-    content = io.BytesIO(shard.read_bytes())
+    content = shard.read_bytes()
     # A damaged header makes np.load read less than there is, and then it compares no checksum.
-    with zipfile.ZipFile(content) as archive:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if archive.testzip() is not None:
             raise zipfile.BadZipFile
-    with np.load(content, allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(zip(arrays["ids"].tolist(), arrays["features"], strict=True))

@@ -90,7 +90,7 @@ class PixelCache:
         try:
             described = json.loads(index.read_bytes())
             ids, checksum = described["ids"], described["crc32"]
-            pixels = np.load(index.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+            pixels = np.lib.format.open_memmap(index.with_suffix(".npy"), mode="r")
             promised = (index.stem, (len(ids), self.transform.size, self.transform.size, 3), np.uint8, True)
             whole = (_name(ids), pixels.shape, pixels.dtype, pixels.flags.c_contiguous) == promised
         except Exception:  # whatever damaged bytes make the readers raise

@@ -12,8 +12,8 @@ from PIL import Image
 from curate.errors import UsageError
 
 # Raised when the pixels that `apply` makes change, so that older caches are not used.
-VERSION = 1
-PAD_COLOUR = (124, 116, 104)  # CLIP's mean: zero after normalisation
+VERSION = 2
+PAD_COLOUR = (123, 117, 104)  # CLIP's mean: zero after normalisation
 # A longer strip is cut to its middle before it is resized: a file of 1 x 1,000,000 pixels would else take 150 GB.
 MOST_ASPECT = 128
 

@@ -48,7 +48,7 @@ class Finetune:
         for name, allowed in (choices | {"augment": KINDS}).items():
             if getattr(self, name) not in allowed:
                 raise UsageError(f"finetune: {name} must be {' or '.join(allowed)}, not {getattr(self, name)!r}")
-        if self.lr <= 0 or self.epochs < 1 or self.batch_size < 0 or self.weight_decay < 0:
+        if not 0 < self.lr < math.inf or self.epochs < 1 or self.batch_size < 0 or not 0 <= self.weight_decay < math.inf:
             raise UsageError("finetune: lr and epochs must be positive, batch_size and weight_decay not negative")
 
     def fit(self, draw: Draw, task: Task) -> Fitted:

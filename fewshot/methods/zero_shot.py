@@ -15,7 +15,7 @@ from fewshot.task import Draw, Fitted, Images, Task
 class ZeroShot:
     def fit(self, draw: Draw, task: Task) -> Fitted:
         weights = class_embeddings(task)
-        scale = float(task.clip.model.logit_scale.exp())
+        scale = float(task.clip.model.logit_scale.detach().exp())
 
         def logits(images: Images) -> np.ndarray:
             return scale * images.features() @ weights.T

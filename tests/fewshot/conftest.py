@@ -3,17 +3,20 @@
 import hashlib
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from curate import models
 from curate.collection import REJECT_COLUMNS, Collection
 from curate.models import ClipModel
 from fewshot.settings import SweepSettings
+from fewshot.task import Draw, Images, ImageStore, Task
 
 SIDE = 64
 NO_REJECTS = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in REJECT_COLUMNS.items()})
@@ -75,6 +78,12 @@ def make(root: Path, sizes: dict[str, int]) -> Collection:
     return collection
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """These computations are too small to share out, and threads that wait for busy cores are slow."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def make_collection() -> Callable[[Path, dict[str, int]], Collection]:
     return make
@@ -119,3 +128,43 @@ def settings(collection: Collection, tmp_path: Path) -> Callable[..., SweepSetti
 @pytest.fixture(scope="session")
 def tiny() -> ClipModel:
     return models.load("tiny/random", device="cpu")
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """So many pictures of each of some kinds, as a method is given them: `draw` to learn from, `test` with `truth`."""
+
+    draw: Draw
+    task: Task
+    test: Images
+    truth: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def patterns(tiny: ClipModel) -> Callable[..., Patterns]:
+    """Patterns by counts of training images a class: `patterns(6, 6, 6)`."""
+
+    def build(*counts: int, clip: ClipModel = tiny, tested: int = 4, seed: int = 0, templates: int = 1) -> Patterns:
+        labels = np.repeat(np.arange(len(counts)), counts)
+        truth = np.repeat(np.arange(len(counts)), tested)
+        shown = [pattern(kind, 100 + place) for place, kind in enumerate(labels)]
+        shown += [pattern(kind, 1000 + place) for place, kind in enumerate(truth)]
+        side = clip.image_size
+        pixels = np.stack([np.asarray(Image.fromarray(each).resize((side, side))) for each in shown])
+        ids = [f"{number:064d}" for number in range(len(shown))]
+        places = {image: place for place, image in enumerate(ids)}
+        store = ImageStore(
+            lambda wanted: pixels[[places[image] for image in wanted]],
+            dict(zip(ids, clip.encode_images(pixels), strict=True)),
+        )
+        classes = tuple(f"kind {number}" for number in range(len(counts)))
+        sentences = ("a photo of {}", "{} on a mat", "there is a {} here")[:templates]
+        texts = tuple(tuple(sentence.replace("{}", name) for sentence in sentences) for name in classes)
+        return Patterns(
+            Draw(Images.of(store, ids[: len(labels)]), labels, np.arange(len(labels))),
+            Task(clip, classes, texts, seed),
+            Images.of(store, ids[len(labels) :]),
+            truth,
+        )
+
+    return build

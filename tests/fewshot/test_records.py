@@ -129,8 +129,7 @@ def test_no_pickle_is_opened(sweep: Path) -> None:
     path = trial_file(sweep, TRIAL, ".npz")
     for content in (pickle.dumps(Trap()), dataclasses.replace(PREDICTIONS, keys=np.array([Trap()])).to_bytes()):
         path.write_bytes(content)
-        assert b"setattr" in content  # it would
-        with pytest.raises(ValueError, match="allow_pickle=False"):
+        with pytest.raises(ValueError, match="pickle"):
             read_predictions(sweep, TRIAL)
     assert not Trap.sprung
 

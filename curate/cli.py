@@ -158,4 +158,5 @@ def embed(
     opened = Collection.open(collection)
     clip = models.load(model, checkpoint=checkpoint, device=device)
     features = embeddings.embed(opened, opened.images(), clip, fit=fit)
-    _say(f"{collection}: {len(features)} images have {features.shape[1]} features each from {clip.name} ({clip.precision})")
+    count, size = features.shape
+    _say(f"{collection}: {count} images have {size} features each from {clip.name} ({clip.precision})")

@@ -33,7 +33,9 @@ def run(app: typer.Typer) -> None:
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == 130:  # what Typer makes of Ctrl-C
-            err.print("\nInterrupted. Nothing that was finished is lost: the same command goes on from here.", soft_wrap=True)
+            err.print(
+                "\nInterrupted. Nothing that was finished is lost: the same command goes on from here.", soft_wrap=True
+            )
         raise
 
 

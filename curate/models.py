@@ -208,8 +208,10 @@ def _from_hub(architecture: str, tag: str) -> Any:
 def _notice_missing_hub() -> None:
     """Without the hub its client retries for most of a minute; told so, it uses its cache or fails at once."""
     try:
-        requests.head(huggingface_hub.constants.ENDPOINT, timeout=5)
+        missing = requests.head(huggingface_hub.constants.ENDPOINT, timeout=5).status_code >= 500
     except requests.RequestException:
+        missing = True
+    if missing:
         huggingface_hub.constants.HF_HUB_OFFLINE = True
 
 

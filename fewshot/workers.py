@@ -28,8 +28,9 @@ def run_in_processes(plan: Plan, trials: list[Trial], advance: Callable[[int], N
     """
     waiting = list(reversed(trials))
     while waiting:
-        for trial in _run(plan, waiting, plan.settings.workers, advance):
-            if _run(plan, [trial], 1, advance):
+        suspects = _run(plan, waiting, plan.settings.workers, advance)
+        while suspects:
+            for trial in _run(plan, suspects, 1, advance):
                 _record_lost(plan, trial)
                 advance(1)
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from curate import importer
+from curate import importer, listing
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.images import Cause, Limits
@@ -393,6 +393,23 @@ def test_a_row_under_another_label_than_before_is_kept_and_said(source: Path, ta
     assert list(Collection(target).images()["label"]) == ["tree"]
 
 
+def test_a_column_split_is_the_official_split(source: Path, target: Path) -> None:
+    text = "path,label,split\ntree/1.jpg,tree,test\nplank/1.jpg,plank,Train\ntree/deep/er/2.jpg,tree,\n"
+    import_folder(put(source / "photos.csv", text.encode()), target)
+    images = Collection(target).images().set_index("key")
+    assert images["official_split"].to_dict() == {
+        "tree/1.jpg": "test",
+        "plank/1.jpg": "train",
+        "tree/deep/er/2.jpg": "",
+    }
+
+
+def test_a_split_of_another_name_is_said_with_its_line(source: Path, target: Path) -> None:
+    text = "path,label,split\ntree/1.jpg,tree,validation\n"
+    with pytest.raises(UsageError, match=r"line 2: split is 'validation'"):
+        import_folder(put(source / "photos.csv", text.encode()), target)
+
+
 def test_a_csv_of_a_spreadsheet_is_read(source: Path, target: Path) -> None:
     text = '\ufeffpath,label,remark\r\n"tree/1.jpg","tree, the",x\r\n'
     import_folder(put(source / "photos.csv", text.encode()), target)
@@ -411,13 +428,13 @@ def test_what_is_no_such_csv_is_said_in_one_sentence(content: bytes, source: Pat
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.text(st.sampled_from("ab./ "), min_size=1, max_size=12), min_size=1, max_size=8))
 def test_a_key_is_a_function_of_its_row_and_stays_inside(paths: list[str]) -> None:
-    def key(one: importer.Entry | importer.Reject) -> str:
+    def key(one: listing.Entry | listing.Reject) -> str:
         return one.key
 
     def of_rows(rows: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-        listed = [(2 + n, row, "label") for n, row in enumerate(rows)]
-        monkeypatch.setattr(importer, "_csv_rows", lambda _: iter(listed))
-        return dict(zip(rows, map(key, importer._of_csv(Path("/lists/photos.csv"))), strict=True))
+        listed = [(2 + n, row, "label", "") for n, row in enumerate(rows)]
+        monkeypatch.setattr(listing, "_csv_rows", lambda _: iter(listed))
+        return dict(zip(rows, map(key, listing._of_csv(Path("/lists/photos.csv"))), strict=True))
 
     with pytest.MonkeyPatch.context() as patch:
         together = of_rows(list(dict.fromkeys(paths)), patch)

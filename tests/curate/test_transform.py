@@ -16,7 +16,9 @@ SIDES = st.one_of(st.integers(1, 12), st.integers(13, 400))
 
 def noise(width: int, height: int) -> Image.Image:
     """The hardest picture for a resize to agree on: every pixel counts."""
-    return Image.fromarray(np.random.default_rng(width * 10_000 + height).integers(0, 256, (height, width, 3), np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(width * 10_000 + height).integers(0, 256, (height, width, 3), np.uint8)
+    )
 
 
 def open_clips(image: Image.Image, size: int) -> np.ndarray:

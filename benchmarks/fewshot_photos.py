@@ -9,12 +9,13 @@
 The sweeps are kept in runs/benchmarks and go on where they were interrupted. The tables are written to
 results/fewshot_photos.json and results/fewshot_*.csv.
 
-    python -m benchmarks.fewshot_photos                the whole (an hour on 2 cores)
+    python -m benchmarks.fewshot_photos                the whole (half an hour on 2 cores)
     python -m benchmarks.fewshot_photos --quick        linear probe, 5 splits, 6 and 20 images: under a minute
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -56,7 +57,7 @@ def photos18(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     )
     run_sweep(settings)
     if finetuned:
-        run_sweep(replace(settings, methods=("finetune",), splits=finetuned))
+        run_sweep(replace(settings, methods=("finetune",), splits=finetuned, shots=(6, 20)))
     return out
 
 
@@ -69,6 +70,7 @@ def photos5_noisy(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
         methods=("zero-shot", "linear-probe"),
         shots=shots,
         splits=splits,
+        workers=os.cpu_count() or 1,
     )
     run_sweep(settings)
     if finetuned:

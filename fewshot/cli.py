@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from curate import console
-from curate.errors import UsageError
+from curate.errors import FewposeError, UsageError
 
 commands = console.application(
     "Measure, honestly, how few images a CLIP model needs to tell postures apart.\n\n"
@@ -88,10 +88,14 @@ def sweep(
     )
     summary = run_sweep(settings, retry_failed=retry_failed)
     console.out.print(
-        f"{summary.done} trials done ({summary.found} were there already) in {summary.out}", markup=False, soft_wrap=True
+        f"{summary.done} trials done ({summary.found} were there already) in {summary.out}",
+        markup=False,
+        soft_wrap=True,
     )
     if summary.dropped_classes:
-        console.out.print(f"left out, too few images: {', '.join(summary.dropped_classes)}", markup=False, soft_wrap=True)
+        console.out.print(
+            f"left out, too few images: {', '.join(summary.dropped_classes)}", markup=False, soft_wrap=True
+        )
     for cause, count in summary.failed.items():
         console.err.print(f"{count} trials failed: {cause}; fewshot report names them", style="yellow", markup=False)
     console.out.print(f"next: fewshot report {summary.out}", markup=False, soft_wrap=True)
@@ -110,7 +114,10 @@ def report(
     """
     from fewshot.report import terminal_table, write_report
 
-    files = write_report(sweep, out)
+    try:
+        files = write_report(sweep, out)
+    except OSError as error:
+        raise FewposeError(f"{out or sweep} can't be written to ({error.strerror}); choose another --out") from error
     console.out.print(terminal_table(files))
     console.out.print(f"page: {files.html}", markup=False, soft_wrap=True)
 

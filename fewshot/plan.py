@@ -8,7 +8,7 @@ import pandas as pd
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.sets import TrainingSet, training_set
-from fewshot import methods
+from fewshot import methods, prompts
 from fewshot.records import Trial
 from fewshot.settings import SweepSettings
 from fewshot.splits import Split, draw, split
@@ -48,6 +48,7 @@ def make(settings: SweepSettings) -> Plan:
         raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
     classes = _classes(settings, images)
     sets = {name: training_set(collection, name) for name in settings.sets}
+    prompts.templates(settings.prompts)
     for name in settings.methods:
         methods.build(name, settings.method_settings(name))  # wrong settings are said before any work
     kept, dropped = _long_enough(settings, Plan(settings, images, sets, classes, (), ()))

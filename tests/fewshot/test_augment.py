@@ -66,9 +66,7 @@ def test_crop_shows_a_part_of_50_to_100_percent_of_the_area() -> None:
     ramp = torch.linspace(-1, 1, 65)
     picture = torch.stack([ramp.expand(65, 65), ramp.expand(65, 65).T, torch.zeros(65, 65)])
     changed = augment(picture.expand(300, 3, 65, 65), "crop", seeded())
-    spans = [
-        (image[channel].amax((0, 1)) - image[channel].amin((0, 1))) / 2 for image in changed for channel in (0, 1)
-    ]
+    spans = [(image[channel].amax((0, 1)) - image[channel].amin((0, 1))) / 2 for image in changed for channel in (0, 1)]
     widths, heights = torch.stack(spans[::2]), torch.stack(spans[1::2])
     areas = widths * heights  # times the square of the change of contrast, 0.8 to 1.2
     assert areas.max() <= 1.2**2

@@ -260,11 +260,11 @@ def test_the_global_random_state_is_neither_read_nor_changed() -> None:
     found = []
     for seed in (1, 2):
         random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - it is the global state that is meant
-        states = random.getstate(), str(np.random.get_state())  # noqa: NPY002
+        np.random.seed(seed)
+        states = random.getstate(), str(np.random.get_state())
         parts = split(images, 0, Splitting())
         found.append((parts.digest, draw_digest(draw(parts.pool, 3, 0, 0)), trial_seed(0, "a")))
-        assert (random.getstate(), str(np.random.get_state())) == states  # noqa: NPY002
+        assert (random.getstate(), str(np.random.get_state())) == states
     assert found[0] == found[1]
 
 

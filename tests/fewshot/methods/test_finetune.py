@@ -246,10 +246,10 @@ def test_a_loss_that_is_not_a_number_is_said_at_once(patterns: Callable, monkeyp
 
 def test_the_loss_of_a_model_that_hardly_moves_is_no_divergence(patterns: Callable) -> None:
     """Its loss goes up and down by the order of batches and by augmentation alone."""
-    for seed in range(4):
-        given = patterns(5, 4, 4, seed=seed)  # 13 images: batches of 3 and 4
+    for seed in range(6):
+        given = patterns(3, 2, 2, seed=seed)  # 7 images: batches of 2 and 3
         for start in ("text", "probe"):
-            Finetune(lr=1e-12, epochs=1, start=start, augment="flip").fit(given.draw, given.task)
+            Finetune(lr=1e-12, epochs=1, start=start, augment="flip+crop").fit(given.draw, given.task)
 
 
 def test_from_the_probe_without_learning_it_predicts_as_the_probe_does(patterns: Callable) -> None:

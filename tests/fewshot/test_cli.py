@@ -1,0 +1,204 @@
+"""The command line: what it prints, its exit codes, and one sentence for a mistake."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from curate.collection import Collection
+from fewshot import cli
+from fewshot.methods.linear_probe import LinearProbe
+from fewshot.records import read_sweep
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `fewshot ARGUMENTS` in this process: exit code, stdout, stderr."""
+
+    def start(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fewshot", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.app()
+        shown = capsys.readouterr()
+        return int(stop.value.code or 0), shown.out, shown.err
+
+    return start
+
+
+@pytest.fixture
+def quick(collection: Collection, tmp_path: Path) -> list[object]:
+    """The arguments of a sweep of a second."""
+    flags = "--model tiny/random --device cpu --splits 1 --shots 2 --methods linear-probe"
+    return ["sweep", collection.root, "--out", tmp_path / "sweep", *flags.split()]
+
+
+def test_a_sweep_and_its_report(run: Run, quick: list[object], tmp_path: Path) -> None:
+    code, out, _ = run(*quick)
+    assert code == 0
+    assert out == (
+        f"1 trials done (0 were there already) in {tmp_path / 'sweep'}\nnext: fewshot report {tmp_path / 'sweep'}\n"
+    )
+    assert run(*quick)[1].startswith("1 trials done (1 were there already)")
+    code, out, _ = run("report", tmp_path / "sweep")
+    assert code == 0
+    assert "linear-probe" in out
+    assert out.endswith(f"page: {tmp_path / 'sweep' / 'report.html'}\n")
+    for name in ("results.csv", "differences.csv", "wrong.csv", "report.md", "report.html"):
+        assert (tmp_path / "sweep" / name).stat().st_size > 0
+
+
+def test_a_report_can_be_written_elsewhere(run: Run, quick: list[object], tmp_path: Path) -> None:
+    run(*quick)
+    assert run("report", tmp_path / "sweep", "--out", tmp_path / "page")[0] == 0
+    assert (tmp_path / "page" / "report.html").exists()
+    assert not (tmp_path / "sweep" / "report.html").exists()
+
+
+def test_flags_reach_the_sweep(run: Run, quick: list[object], tmp_path: Path) -> None:
+    flags = "--methods finetune,zero-shot --sets filtered,unfiltered --shots 3,2,3 --epochs 1 --lr 0.001 --image-only"
+    flags += " --augment flip --batch-size 4 --fit pad --short all --seed 3 --test-fraction 0.3 --classes waves,bars"
+    assert run(*quick, *flags.split(), "--prompt", "a {}", "--prompt", "short")[0] == 0
+    found = read_sweep(tmp_path / "sweep").settings
+    assert found["methods"] == ["finetune", "zero-shot"]
+    assert found["method_settings"]["finetune"] == {
+        "lr": 0.001,
+        "weight_decay": 1e-3,
+        "epochs": 1,
+        "batch_size": 4,
+        "schedule": "constant",
+        "towers": "image",
+        "start": "text",
+        "augment": "flip",
+    }
+    assert found["shots"] == [2, 3]
+    assert set(found["sets"]) == {"filtered", "unfiltered"}
+    assert found["prompts"] == ["a {}", "Yoga pose {}"]
+    assert found["classes"] == ["bars", "waves"]
+    assert (found["fit"], found["short"], found["seed"], found["test_fraction"]) == ("pad", "all", 3, 0.3)
+    assert found["split_kind"] == "random"
+
+
+def test_classes_that_are_left_out_are_named(run: Run, make_collection: Callable, tmp_path: Path) -> None:
+    made = make_collection(tmp_path / "short", {"bars": 6, "rings": 6, "[waves]": 2})
+    flags = "--model tiny/random --device cpu --splits 1 --shots 4 --methods linear-probe --short drop"
+    code, out, _ = run("sweep", made.root, "--out", tmp_path / "[sweep]", *flags.split())
+    assert code == 0
+    assert "left out, too few images: [waves]\n" in out
+    assert f"next: fewshot report {tmp_path}/[sweep]\n" in out  # brackets are no markup
+
+
+def test_failed_trials_are_counted_by_cause_and_make_exit_code_1(
+    run: Run, quick: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LinearProbe, "fit", fit)
+        code, out, errors = run(*quick, "--methods", "zero-shot,linear-probe")
+    assert code == 1
+    assert out.startswith("1 trials done")
+    assert errors.splitlines()[-1] == "1 trials failed: out of memory; fewshot report names them"
+    assert run(*quick, "--methods", "zero-shot,linear-probe")[0] == 1
+    code, out, _ = run(*quick, "--methods", "zero-shot,linear-probe", "--retry-failed")
+    assert code == 0
+    assert out.startswith("2 trials done (1 were there already)")
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "sentence"),
+    [
+        (["--methods", "magic"], 2, "there is no method 'magic'; there are zero-shot, linear-probe, finetune"),
+        (["--methods", ","], 2, "--sets and --methods must name at least one each"),
+        (["--sets", "best"], 2, "there is no training set 'best'; there are unfiltered and filtered"),
+        (["--methods", "finetune", "--recipe", "soup"], 2, "--recipe soup: there are paper, lite0"),
+        (["--methods", "finetune", "--augment", "spin"], 2, "augment must be none or flip"),
+        (["--methods", "finetune", "--lr", "-1"], 2, "lr and epochs must be positive"),
+        (["--model", "nonsense"], 2, "--model nonsense is not known; lite0 or one of open_clip's"),
+        (["--model", "tiny"], 2, "--model tiny names a shape without weights"),
+        (["--model", "ViT-B-32/nonsense"], 2, "--model ViT-B-32/nonsense: no such weights; there are openai,"),
+        (["--device", "cuda:99"], 2, "--device cuda:99 can't be used on this machine"),
+        (["--device", "toaster"], 2, "--device toaster can't be used on this machine"),
+        (["--shots", "6,many"], 2, "--shots 6,many: expected whole numbers separated by commas"),
+        (["--shots", ""], 2, "--shots: give numbers of training images a class"),
+        (["--shots", "-2"], 2, "--shots: give numbers of training images a class"),
+        (["--shots", "43"], 2, "43 training images a class are asked for, but a split leaves fewer to"),
+        (["--splits", "0"], 2, "--splits and --workers must be at least 1"),
+        (["--split", "alphabetical"], 2, "--split alphabetical: there are random and official"),
+        (["--split", "official"], 2, "--split official: this collection has no official split"),
+        (["--test-fraction", "1"], 2, "--test-fraction 1.0: must lie between 0 and 1"),
+        (["--short", "maybe"], 2, "--short maybe: there are error, all, drop"),
+        (["--fit", "stretch"], 2, "--fit stretch: there are crop and pad"),
+        (["--classes", "bars,owls"], 2, "--classes: the collection has no owls; it has bars, rings, waves"),
+        (["--classes", "bars"], 2, "a classifier needs at least two classes"),
+        (["--prompt", "a pose"], 2, "--prompt 'a pose' says not where the class's words go: write {} there"),
+        (["--model", "tiny", "--checkpoint", "/no/such.pt"], 2, "--checkpoint /no/such.pt: no such file"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    run: Run, quick: list[object], flags: list[str], code: int, sentence: str, tmp_path: Path
+) -> None:
+    got, out, errors = run(*quick, *flags)
+    assert (got, out) == (code, "")
+    assert errors.count("\n") == 1
+    assert errors.startswith("error: ")
+    assert sentence in errors
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_a_damaged_checkpoint_is_one_sentence(run: Run, quick: list[object], tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x80\x02not weights at all")
+    code, out, errors = run(*quick, "--model", "tiny", "--checkpoint", tmp_path / name)
+    assert (code, out, errors.count("\n")) == (1, "", 1)
+    assert f"error: --checkpoint {tmp_path / name} does not hold weights of tiny: " in errors
+
+
+def test_a_directory_without_a_collection_is_one_sentence(run: Run, quick: list[object], tmp_path: Path) -> None:
+    for place in (tmp_path / "nowhere", tmp_path):
+        code, out, errors = run("sweep", place, *quick[2:])
+        assert (code, out, errors.count("\n")) == (2, "", 1)
+        assert errors.startswith(f"error: {place} is not a collection")
+
+
+def test_a_place_that_can_not_be_written_to_is_one_sentence(run: Run, quick: list[object], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "sweep"):
+        code, out, errors = run(*quick, "--out", place)
+        assert (code, out, errors.count("\n")) == (1, "", 1)
+        assert errors.startswith(f"error: {place} can't be written to (")
+
+
+def test_a_report_that_can_not_be_written_is_one_sentence(run: Run, quick: list[object], tmp_path: Path) -> None:
+    run(*quick)
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "page"):
+        code, out, errors = run("report", tmp_path / "sweep", "--out", place)
+        assert (code, out, errors.count("\n")) == (1, "", 1)
+        assert errors.startswith(f"error: {place} can't be written to (")
+
+
+def test_a_report_of_what_is_no_sweep_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "nowhere"):
+        code, out, errors = run("report", place)
+        assert (code, out, errors.count("\n")) == (1, "", 1)
+        assert errors == f"error: {place} is not a sweep (no readable sweep.json); make one with fewshot sweep\n"
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["sweep"], ["sweep", "here"], ["sweep", "--nonsense"]])
+def test_bad_usage_is_exit_code_2(run: Run, arguments: list[str]) -> None:
+    code, _, errors = run(*arguments)
+    assert code == 2
+    assert "Usage: " in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("command", [[], ["sweep"], ["report"]])
+def test_help_has_an_example(run: Run, command: list[str]) -> None:
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert "Example: fewshot" in out

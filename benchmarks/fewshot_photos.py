@@ -54,6 +54,7 @@ def photos18(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
         shots=shots,
         splits=splits,
         classes=large_classes(collection),
+        workers=os.cpu_count() or 1,
     )
     run_sweep(settings)
     if finetuned:

@@ -149,7 +149,7 @@ def test_wrong_settings_of_a_method_are_said_before_any_work(store: Callable) ->
         plan(collection, methods=("finetune",), finetune={"augment": "rotate"})
     with pytest.raises(UsageError, match="lr and epochs must be positive"):
         plan(collection, methods=("finetune",), finetune={"lr": -1.0})
-    with pytest.raises(UsageError, match="settings of finetune: .*warmth"):
+    with pytest.raises(UsageError, match=r"settings of finetune: .*warmth"):
         plan(collection, methods=("finetune",), finetune={"warmth": 1})
     with pytest.raises(UsageError, match="--recipe soup: there are paper, lite0"):
         plan(collection, methods=("finetune",), recipe="soup")

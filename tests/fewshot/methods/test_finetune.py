@@ -239,7 +239,7 @@ def test_a_loss_that_is_not_a_number_is_said_at_once(patterns: Callable, monkeyp
             yield pictures * (float("nan") if len(passes) > 1 else 1), labels
 
     monkeypatch.setattr(finetune._Batches, "__iter__", counted)
-    with pytest.raises(Diverged, match="the loss is nan; a smaller --lr than 0.001 may do"):
+    with pytest.raises(Diverged, match=r"the loss is nan; a smaller --lr than 0\.001 may do"):
         Finetune(lr=1e-3, epochs=50).fit(given.draw, given.task)
     assert len(passes) == 2  # the one before training, and the first epoch
 

@@ -263,6 +263,16 @@ def encrypted(path: Path) -> None:
     path.write_bytes(content)
 
 
+def narrower(path: Path) -> None:
+    """A damaged header that has the array's reader stop long before the end, where it would compare the checksum."""
+    with np.load(path) as arrays:
+        ids = arrays["ids"]
+    np.savez(path, ids=ids, features=np.zeros((6, 6400), np.float32))
+    content = path.read_bytes()
+    assert content.count(b"(6, 6400)") == 1
+    path.write_bytes(content.replace(b"(6, 6400)", b"(6,   64)"))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: truncate(path, 0),
     "cut": lambda path: truncate(path, 700),
@@ -273,6 +283,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "without ids": without_ids,
     "fewer ids": with_fewer_ids,
     "encrypted": encrypted,
+    "narrower": narrower,
 }
 
 

@@ -182,9 +182,20 @@ def test_a_large_jpeg_decoded_small_has_nearly_the_same_pixels(
     assert difference.max() <= 6
 
 
-def test_a_large_jpeg_is_decoded_smaller_than_it_is(large_jpeg: bytes) -> None:
-    size = open_image(large_jpeg, draft=Transform(224).draft_size()).image.size
-    assert size == (600, 450)
+def test_a_large_jpeg_is_decoded_smaller_than_it_is(
+    make: Callable[..., Collection], large_jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    really = Transform.apply
+
+    def apply(transform: Transform, image: Image.Image) -> np.ndarray:
+        sizes.append(image.size)
+        return really(transform, image)
+
+    collection = make(large_jpeg)
+    monkeypatch.setattr(Transform, "apply", apply)
+    filled(collection, Transform(224))
+    assert sizes == [(600, 450)]
 
 
 def test_a_jpeg_on_its_side_is_upright_when_decoded_small(make: Callable[..., Collection]) -> None:

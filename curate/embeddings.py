@@ -14,6 +14,7 @@ import pandas as pd
 
 from curate import atomic, console
 from curate.collection import Collection
+from curate.errors import FewposeError
 from curate.models import ClipModel
 from curate.pixels import PixelCache
 from curate.transform import Transform
@@ -24,8 +25,10 @@ SHARD = 512  # images a shard: what an interruption can lose
 def embed(collection: Collection, images: pd.DataFrame, clip: ClipModel, *, fit: str = "crop") -> np.ndarray:
     """The features of `images` (rows of the image table), in their order: (n, d) float32, not normalised.
 
-    Only what the cache lacks is decoded and computed.
+    Only what the cache lacks is decoded and computed. Raises FewposeError where there are no images.
     """
+    if images.empty:
+        raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
     transform = Transform(clip.image_size, fit)
     folder = cache_folder(collection, clip, transform)
     known = _read_shards(folder)

@@ -29,6 +29,8 @@ from curate.errors import FewposeError, UsageError
 
 OTHER_WAYS = "use --model NAME --checkpoint FILE with weights that you have, or --model lite0, which needs no download"
 
+Colour = tuple[float, float, float]  # red, green, blue, of values in [0, 1]
+
 
 @dataclass
 class ClipModel:
@@ -38,8 +40,8 @@ class ClipModel:
     model: Any
     tokenizer: Any
     image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Colour
+    std: Colour
     device: torch.device
     text_trained: bool = True
     precision: str = field(init=False)  # of the frozen encoder: "bf16" where the device computes it natively
@@ -110,22 +112,39 @@ def load(name: str, *, checkpoint: Path | None = None, device: str = "auto") -> 
     elif tag:
         model, text_trained = _from_hub(architecture, tag), True
     else:
-        tags = [f"/{known}" for known in open_clip.list_pretrained_tags_by_model(architecture)[:6]]
+        tags = [f"/{known}" for known in _tags(architecture)[:6]]
         ways = ", ".join([*tags, "/random"])
         raise UsageError(f"--model {name} names a shape without weights; add one of {ways}, or --checkpoint FILE")
     if hasattr(model.visual, "output_tokens"):
         model.visual.output_tokens = False  # CoCa's towers return their tokens too
+    mean, std = _normalisation(architecture, model, local=checkpoint is not None)
     return ClipModel(
         name=name,
         model=model.eval().to(target),
         tokenizer=_tokenizer(architecture),
         image_size=_square(model.visual.image_size),
-        # The trunk of lite0 was trained on values in [-1, 1] (timm's default_cfg of tf_efficientnet_lite0).
-        mean=(0.5, 0.5, 0.5) if architecture == "lite0" else tuple(model.visual.preprocess_cfg["mean"]),
-        std=(0.5, 0.5, 0.5) if architecture == "lite0" else tuple(model.visual.preprocess_cfg["std"]),
+        mean=mean,
+        std=std,
         device=target,
         text_trained=text_trained,
     )
+
+
+def _normalisation(architecture: str, model: Any, *, local: bool) -> tuple[Colour, Colour]:
+    """The mean and deviation that the weights expect: their tag's own, or of a local file what all tags agree on."""
+    if architecture == "lite0":  # values in [-1, 1]: timm's default_cfg of tf_efficientnet_lite0
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    if local:
+        tags = [open_clip.get_pretrained_cfg(architecture, tag) for tag in _tags(architecture)]
+        known = {(tuple(tag["mean"]), tuple(tag["std"])) for tag in tags if tag.get("mean") and tag.get("std")}
+        if len(known) == 1:
+            return known.pop()
+    config = model.visual.preprocess_cfg
+    return tuple(config["mean"]), tuple(config["std"])
+
+
+def _tags(architecture: str) -> list[str]:
+    return open_clip.list_pretrained_tags_by_model(architecture)
 
 
 def choose_device(name: str) -> torch.device:
@@ -192,7 +211,7 @@ def _lite0() -> Any:
 
 
 def _from_hub(architecture: str, tag: str) -> Any:
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    tags = _tags(architecture)
     if tag not in tags:
         raise UsageError(f"--model {architecture}/{tag}: no such weights; there are {', '.join(tags) or 'none'}")
     quick_gelu = bool((open_clip.get_pretrained_cfg(architecture, tag) or {}).get("quick_gelu", False))

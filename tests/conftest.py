@@ -4,8 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+# The models of the tests are too small for several threads, which then wait for each other, and the longer the
+# busier the machine is.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -32,15 +32,6 @@ def load(name: str, **options: object) -> ClipModel:
     return models.load(name, device="cpu", **options)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On a machine that others use too, threads that wait for each other make these small models ten times slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def lite0() -> ClipModel:
     return load("lite0")
@@ -602,3 +593,11 @@ def test_texts_are_encoded_each_for_itself(tiny: ClipModel) -> None:
     assert together.dtype == np.float32
     np.testing.assert_allclose(together, np.concatenate([tiny.encode_texts([text]) for text in texts]), atol=1e-5)
     assert cosines(together[:1], together[1:])[0] < 0.99
+
+
+def test_a_local_file_is_normalised_as_all_tags_of_its_architecture_are():
+    untrained = models._untrained("tiny")
+    assert models._normalisation("ViT-B-16-SigLIP", untrained, local=True) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert models._normalisation("ViT-B-32-quickgelu", untrained, local=True)[0] == pytest.approx(
+        (0.48145466, 0.4578275, 0.40821073)
+    )

@@ -118,9 +118,21 @@ def test_two_classes_are_enough_and_one_is_not(store: Callable) -> None:
 
 
 def test_chosen_classes_do_not_change_how_the_others_are_split(store: Callable) -> None:
-    collection = store(table({"bow": 10, "cat": 10, "dog": 10}))
-    whole, part = plan(collection).split(1), plan(collection, classes=("dog", "bow")).split(1)
-    assert set(part.test["key"]) == {key for key in whole.test["key"] if not key.startswith("cat")}
+    images = table({"bow": 12, "cat": 12, "dog": 12})
+    for number in range(6):  # groups of a bow and a cat, which belong to the class of the smaller id
+        images.loc[number, "group"] = images.loc[12 + number, "group"] = min(images["id"][[number, 12 + number]])
+    images["group"] = images["group"].map(lambda group: group[::-1])
+    images["id"] = images["id"].map(lambda image: image[::-1])
+    collection = store(images)
+    for classes in (("dog", "bow"), ("cat", "dog")):
+        left_out = ({"bow", "cat", "dog"} - set(classes)).pop()
+        for number in range(3):
+            whole, part = (
+                plan(collection, short="all").split(number),
+                plan(collection, classes=classes, short="all").split(number),
+            )
+            assert set(part.test["key"]) == {key for key in whole.test["key"] if not key.startswith(left_out)}
+            assert set(part.pool["key"]) == {key for key in whole.pool["key"] if not key.startswith(left_out)}
 
 
 def test_unknown_classes_are_named_beside_those_that_there_are(store: Callable) -> None:

@@ -122,7 +122,7 @@ def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
 
 # What a later call may widen; anything else that differs makes another sweep.
 _GRID = ("sets", "methods", "method_settings", "shots", "splits", "trials")
-_MAY_DIFFER = (*_GRID, "collection", "device", "versions", "texts")
+_MAY_DIFFER = (*_GRID, "collection", "device", "versions")
 # How a person would call what differs, where the field's name doesn't say it.
 _WORDS = {
     "images_digest": "content of the collection",
@@ -133,6 +133,7 @@ _WORDS = {
     "method_settings": "recipe of a method",
     "weights": "weights of the model",
     "prompts": "--prompt",
+    "texts": "wording of the classes",
     "split_kind": "--split",
     "test_fraction": "--test-fraction",
     "short": "--short",

@@ -9,7 +9,7 @@ from fewshot.report.wording import count, interval, percent
 
 
 def results_table(results: pd.DataFrame) -> Table:
-    """A rich Table of the results, N being the training images a class; names are shown as they are (no markup is read from them)."""
+    """A rich Table of the results; N: training images a class. Names are shown as they are, no markup is read."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("set", "method"):
         table.add_column(name, no_wrap=True)

@@ -138,6 +138,9 @@ def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings:
     # A narrower call afterwards forgets nothing.
     assert run_sweep(small).found == 1
     assert len(read_sweep(small.out).records) == len(read_sweep(small.out).planned) == 12
+    kept = read_sweep(small.out).settings
+    assert kept["methods"] == ["linear-probe", "zero-shot"]
+    assert (kept["shots"], kept["splits"], set(kept["sets"])) == ([2, 5], 2, {"filtered", "unfiltered"})
 
     at_once = settings(sets=("filtered", "unfiltered"), methods=("linear-probe", "zero-shot"), out=tmp_path / "once")
     run_sweep(at_once)

@@ -30,7 +30,7 @@ demo: install
 	$(BIN)/curate import $(DEMO)/photos $(DEMO)/collection
 	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets unfiltered,filtered --shots 12,6,3 --splits 5 \
 	  --methods zero-shot,linear-probe
-	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets filtered --shots 6 --splits 2 \
+	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets filtered --shots 6,3 --splits 3 \
 	  --methods finetune --epochs 3
 	$(BIN)/fewshot report $(DEMO)/sweep
 	@echo

@@ -14,7 +14,7 @@ def results_table(results: pd.DataFrame) -> Table:
     for name in ("set", "method"):
         table.add_column(name, no_wrap=True)
     # What fits 80 columns; the rest is in results.csv and on the page.
-    for name in ("N", "splits", "accuracy %", "95 % interval", "SD", "macro-F1 %"):
+    for name in ("N", "splits", "accuracy %", "95 % interval", "SD", "F1 %"):
         table.add_column(name, justify="right", no_wrap=True)
     gaps = bool((results["failed"] + results["unfinished"]).sum())
     if gaps:

@@ -9,7 +9,7 @@ UV := UV_COMPILE_BYTECODE=1 $(BIN)/uv --quiet
 .PHONY: help install demo test check format lock clean
 
 help:
-	@echo "make demo    render a small collection, run the whole pipeline, write a report   (about 3 minutes)"
+	@echo "make demo    render a small collection, run the whole pipeline, write a report   (a minute and a half on 2 cores)"
 	@echo "make test    run the tests"
 	@echo "make check   lint, formatting, types"
 	@echo "make lock    resolve requirements.lock again (names and versions only)"

@@ -58,7 +58,7 @@ def photos18(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     )
     run_sweep(settings)
     if finetuned:
-        run_sweep(replace(settings, methods=("finetune",), splits=finetuned, shots=(6, 20)))
+        run_sweep(replace(settings, methods=("finetune",), splits=finetuned))
     return out
 
 

@@ -2,9 +2,8 @@
 that everybody writes (open_clip's preprocessing with Pillow in the loop, fp32, batches of 64), on the same machine.
 
 Both sides run in turn in one process, on the same photographs, each side's repetition from nothing: decoding,
-resizing, model. The features must agree (mean cosine >= 0.995), and the linear probe's accuracy with them is
-compared in benchmarks/fewshot_photos.py's record. The limit is told from the measured parts: decoding alone, and
-the model alone.
+resizing, model. The features must agree (mean cosine >= 0.995).
+The limit is told from the measured parts: decoding alone, and the model alone.
 
     python -m benchmarks.embed            half of photos18 with lite0, a part with ViT-B-32 (untrained: speed only)
     python -m benchmarks.embed --quick    128 images, under a minute

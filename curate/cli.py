@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate import console
+from curate.console import count, say, table
+from curate.download.command import download
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from curate.download.standing import Standing
     from curate.importer import ImportSummary
     from curate.status import Status
 
 _NAMED = 3  # files named on the terminal where there may be thousands
+_HOSTS = 10  # and hosts
 
 commands = console.application(
-    "From a folder of photographs to a collection, and what to know of it.\n\nExample: curate import photos/ runs/yoga"
+    "From link lists or a folder of photographs to a collection, and what to know of it.\n\n"
+    "Example: curate import photos/ runs/yoga"
 )
 
 
@@ -54,6 +57,9 @@ def import_(
     _print_import(import_folder(source, collection, link=link, limits=limits, workers=workers))
 
 
+commands.command()(download)
+
+
 @commands.command()
 def status(
     collection: Annotated[Path, typer.Argument(help="The collection.")],
@@ -75,67 +81,61 @@ def status(
 
 def _print_import(summary: "ImportSummary") -> None:
     found = summary.status
-    there = f", {_count(summary.unchanged, 'was', 'were')} there already" if summary.unchanged else ""
-    _say(
-        f"{found.root}: {_count(found.images, 'image')} in {_count(len(found.classes), 'class', 'classes')} "
+    there = f", {count(summary.unchanged, 'was', 'were')} there already" if summary.unchanged else ""
+    say(
+        f"{found.root}: {count(found.images, 'image')} in {count(len(found.classes), 'class', 'classes')} "
         f"({summary.added} added{there})"
     )
     for change in summary.changed[:_NAMED]:
-        _say(f"  {change.key}: {change.what}")
+        say(f"  {change.key}: {change.what}")
     if len(summary.changed) > _NAMED:
-        _say(f"  and {len(summary.changed) - _NAMED} more that differ from what is in the collection")
+        say(f"  and {len(summary.changed) - _NAMED} more that differ from what is in the collection")
     _print_troubles(found)
-    _say(f"next: curate status {found.root}")
+    say(f"next: curate status {found.root}")
 
 
 def _print_status(found: "Status") -> None:
     linked = f", {found.linked} of them linked" if found.linked else ""
-    from_where = ", ".join(f"{count} by {source}" for source, count in found.sources.items())
-    _say(f"{found.root}: {_count(found.images, 'image')}{f' ({from_where}{linked})' if from_where else ''}")
-    _table(("class", "images"), found.classes.items())
+    from_where = ", ".join(f"{number} by {source}" for source, number in found.sources.items())
+    say(f"{found.root}: {count(found.images, 'image')}{f' ({from_where}{linked})' if from_where else ''}")
+    if found.links:
+        _print_links(found, found.links)
+    else:
+        table(("class", "images"), found.classes.items())
     _print_troubles(found)
-    _table(("cache", "MB"), ((name, f"{size / 1e6:.1f}") for name, size in found.caches.items()))
+    table(("cache", "MB"), ((name, f"{size / 1e6:.1f}") for name, size in found.caches.items()))
+
+
+def _print_links(found: "Status", links: "Standing") -> None:
+    from curate.download import progress
+
+    progress.totals(links)
+    listed = {of.label: (f"{of.links:,}", f"{of.kept / of.links:.0%}") for of in links.classes}
+    labels = sorted(found.classes.keys() | listed.keys())
+    rows = ((label, found.classes.get(label, 0), *listed.get(label, ())) for label in labels)
+    table(("class", "images", "links", "kept"), rows, numbers=(1, 2, 3))
+    progress.causes(links)
+    worst = [host for host in links.hosts if host.dropped][:_HOSTS]
+    table(
+        ("host", "links", "kept", "dropped", "mostly"),
+        ((host.host, f"{host.links:,}", f"{host.kept:,}", f"{host.dropped:,}", host.cause) for host in worst),
+        numbers=(1, 2, 3),
+    )
 
 
 def _print_troubles(found: "Status") -> None:
     if found.groups:
-        _say(
+        say(
             f"copies: {found.copies} images are {found.groups} pictures (the largest group holds "
             f"{found.largest_group}); no split will separate them"
         )
     for conflict in found.conflicts[:_NAMED]:
-        _say(f"conflict: the same bytes as {' and as '.join(conflict.labels)}: {', '.join(conflict.keys)}")
+        say(f"conflict: the same bytes as {' and as '.join(conflict.labels)}: {', '.join(conflict.keys)}")
     if len(found.conflicts) > _NAMED:
-        _say(f"conflicts: {len(found.conflicts)} in all; curate status {found.root} --json lists them")
+        say(f"conflicts: {len(found.conflicts)} in all; curate status {found.root} --json lists them")
     if found.rejects:
-        _say(f"rejects: {sum(rejects.count for rejects in found.rejects)}, all in {found.root / 'rejects.parquet'}")
-        _table(("cause", "files", "such as"), ((r.cause, r.count, ", ".join(r.first)) for r in found.rejects))
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _say(text: str) -> None:
-    console.out.print(_shown(text), markup=False, soft_wrap=True)
-
-
-def _table(headings: tuple[str, ...], rows: "Iterable[tuple[object, ...]]") -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table: Table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading, justify in zip(headings, ("left", "right", "left"), strict=False):
-        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*(escape(_shown(str(cell))) for cell in row))
-    if table.row_count:
-        console.out.print(table)
-
-
-def _shown(text: str) -> str:
-    """File names may hold anything; on the terminal, what is not printable is spelt out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        say(f"rejects: {sum(rejects.count for rejects in found.rejects)}, all in {found.root / 'rejects.parquet'}")
+        table(("cause", "files", "such as"), ((r.cause, r.count, ", ".join(r.first)) for r in found.rejects))
 
 
 @commands.command()
@@ -159,4 +159,4 @@ def embed(
     clip = models.load(model, checkpoint=checkpoint, device=device)
     features = embeddings.embed(opened, opened.images(), clip, fit=fit)
     count, size = features.shape
-    _say(f"{collection}: {count} images have {size} features each from {clip.name} ({clip.precision})")
+    say(f"{collection}: {count} images have {size} features each from {clip.name} ({clip.precision})")

@@ -1,7 +1,7 @@
 """What the three commands share at the terminal: entry point, errors, progress, tables."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -57,3 +57,32 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
             err.print(f"{what}: {done}/{total}", soft_wrap=True)
 
     yield advance
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """One image, or 2 images; `many` where an s does not do."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def say(text: str) -> None:
+    """Print a line; it is not broken, so that paths can be copied."""
+    out.print(_shown(text), markup=False, soft_wrap=True)
+
+
+def table(headings: tuple[str, ...], rows: Iterable[tuple[object, ...]], numbers: Container[int] = (1,)) -> None:
+    """Print a table, or nothing where there are no rows. numbers: which columns are set to the right."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, heading in enumerate(headings):
+        shown.add_column(heading, justify="right" if index in numbers else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(_shown(str(cell))) for cell in row))
+    if shown.row_count:
+        out.print(shown)
+
+
+def _shown(text: str) -> str:
+    """File names may hold anything; on the terminal, what is not printable is spelt out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -13,11 +13,14 @@ its own bytes. A group is a connected component of copies: if A is a copy of B, 
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+VERSION = 1  # of all below: what would give other groups is another number
 
 COARSE = 0.85  # correlations from which on a pair goes on to the next step
 REGISTERED = 0.93
@@ -25,16 +28,25 @@ FINE = 0.90
 
 _BLANK = 1.0  # grey levels: standard deviation below which there is no structure to compare
 _BLOCK = 2048  # pictures a matrix product: 2048 x 2048 x 4 bytes at a time
+_BLURRED = 512  # pictures blurred at a time: floats are four times as large
 _PAIRS = 512  # pairs registered at a time
 _STEPS = 8  # of Gauss-Newton; most pairs need three
 _MOST_SCALE = 0.16  # and shift, as a part of the side: further than that, it is another picture
 _MOST_SHIFT = 0.12
 
 
-def assign(content_ids: Sequence[str], thumbnails: np.ndarray) -> list[str]:
+class Thumbnails(Protocol):
+    """uint8 (n, 64, 64): an array, or what reads parts of one from disk. Only a few thousand are asked for at once."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: slice | np.ndarray, /) -> np.ndarray: ...
+
+
+def assign(content_ids: Sequence[str], thumbnails: Thumbnails) -> list[str]:
     """The group of each picture: the smallest content id among its copies.
 
-    content_ids: n, all different.  thumbnails: uint8 (n, 64, 64), as in signatures.
+    content_ids: n, all different.  thumbnails: n, as in signatures.
     """
     count = len(content_ids)
     if not count:
@@ -48,27 +60,23 @@ def assign(content_ids: Sequence[str], thumbnails: np.ndarray) -> list[str]:
     return [smallest[c] for c in component]
 
 
-def copies(thumbnails: np.ndarray) -> np.ndarray:
-    """The pairs of copies, int (m, 2), smaller index first. thumbnails: uint8 (n, 64, 64)."""
-    soft = _soft(thumbnails)
+def copies(thumbnails: Thumbnails) -> np.ndarray:
+    """The pairs of copies, int (m, 2), smaller index first."""
     found = [np.zeros((0, 2), np.int64)]
     for first, second, mirrored in _batches(_candidates(thumbnails), _PAIRS):
-        move, registered = _register(soft[first], _flipped(soft[second], mirrored))
+        a, b = thumbnails[first], _flipped(thumbnails[second], mirrored)
+        move, registered = _register(_soft(a), _soft(b))
         likely = registered >= REGISTERED
-        first, second, mirrored, move = first[likely], second[likely], mirrored[likely], move[likely]
-        fine = _fine_correlation(thumbnails[first], _flipped(thumbnails[second], mirrored), move)
+        fine = np.full(len(first), -1, np.float32)
+        fine[likely] = _fine_correlation(a[likely], b[likely], move[likely])
         found.append(np.stack([first, second], axis=1)[fine >= FINE])
     return np.unique(np.concatenate(found), axis=0)
 
 
 def _soft(thumbnails: np.ndarray) -> np.ndarray:
-    """float16 (n, 32, 32), blurred by one pixel: what is registered."""
-    out = [np.zeros((0, 32, 32), np.float16)]
-    for start in range(0, len(thumbnails), _BLOCK):  # floats of one block at a time
-        block = thumbnails[start : start + _BLOCK].astype(np.float32)
-        half = block.reshape(len(block), 32, 2, 32, 2).mean(axis=(2, 4))
-        out.append(gaussian_filter(half, (0, 1, 1)).astype(np.float16))
-    return np.concatenate(out)
+    """float32 (P, 32, 32), blurred by one pixel: what is registered."""
+    rows = thumbnails[:, ::2].astype(np.float32) + thumbnails[:, 1::2]
+    return gaussian_filter((rows[:, :, ::2] + rows[:, :, 1::2]) / 4, (0, 1, 1))
 
 
 def _flipped(pictures: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -78,30 +86,39 @@ def _flipped(pictures: np.ndarray, which: np.ndarray) -> np.ndarray:
 # Step 1: every pair
 
 
-def _candidates(thumbnails: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _candidates(thumbnails: Thumbnails) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Pairs (first, second, mirrored) with first < second that look alike in either coarse view."""
     plain = _coarse(thumbnails)
-    mirror = plain.reshape(-1, 13, 13)[:, :, ::-1].reshape(-1, 169)
-    count = len(thumbnails)
-    for top in range(0, count, _BLOCK):
-        for left in range(top, count, _BLOCK):
-            for other in (plain, mirror):
-                rows, columns = np.nonzero(plain[top : top + _BLOCK] @ other[left : left + _BLOCK].T >= COARSE)
+    space = np.empty(_BLOCK * _BLOCK, np.float32)
+    for left in range(0, len(plain), _BLOCK):
+        right = plain[left : left + _BLOCK]
+        for other, mirrored in ((right, False), (_mirrored(right), True)):
+            for top in range(0, left + 1, _BLOCK):
+                rows, columns = _alike(plain[top : top + _BLOCK], other, space)
                 ordered = rows + top < columns + left
                 rows, columns = rows[ordered] + top, columns[ordered] + left
-                yield rows, columns, np.full(len(rows), other is mirror)
+                yield rows, columns, np.full(len(rows), mirrored)
 
 
-def _coarse(thumbnails: np.ndarray) -> np.ndarray:
+def _alike(a: np.ndarray, b: np.ndarray, space: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of rows of `a` and `b` that correlate enough, in order. space: floats for all products."""
+    products = space[: len(a) * len(b)]
+    np.matmul(a, b.T, out=products.reshape(len(a), len(b)))
+    return np.divmod(np.flatnonzero(products >= COARSE), len(b))  # far faster than nonzero of two dimensions
+
+
+def _mirrored(coarse: np.ndarray) -> np.ndarray:
+    return coarse.reshape(-1, 13, 13)[:, :, ::-1].reshape(-1, 169)
+
+
+def _coarse(thumbnails: Thumbnails) -> np.ndarray:
     """float32 (n, 169): unit vectors whose product is the correlation of two blurred middles; zeros for a blank one."""
-    out = [np.zeros((0, 169), np.float32)]
-    for start in range(0, len(thumbnails), _BLOCK):  # floats of one block at a time
-        soft = gaussian_filter(thumbnails[start : start + _BLOCK].astype(np.float32), (0, 2, 2))[:, 6:58, 6:58]
-        out.append(soft.reshape(len(soft), 13, 4, 13, 4).mean(axis=(2, 4)).reshape(len(soft), -1))
-    flat = np.concatenate(out)
-    flat -= flat.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.where(norm > _BLANK * np.sqrt(flat.shape[1]), flat / np.maximum(norm, 1e-6), 0).astype(np.float32)
+    flat = np.empty((len(thumbnails), 169), np.float32)
+    for start in range(0, len(flat), _BLURRED):
+        soft = gaussian_filter(thumbnails[start : start + _BLURRED].astype(np.float32), (0, 2, 2))[:, 6:58, 6:58]
+        unit, size = _standard(soft.reshape(len(soft), 13, 4, 13, 4).mean(axis=(2, 4)).reshape(len(soft), -1))
+        flat[start : start + _BLURRED] = np.where(size > _BLANK * np.sqrt(unit.shape[1]), unit, 0)
+    return flat
 
 
 def _batches(
@@ -120,7 +137,6 @@ def _batches(
 
 def _register(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The best moves (P, 4) of pictures `b` over `a` (both P, n, n), and the correlations (P,) there."""
-    a, b = a.astype(np.float32), b.astype(np.float32)
     unit, size = _standard(_inner(a))
     downhill = _downhill(a)
     move = best_move = np.zeros((len(a), 4), np.float32)

@@ -138,7 +138,7 @@ def open_image(content: bytes, *, limits: Limits = DEFAULT_LIMITS, draft: tuple[
             width, height = image.size
             check_pixels(width, height, limits)
             mode = image.mode
-            if draft:
+            if draft and form == "JPEG":  # asking others for their EXIF would decode them, and pass over what is broken
                 wanted = draft if _orientation(image) < 5 else draft[::-1]
                 image.draft(None, wanted)
             image.load()

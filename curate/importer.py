@@ -5,33 +5,24 @@ cause; nothing is passed over in silence. The tables are written once, at the en
 copied and decoded is found again by content, so the same command goes on where it stopped.
 """
 
-import errno
 import hashlib
 import os
-import shutil
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from curate import console, groups
+from curate import console, tables
 from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
 from curate.errors import FewposeError
-from curate.images import DEFAULT_LIMITS, NO_LIMITS, Limits, Unreadable, read_file
+from curate.images import DEFAULT_LIMITS, Limits, Unreadable, read_file
 from curate.listing import Entry, Reject, listed
-from curate.signatures import Signature, Signatures, look
+from curate.placing import BadName, Placing
+from curate.signatures import Signature, Signatures
 from curate.status import Status, status
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
-
-# What a file system says of a name that it can't hold; anything else (disk full, read-only) ends the import.
-_BAD_NAME = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EILSEQ, errno.EINVAL}
 
 
 class Changed(NamedTuple):
@@ -46,8 +37,11 @@ class Unchanged(NamedTuple):
 
 
 class Added(NamedTuple):
-    row: dict[str, Any]  # COLUMNS, without the group
-    signature: Signature
+    row: dict[str, Any]  # COLUMNS; the group is empty
+
+    @property
+    def key(self) -> str:
+        return str(self.row["key"])
 
 
 Outcome = Added | Unchanged | Changed | Reject
@@ -109,16 +103,22 @@ def _import(
     target: Collection, entries: list[Entry], rejects: list[Reject], *, limits: Limits, link: bool, workers: int
 ) -> list[Outcome]:
     before = target.images()
-    signatures = Signatures(target)
-    try:
+    with Signatures(target) as signatures:
         outcomes = [*_Import(target, before, signatures, limits, link).run(entries, workers), *rejects]
-        images = _with_groups(target, _merged(before, outcomes), signatures, workers)
-    finally:
-        signatures.close()
+        added = tables.frame([outcome.row for outcome in outcomes if isinstance(outcome, Added)], COLUMNS)
+        images = pd.concat([before, added], ignore_index=True)
+        images = tables.with_groups(target, images, signatures, workers)
     if not link:
         os.sync()  # the tables must not outlive, in a power cut, the copies that they name
     target.write(images, _merged_rejects(target.rejects(), outcomes))
     return outcomes
+
+
+def _merged_rejects(before: pd.DataFrame, outcomes: list[Outcome]) -> pd.DataFrame:
+    """What was tried this time counts; what was not, stays."""
+    rows = [outcome._asdict() for outcome in outcomes if isinstance(outcome, Reject)]
+    untouched = before[~before["key"].isin({outcome.key for outcome in outcomes})]
+    return pd.concat([untouched, tables.frame(rows, REJECT_COLUMNS)], ignore_index=True)
 
 
 def _nothing(source: Path, rejects: list[Reject], target: Collection) -> str:
@@ -143,20 +143,12 @@ class _Import:
         self.signatures = signatures
         self.limits = limits
         self.link = link
-        self.unfinished = collection.root / ".copying"  # so that images/ holds whole files only
 
     def run(self, entries: list[Entry], workers: int) -> Iterator[Outcome]:
-        shutil.rmtree(self.unfinished, ignore_errors=True)
-        self.unfinished.mkdir()
-        try:
-            with console.progress("importing", len(entries)) as advance:
-                for outcome in _in_threads(self.take, entries, workers):
-                    if isinstance(outcome, Added):
-                        self.signatures.add(outcome.row["id"], outcome.signature)
-                    advance(1)
-                    yield outcome
-        finally:
-            shutil.rmtree(self.unfinished, ignore_errors=True)
+        with Placing(self.collection) as self.placing, console.progress("importing", len(entries)) as advance:
+            for outcome in tables.in_threads(self.take, entries, workers):
+                advance(1)
+                yield outcome
 
     def take(self, entry: Entry) -> Outcome:
         known = self.known.get(entry.key)
@@ -174,32 +166,20 @@ class _Import:
         if not self.link:
             file = f"images/{entry.key}"
             try:
-                self._place(file, content)
-            except OSError as error:
-                if error.errno not in _BAD_NAME:
-                    raise
-                return Reject(entry.key, "cannot be copied", os.strerror(error.errno), str(entry.path))
-        return Added(_row(entry, file, content_id, len(content), signature), signature)
+                self.placing.place(file, content)
+            except BadName as error:
+                return Reject(entry.key, "cannot be copied", str(error.strerror), str(entry.path))
+        return Added(_row(entry, file, content_id, len(content), signature))
 
     def _again(self, entry: Entry, known: dict[Any, Any], content_id: str, content: bytes) -> Outcome:
         """A key that the collection has. A copy that went missing there is put back."""
         if known["id"] != content_id:
             return Changed(entry.key, "has changed since it was imported: kept the old")
         if not Path(known["file"]).is_absolute():
-            self._place(known["file"], content)
+            self.placing.place(known["file"], content)
         if known["label"] != entry.label:
             return Changed(entry.key, f"is listed as {entry.label} now: kept as {known['label']}")
         return Unchanged(entry.key)
-
-    def _place(self, file: str, content: bytes) -> None:
-        """Have exactly these bytes in the collection: what lies there is compared, not trusted."""
-        path = self.collection.path(file)
-        if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-            return
-        copy = self.unfinished / uuid.uuid4().hex
-        copy.write_bytes(content)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        copy.replace(path)
 
 
 def _row(entry: Entry, file: str, content_id: str, size: int, signature: Signature) -> dict[str, Any]:
@@ -217,62 +197,5 @@ def _row(entry: Entry, file: str, content_id: str, size: int, signature: Signatu
         "frames": signature.frames,
         "bytes": size,
         "official_split": entry.official_split,
+        "group": "",
     }
-
-
-def _in_threads(function: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
-    """Results in the order of the items. What has not begun is dropped when something fails."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield from pool.map(function, items)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-# The tables
-
-
-def _merged(before: pd.DataFrame, outcomes: list[Outcome]) -> pd.DataFrame:
-    """The image table with what was added; its group is empty."""
-    rows = [{**outcome.row, "group": ""} for outcome in outcomes if isinstance(outcome, Added)]
-    if not rows:
-        return before
-    return pd.concat([before, pd.DataFrame(rows).astype(COLUMNS)], ignore_index=True)
-
-
-def _merged_rejects(before: pd.DataFrame, outcomes: list[Outcome]) -> pd.DataFrame:
-    """What was tried this time counts; what was not, stays."""
-    tried = {outcome.row["key"] if isinstance(outcome, Added) else outcome.key for outcome in outcomes}
-    rows = [outcome._asdict() for outcome in outcomes if isinstance(outcome, Reject)]
-    now = pd.DataFrame(rows, columns=list(REJECT_COLUMNS)).astype(REJECT_COLUMNS)
-    return pd.concat([before[~before["key"].isin(tried)], now], ignore_index=True)
-
-
-def _with_groups(collection: Collection, images: pd.DataFrame, signatures: Signatures, workers: int) -> pd.DataFrame:
-    """The image table with groups: the old ones where nothing was added, or else all of them anew."""
-    if (images["group"] != "").all():
-        return images
-    by_id = images.drop_duplicates("id").sort_values("id")
-    _look_again(collection, by_id[[i not in signatures for i in by_id["id"]]], signatures, workers)
-    found = [i for i in by_id["id"] if i in signatures]
-    console.err.print(f"looking for copies among {len(found)} images", soft_wrap=True)
-    group = dict(zip(found, groups.assign(found, signatures.thumbnails(found)), strict=True))
-    return images.assign(group=[group.get(i, i) for i in images["id"]])
-
-
-def _look_again(collection: Collection, images: pd.DataFrame, signatures: Signatures, workers: int) -> None:
-    """Signatures that were deleted. Of a linked file that is gone there is none, and only exact copies are known."""
-    if images.empty:
-        return
-
-    def signature(file: str) -> Signature | None:
-        try:
-            return look(read_file(collection.path(file), NO_LIMITS), NO_LIMITS)
-        except Unreadable:
-            return None
-
-    with console.progress("looking again", len(images)) as advance:
-        for content_id, found in zip(images["id"], _in_threads(signature, images["file"], workers), strict=True):
-            if found:
-                signatures.add(content_id, found)
-            advance(1)

@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from curate.collection import Collection
+
+if TYPE_CHECKING:
+    from curate.download.standing import Standing
 
 _NAMED = 3  # rejects named for each cause; all of them are in rejects.parquet
 
@@ -41,8 +44,9 @@ class Status:
     copies: int  # images in these groups
     largest_group: int
     conflicts: list[Conflict]
-    rejects: list[Rejects]
+    rejects: list[Rejects]  # links excepted: what became of them is in `links`
     caches: dict[str, int]  # name: bytes on disk
+    links: "Standing | None" = None  # where something was downloaded
 
     def json(self) -> dict[str, Any]:
         """For scripts: plain types, the keys as above."""
@@ -53,6 +57,12 @@ def status(collection: Collection) -> Status:
     images = collection.images()
     groups = images["group"].value_counts()
     groups = groups[groups > 1]
+    rejects, links = collection.rejects(), None
+    if (collection.root / "links.parquet").exists():
+        from curate.download import standing  # what a folder of photographs needs nothing of
+
+        table = standing.standing(collection)
+        rejects, links = rejects[~rejects["key"].isin(table["key"])], standing.Standing.counted(table)
     return Status(
         root=collection.root,
         images=len(images),
@@ -63,8 +73,9 @@ def status(collection: Collection) -> Status:
         copies=int(groups.sum()),
         largest_group=int(groups.max()) if len(groups) else min(1, len(images)),
         conflicts=conflicts(images),
-        rejects=_rejects(collection.rejects()),
+        rejects=_rejects(rejects),
         caches={path.name: _size(path) for path in sorted(collection.cache().glob("*"))},
+        links=links,
     )
 
 

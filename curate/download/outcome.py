@@ -76,3 +76,11 @@ LOST = frozenset(
         Outcome.BAD_REDIRECT,
     }
 )
+
+
+class Retry(StrEnum):
+    """Which links that had an answer the next run asks again. What is kept is never asked again."""
+
+    TRANSIENT = "transient"  # those that may answer otherwise by now, or whose limit was loosened
+    ALL = "all"
+    NONE = "none"

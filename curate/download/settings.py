@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from curate.errors import UsageError
-from curate.images import Limits
+
+if TYPE_CHECKING:
+    from curate.images import Limits
 
 ARCHIVE = "https://archive.org/wayback/available"  # the Internet Archive's availability API
 
@@ -46,7 +49,9 @@ class Settings:
         _ = self.limits  # checks them
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> "Limits":
+        from curate.images import Limits  # the defaults of the command line are read where nothing heavy may be
+
         return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
 
     @property

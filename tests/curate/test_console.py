@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from curate import console
+
 # A command line with one command for each thing that can happen.
 COMMANDS = r"""
 import os, signal, time
@@ -195,3 +197,24 @@ def test_progress_on_a_terminal_is_a_bar(
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     assert re.search(r"embedding ━+ 20/20", plain)
     assert "embedding: " not in plain
+
+
+def test_a_line_that_is_said_stays_whole_and_shows_what_cannot_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("[bold]" + "long " * 40 + "\x1b[31m\n.")
+    assert capsys.readouterr().out == "[bold]" + "long " * 40 + "\\x1b[31m\\n.\n"
+
+
+def test_a_table_sets_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    console.table(("name", "kept", "lost", "why"), [("[a]", 1, 20, "x\n"), ("b", 1000, 3, "y")], numbers=(1, 2))
+    said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert said == ["name  kept  lost  why", "[a]      1    20  x\\n", "b     1000     3  y"]
+
+
+def test_a_table_without_rows_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    console.table(("name", "kept"), [])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 classes"), (1, "1 class"), (2, "2 classes")])
+def test_things_are_counted_in_words(number: int, text: str) -> None:
+    assert console.count(number, "class", "classes") == text

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from curate import groups
-from curate.signatures import SIDE, look
+from curate.collection import Collection
+from curate.signatures import SIDE, Signatures, look
 
 
 def photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
@@ -111,9 +113,40 @@ def test_copies_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     thumbnails = np.stack([thumbnail(photo(seed % 7)) for seed in range(20)])
     expected = groups.copies(thumbnails)
     monkeypatch.setattr(groups, "_BLOCK", 3)
+    monkeypatch.setattr(groups, "_BLURRED", 4)
     monkeypatch.setattr(groups, "_PAIRS", 2)
     assert np.array_equal(groups.copies(thumbnails), expected)
     assert {(i % 7, j % 7) for i, j in expected} == {(n, n) for n in range(7)}
+
+
+def test_thumbnails_on_disk_give_the_same_groups_as_an_array(tmp_path: Path) -> None:
+    contents = []
+    for make in (COPIES["itself"], COPIES["mirrored"], COPIES["cropped"]):
+        for seed in range(6):
+            file = io.BytesIO()
+            make(photo(seed)).save(file, "JPEG")
+            contents.append(file.getvalue())
+    ids = [hashlib.sha256(content).hexdigest() for content in contents]
+    thumbnails = np.stack([np.frombuffer(look(content).thumbnail, np.uint8) for content in contents])
+    expected = groups.assign(ids, thumbnails.reshape(-1, SIDE, SIDE))
+    assert len(set(expected)) == 6
+    with Signatures(Collection.create(tmp_path / "yoga")) as signatures:
+        for content_id, content in reversed(list(zip(ids, contents, strict=True))):
+            signatures.of(content_id, content)
+        assert groups.assign(ids, signatures.thumbnails(ids)) == expected
+
+
+def test_little_memory_is_taken_for_each_picture() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12_000, SIDE, SIDE), np.uint8)
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        groups.copies(noise[:count])
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(12_000) - peak(6_000) < 800 * 6_000  # bytes: what is coarse, and no thumbnail
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from curate import importer, listing
+from curate import groups, listing, signatures
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.images import Cause, Limits
@@ -314,7 +314,7 @@ def test_groups_take_in_what_is_imported_later(source: Path, target: Path) -> No
 def test_signatures_are_made_again(harm: str, source: Path, target: Path) -> None:
     put(source / "tree/a.jpg", jpeg(photo(30, 200, 150)))
     import_folder(source, target)
-    (file,) = Collection(target).cache("signatures").rglob("*.parquet")
+    file = Collection(target).cache("signatures", signatures.VERSION, "records")
     content = bytearray(file.read_bytes())
     content[len(content) // 3] ^= 0xFF
     if harm == "deleted":
@@ -336,8 +336,7 @@ def test_only_new_pictures_are_decoded(source: Path, target: Path, monkeypatch: 
 def test_of_a_linked_file_that_is_gone_the_row_stays(source: Path, target: Path, tmp_path: Path) -> None:
     import_folder(source, target, link=True)
     (source / "tree/1.jpg").unlink()
-    for file in Collection(target).cache("signatures").rglob("*.parquet"):
-        file.unlink()
+    Collection(target).cache("signatures", signatures.VERSION, "records").unlink()
     put(tmp_path / "more/crow/1.jpg", jpeg(photo(5)))
     assert import_folder(tmp_path / "more", target).status.images == 5
 
@@ -551,7 +550,7 @@ def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(importer, "_with_groups", interrupted)
+        patch.setattr(groups, "assign", interrupted)
         with pytest.raises(KeyboardInterrupt):
             import_folder(source, target)
     monkeypatch.setattr("curate.signatures.open_image", interrupted)

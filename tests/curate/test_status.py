@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from curate import cli
 from curate.collection import Collection
+from curate.download import wanted
+from curate.download.journal import Journal, Row
+from curate.download.links import Link
+from curate.download.outcome import Outcome
 from curate.images import DEFAULT_LIMITS
 from curate.importer import import_folder
 from curate.status import conflicts, status
@@ -130,6 +135,59 @@ def test_status_for_people_has_the_classes(source: Path, tmp_path: Path, run: Ru
     assert "3 images (3 by import, 3 of them linked)" in said
     assert "plank 1 tree 2" in said
     assert "signatures 0.0" in said
+
+
+@pytest.fixture
+def downloaded(source: Path, tmp_path: Path) -> Collection:
+    """Imported photographs, and links of twelve hosts: one kept and one dropped of each, the last host's wait."""
+    import_folder(source, tmp_path / "c")
+    collection = Collection.open(tmp_path / "c")
+    urls = [f"http://host{n % 12:02}.org/{n}.jpg" for n in range(24)]
+    labels = ["tree", "cobra [seal]"] * 12
+    links = [
+        Link(f"{label}/link{n}.jpg", label, url, "", "list.txt", n)
+        for n, (label, url) in enumerate(zip(labels, urls, strict=True))
+    ]
+    wanted.remember(collection, links)
+    with Journal.open(collection.root / "downloads.jsonl") as journal:
+        for n, url in enumerate(urls):
+            if n % 12 != 11:
+                journal.append(Row(url=url, outcome=Outcome.KEPT if n < 12 else Outcome.NOT_FOUND))
+    return collection
+
+
+def test_status_says_how_a_download_stands(downloaded: Collection, run: Run) -> None:
+    said = [" ".join(line.split()) for line in run("status", downloaded.root).stdout.splitlines()]
+    assert "links: 24 listed, 11 kept, 11 dropped, 2 waiting" in said
+    first = said.index("class images links kept")
+    assert said[first + 1 : first + 4] == ["cobra [seal] 0 12 42%", "plank 1", "tree 2 12 50%"]
+    assert "not found 11 cobra [seal]/link13.jpg" in said
+    hosts = said.index("host links kept dropped mostly")
+    assert said[hosts + 1 : hosts + 11] == [f"host{n:02}.org 2 1 1 not found" for n in range(10)]
+    assert "host10.org" not in " ".join(said)
+    assert "rejects: 3, all in" in " ".join(said)  # what could not be imported
+
+
+def test_status_for_scripts_has_all_hosts(downloaded: Collection, run: Run) -> None:
+    links = json.loads(run("status", downloaded.root, "--json").stdout)["links"]
+    assert (links["links"], links["kept"], links["dropped"], links["waiting"]) == (24, 11, 11, 2)
+    assert [host["host"] for host in links["hosts"]] == [f"host{n:02}.org" for n in range(12)]
+    assert [one["label"] for one in links["classes"]] == ["cobra [seal]", "tree"]
+    assert [(cause["cause"], cause["count"]) for cause in links["causes"]] == [("not found", 11)]
+
+
+def test_a_dropped_link_is_counted_once(downloaded: Collection, run: Run) -> None:
+    rejects = pd.DataFrame([("tree/link12.jpg", "not found", "", ""), ("tree/x.jpg", "bad link", "", "")])
+    downloaded.write(downloaded.images(), rejects.set_axis(["key", "cause", "detail", "file"], axis=1))
+    said = " ".join(run("status", downloaded.root).stdout.split())
+    assert said.count("not found 11") == 1
+    assert "rejects: 1, all in" in said
+    assert "bad link 1 tree/x.jpg" in said
+
+
+def test_a_collection_without_links_says_nothing_of_them(source: Path, tmp_path: Path, run: Run) -> None:
+    import_folder(source, tmp_path / "c")
+    assert "links" not in run("status", tmp_path / "c").stdout
 
 
 @pytest.mark.parametrize(

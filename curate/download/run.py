@@ -1,0 +1,300 @@
+"""The download itself: asks what is to be asked, judges every answer, and writes down what became of it.
+
+Everything that counts is in the journal and in images/: a row is appended when its bytes are in place. The tables are a
+function of the two and of the lists, made at the end. So a run that was killed goes on where it was, and ends with the
+same tables as one that was not.
+"""
+
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from curate import console
+from curate.collection import Collection
+from curate.download import archive, links, retry, split_files, tables, urls, wanted
+from curate.download.addresses import Resolver
+from curate.download.fetch import Fetcher
+from curate.download.job import Answer, Job, Moved, Result
+from curate.download.journal import Journal, Row
+from curate.download.links import Link
+from curate.download.lists import Problem
+from curate.download.local import Counts, LocalEngine
+from curate.download.outcome import LOST, Outcome, Retry
+from curate.download.progress import Display
+from curate.download.settings import Settings
+from curate.download.store import Store
+from curate.download.transport import Line
+from curate.errors import FewposeError
+from curate.placing import Placing
+from curate.signatures import Signatures
+
+_OFFLINE = 20  # hosts that could not be looked up, and no answer from anybody: it's us
+
+
+class Engine(Protocol):
+    """Asks, politely. `on_threads` and `on_ray` make one."""
+
+    def submit(self, job: Job, delay: float = 0.0) -> None: ...
+    def take(self, timeout: float) -> list[Result]: ...
+    @property
+    def idle(self) -> bool: ...
+    def counts(self) -> Counts: ...
+    def stop(self) -> None: ...
+
+
+def on_threads(settings: Settings) -> Engine:
+    """Threads of this process."""
+    return LocalEngine(*asking(settings), settings)
+
+
+def on_ray(settings: Settings) -> Engine:
+    """Workers of a Ray cluster."""
+    from curate.download.cluster import RayEngine
+
+    return RayEngine(partial(asking, settings), settings)
+
+
+def asking(settings: Settings) -> tuple[Callable[[Job, Line], Answer | Moved], Callable[[], Line]]:
+    """What an engine is made of: how a job is done, and the line that it is done on."""
+    fetcher = Fetcher(settings, Resolver(allow_private=settings.allow_private, timeout=settings.connect_timeout))
+    return partial(archive.fetch, fetcher), Line
+
+
+@dataclass(frozen=True)
+class DownloadSummary:
+    """What one run did. What the collection holds afterwards, `standing.Standing` tells."""
+
+    root: Path
+    asked: int  # links that got their answer in this run
+    kept: int  # of them
+    known: int  # links that had an answer before and were not asked again
+    left: int  # links that were still to be asked when the time was up
+    imported: int  # links that were not asked because an image that was not downloaded has their key
+    unsplit: int  # links that the official split, if there is one, does not know
+    problems: list[Problem]  # lines of the lists that could not be used
+
+
+def download(
+    source: Path,
+    collection: Path,
+    *,
+    splits: str = "",
+    settings: Settings | None = None,
+    retry: Retry = Retry.TRANSIENT,
+    minutes: float | None = None,
+    make_engine: Callable[[Settings], Engine] = on_threads,
+) -> DownloadSummary:
+    """Bring what the links of `source` still hold into `collection`, which is made where it doesn't exist.
+
+    source: a folder of link lists, one list, a CSV or a Parquet file (see `links.read`).
+    splits: the official split's files (see `split_files.read`).
+    retry: which links that had an answer are asked again.
+    minutes: ask nobody after that; the tables are made of what there is by then.
+
+    Raises UsageError where the lists make no sense, FewposeError where the machine is offline or the disk is full.
+    KeyboardInterrupt passes through; whatever was answered by then is in the journal.
+    """
+    official = split_files.read(splits) if splits else None
+    listing = links.read(source, official)
+    problems = [*listing.problems, *(official.problems if official else ())]
+    try:
+        target = Collection.create(collection)
+        with target.locked(), Placing(target) as placing:
+            store = Store(target, placing)
+            run = _Run(target, listing.links, settings or Settings(), store, make_engine)
+            left = run.whole(problems, retry, minutes)
+    except OSError as error:  # the web's errors are outcomes; this is writing
+        raise FewposeError(f"cannot write {error.filename or collection}: {error.strerror}") from error
+    return DownloadSummary(
+        root=collection,
+        asked=run.answered,
+        kept=run.kept,
+        known=len(run.keys) - run.answered - left,
+        left=left,
+        imported=sum(link.key in run.imported for link in listing.links),
+        unsplit=sum(not link.official_split for link in listing.links) if official else 0,
+        problems=problems,
+    )
+
+
+class _Run:
+    """One run over the links of a collection that is held locked."""
+
+    def __init__(
+        self,
+        target: Collection,
+        listed: list[Link],
+        settings: Settings,
+        store: Store,
+        make_engine: Callable[[Settings], Engine],
+    ) -> None:
+        self.target = target
+        self.settings = settings
+        self.store = store
+        self.make_engine = make_engine
+        self.table = wanted.remember(target, listed)
+        self.imported = tables.imported(target)
+        self.keys: dict[str, list[str]] = defaultdict(list)  # of each URL
+        for link in listed:
+            if link.key not in self.imported:
+                self.keys[link.url].append(link.key)
+        self.answered = self.kept = 0
+        self.transient: dict[str, Answer] = {}  # what links got that wait for another attempt
+        self.unknown_hosts: set[str] | None = set()  # that could not be looked up, until somebody answers
+
+    def whole(self, problems: list[Problem], retry: Retry, minutes: float | None) -> int:
+        """Ask, write the tables; how many links were left when the time was up."""
+        until = time.monotonic() + minutes * 60 if minutes is not None else float("inf")
+        with (
+            Journal.open(self.target.root / "downloads.jsonl") as self.journal,
+            Signatures(self.target) as self.signatures,
+        ):
+            if self.journal.damaged:
+                damaged = console.count(self.journal.damaged, "damaged line")
+                said = f"{self.journal.path}: {damaged} passed over; what stood there is asked again"
+                console.err.print(said, markup=False, soft_wrap=True)
+            missing = [url for url in sorted(self.keys) if not self._have(url)]
+            left = self._ask(list(wanted.jobs(missing, self.journal.rows, self.settings, retry)), until)
+            lost = self._tables(problems)
+            if self.settings.archive and not left:
+                lost = [url for url in lost if (url, archive.VIA) not in self.journal.rows]
+                left = self._ask([archive.job(url, self.settings.archive) for url in lost], until)
+                if lost:
+                    self._tables(problems)
+        return left
+
+    def _tables(self, problems: list[Problem]) -> list[str]:
+        """The URLs that gave a placeholder."""
+        return tables.write(self.target, self.table, self.journal.rows, problems, self.store, self.signatures)
+
+    # What is there
+
+    def _have(self, url: str) -> bool:
+        """Whether the bytes of a link are there under each of its keys; what only some have is copied."""
+        for via in ("", archive.VIA):
+            row = self.journal.rows.get((url, via))
+            if row is not None and row.outcome == Outcome.KEPT and self._have_all(row):
+                return True
+        return False
+
+    def _have_all(self, row: Row) -> bool:
+        found = {key: self.store.find(key, row.id, row.bytes) for key in self.keys[row.url]}
+        if all(found.values()):
+            return True
+        file = next(filter(None, found.values()), None)
+        content = self.store.read(file) if file else b""
+        if hashlib.sha256(content).hexdigest() != row.id:
+            return False
+        return all(file or self.store.put(key, row.id, content) for key, file in found.items())
+
+    # Asking
+
+    def _ask(self, jobs: list[Job], until: float) -> int:
+        """Ask all of them, with all that follows from their answers; how many were left when the time was up."""
+        if not jobs or time.monotonic() > until:
+            return len(jobs)
+        self.engine = self.make_engine(self.settings)
+        self.open = len(jobs)  # links that have no final answer
+        try:
+            with Display("downloading", len(jobs)) as display:
+                for job in jobs:
+                    self.engine.submit(job)
+                while not self.engine.idle and time.monotonic() < until:
+                    for result in self.engine.take(timeout=0.1):
+                        self._settle(result)
+                    self._show(display, len(jobs) - self.open)
+        finally:
+            self.engine.stop()
+        return self.open
+
+    def _show(self, display: Display, done: int) -> None:
+        kept, slowest = self.kept, self.engine.counts().slowest
+        display.update(answered=done, kept=kept, dropped=done - kept, waiting=self.open, slowest=slowest)
+
+    def _settle(self, result: Result) -> None:
+        job, answer = result.job, result.answer
+        if isinstance(answer, Moved):
+            self.engine.submit(job.moved(answer.target, result.seconds))
+            return
+        self._mind_the_network(job, answer)
+        spent = job.spent + result.seconds
+        delay = retry.delay(answer, job.attempt, self.settings, spent, retry.jitter(job.url, job.attempt))
+        if delay is not None:
+            self.transient[job.url] = answer
+            self.engine.submit(job.again(result.seconds), delay)
+            return
+        before = self.transient.pop(job.url, None)
+        if answer.outcome is Outcome.HOST_ASIDE and before:
+            answer = before  # that is why its host was set aside
+        self._finish(job, answer, spent)
+        if self.settings.archive and not job.via and answer.outcome in LOST:
+            self.engine.submit(archive.job(job.url, self.settings.archive))
+        else:
+            self.open -= 1
+            self.answered += 1
+
+    def _finish(self, job: Job, answer: Answer, seconds: float) -> None:
+        """The bytes first, the row last: a row is the commit mark."""
+        row = _row(job, answer, seconds, self.settings)
+        if answer.signature:
+            self.kept += 1
+            self.signatures.add(row.id, answer.signature)
+            for key in self.keys[job.url]:
+                self.store.put(key, row.id, answer.content)  # what can't be stored, the tables will not find
+        self.journal.append(row)
+
+    def _mind_the_network(self, job: Job, answer: Answer) -> None:
+        """Raises FewposeError where no host at all can be looked up: a list is not dead because we are offline."""
+        if self.unknown_hosts is None:
+            return
+        if answer.outcome is not Outcome.DNS_FAILED:
+            self.unknown_hosts = None
+            return
+        self.unknown_hosts.add(urls.host(job.target))
+        if len(self.unknown_hosts) >= _OFFLINE:
+            raise FewposeError(
+                f"none of {_OFFLINE} hosts could be looked up, such as {urls.host(job.target)}; "
+                "is this machine online? The same command goes on when it is"
+            )
+
+
+def _row(job: Job, answer: Answer, seconds: float, settings: Settings) -> Row:
+    limits = {
+        Outcome.TOO_LARGE: settings.max_bytes,
+        Outcome.TOO_MANY_PIXELS: settings.max_pixels,
+        Outcome.TOO_SMALL: settings.min_side,
+    }
+    row = Row(
+        url=job.url,
+        via=job.via,
+        outcome=answer.outcome,
+        detail=answer.detail,
+        attempts=job.attempt,
+        status=answer.status,
+        final_url=answer.final_url,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=seconds,
+        robots=answer.robots,
+        width=answer.width,
+        height=answer.height,
+        limit=limits.get(answer.outcome, 0),
+    )
+    seen = answer.signature
+    if seen is None:
+        return row
+    return replace(
+        row,
+        id=hashlib.sha256(answer.content).hexdigest(),
+        bytes=len(answer.content),
+        width=seen.width,
+        height=seen.height,
+        format=seen.format,
+        mode=seen.mode,
+        frames=seen.frames,
+    )

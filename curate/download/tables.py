@@ -1,0 +1,129 @@
+"""The tables of a collection as a function of its lists, its journal and its files."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
+from curate.download import archive, placeholders
+from curate.download.journal import Row
+from curate.download.lists import Problem
+from curate.download.outcome import Outcome
+from curate.download.store import Store
+from curate.signatures import Signatures
+from curate.tables import frame, with_groups
+
+Rows = Mapping[tuple[str, str], Row]
+_LIST = "in the list "  # how the detail of a reject begins that is no link, but a line of a list
+
+
+def imported(collection: Collection) -> set[str]:
+    """The keys that a link can't have, because an image that was not downloaded has it."""
+    images = collection.images()
+    return set(images.loc[images["source"] != "download", "key"])
+
+
+def write(
+    collection: Collection,
+    listed: pd.DataFrame,
+    rows: Rows,
+    problems: Sequence[Problem],
+    store: Store,
+    signatures: Signatures,
+) -> list[str]:
+    """Write both tables; the URLs whose picture is a placeholder.
+
+    listed: `wanted.listed`, every link that counts.  rows: of the journal.  problems: of all lists.
+    """
+    before = collection.images()
+    others = before[before["source"] != "download"]
+    links = listed[~listed["key"].isin(others["key"])]
+    kept, dropped = _sorted_out(links, rows, store)
+    images = pd.concat([others, frame(kept, COLUMNS)], ignore_index=True)
+    images = with_groups(collection, images, signatures, os.cpu_count() or 1)
+    why = _placeholders(images, rows)
+    marked = images.assign(why=why)[why != ""]
+    dropped += [
+        _reject(key, Outcome.PLACEHOLDER, said, file)
+        for key, said, file in marked[["key", "why", "file"]].itertuples(index=False)
+    ]
+    rejects = pd.concat([_not_of_links(collection, listed), frame(dropped, REJECT_COLUMNS)], ignore_index=True)
+    images = images[why == ""]
+    # A placeholder names no group.
+    images = images.assign(group=images.groupby("group")["id"].transform("min"))
+    os.sync()  # the tables must not outlive, in a power cut, the files that they name
+    collection.write(images, _with_problems(rejects, problems))
+    return sorted(set(marked["url"]))
+
+
+def _sorted_out(links: pd.DataFrame, rows: Rows, store: Store) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of the image table, and of the rejects, for the links that have an answer."""
+    kept, dropped = [], []
+    for key, label, url, split in links[["key", "label", "url", "official_split"]].itertuples(index=False):
+        row = _best(url, rows)
+        if row is None:
+            continue
+        file = store.find(key, row.id, row.bytes) if row.outcome == Outcome.KEPT else None
+        if file:
+            kept.append(_image(key, label, split, file, row))
+        elif row.outcome != Outcome.KEPT:
+            dropped.append(_reject(key, row.outcome, row.detail, url))
+        else:
+            dropped.append(_reject(key, Outcome.CANNOT_STORE, "there is no file of this name; ask again", url))
+    return kept, dropped
+
+
+def _best(url: str, rows: Rows) -> Row | None:
+    """The row that counts for a link: what the archive had is better than nothing, and better than a placeholder."""
+    copy = rows.get((url, archive.VIA))
+    return copy if copy is not None and copy.outcome == Outcome.KEPT else rows.get((url, ""))
+
+
+def _image(key: str, label: str, split: str, file: str, row: Row) -> dict[str, Any]:
+    """A row of the image table; its group is empty."""
+    return {
+        "key": key,
+        "id": row.id,
+        "label": label,
+        "file": file,
+        "source": "download",
+        "url": row.url,
+        "width": row.width,
+        "height": row.height,
+        "format": row.format,
+        "mode": row.mode,
+        "frames": row.frames,
+        "bytes": row.bytes,
+        "official_split": split,
+        "group": "",
+    }
+
+
+def _reject(key: str, cause: str, detail: str, file: str) -> dict[str, str]:
+    return {"key": key, "cause": str(cause), "detail": detail, "file": file}
+
+
+def _placeholders(images: pd.DataFrame, rows: Rows) -> pd.Series:
+    """Why each image is a placeholder, "" where it is none. Only what was downloaded can be one."""
+    links = images.loc[images["source"] == "download", ["url", "label", "id", "group"]]
+    best = [_best(url, rows) for url in links["url"]]
+    links = links.assign(final_url=[row.final_url if row else "" for row in best])
+    return placeholders.find(links).reindex(images.index, fill_value="")
+
+
+def _not_of_links(collection: Collection, listed: pd.DataFrame) -> pd.DataFrame:
+    """The rejects of other commands."""
+    rejects = collection.rejects()
+    return rejects[~rejects["key"].isin(listed["key"]) & ~rejects["detail"].str.startswith(_LIST)]
+
+
+def _with_problems(rejects: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFrame:
+    """Lines of lists have no key, or one that another line has; where they stand names them just as well."""
+    rows = [
+        _reject(f"{Path(problem.file).name}:{problem.line}", problem.cause, f"{_LIST}{problem}", problem.file)
+        for problem in problems
+    ]
+    return pd.concat([rejects, frame(rows, REJECT_COLUMNS)], ignore_index=True)

@@ -107,8 +107,8 @@ class Display:
     def _rate(self) -> float:
         """Links a second, of late."""
         since, before = self._recent[0]
-        seconds = self._recent[-1][0] - since
-        return (self._recent[-1][1] - before) / seconds if seconds else 0.0
+        seconds = self._clock() - since
+        return (self._answered - before) / seconds if seconds else 0.0
 
     def _left(self) -> str:
         """Time left at this rate, h:mm:ss."""

@@ -48,22 +48,35 @@ class Engine(Protocol):
     def stop(self) -> None: ...
 
 
+class _Threads(LocalEngine[Line]):
+    def __init__(self, settings: Settings) -> None:
+        self._fetcher = _fetcher(settings)
+        super().__init__(partial(archive.fetch, self._fetcher), Line, settings)
+
+    def stop(self) -> None:
+        super().stop()
+        self._fetcher.close()
+
+
 def on_threads(settings: Settings) -> Engine:
     """Threads of this process."""
-    return LocalEngine(*asking(settings), settings)
+    return _Threads(settings)
 
 
 def on_ray(settings: Settings) -> Engine:
     """Workers of a Ray cluster."""
     from curate.download.cluster import RayEngine
 
-    return RayEngine(partial(asking, settings), settings)
+    return RayEngine(partial(_asking, settings), settings)
 
 
-def asking(settings: Settings) -> tuple[Callable[[Job, Line], Answer | Moved], Callable[[], Line]]:
-    """What an engine is made of: how a job is done, and the line that it is done on."""
-    fetcher = Fetcher(settings, Resolver(allow_private=settings.allow_private, timeout=settings.connect_timeout))
-    return partial(archive.fetch, fetcher), Line
+def _asking(settings: Settings) -> tuple[Callable[[Job, Line], Answer | Moved], Callable[[], Line]]:
+    """What each worker does with a job, and the line that it does it on."""
+    return partial(archive.fetch, _fetcher(settings)), Line
+
+
+def _fetcher(settings: Settings) -> Fetcher:
+    return Fetcher(settings, Resolver(allow_private=settings.allow_private, timeout=settings.connect_timeout))
 
 
 @dataclass(frozen=True)

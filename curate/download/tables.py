@@ -123,7 +123,12 @@ def _not_of_links(collection: Collection, listed: pd.DataFrame) -> pd.DataFrame:
 def _with_problems(rejects: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFrame:
     """Lines of lists have no key, or one that another line has; where they stand names them just as well."""
     rows = [
-        _reject(f"{Path(problem.file).name}:{problem.line}", problem.cause, f"{_LIST}{problem}", problem.file)
+        _reject(_place(problem), problem.cause, f"{_LIST}{problem}", problem.file)
         for problem in problems
     ]
     return pd.concat([rejects, frame(rows, REJECT_COLUMNS)], ignore_index=True)
+
+
+def _place(problem: Problem) -> str:
+    name = Path(problem.file).name
+    return f"{name}:{problem.line}" if problem.line else name

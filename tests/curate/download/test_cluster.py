@@ -10,13 +10,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.web import serving
 from curate.download.cluster import RayEngine
 from curate.download.job import Answer, Job, Result
 from curate.download.outcome import Outcome
+from curate.download.run import download, on_ray, on_threads
 from curate.download.settings import Settings
 from curate.errors import FewposeError, UsageError
 
@@ -277,3 +280,27 @@ def test_without_ray_the_user_is_told_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install 'fewpose\[ray\]'"):
         RayEngine(make_fetch(), SETTINGS)
+
+
+def test_a_download_over_the_cluster_ends_as_one_on_threads(cluster: None, tmp_path: Path) -> None:
+    """Good links, dead ones, and redirects that cross from one worker's sites to another's."""
+    kinds = ("good", "404", "html", "truncated", "redirect-elsewhere")
+    settings = Settings(connections=16, per_site=2, spacing=0.0, allow_private=True)
+    with serving(latency=0.01) as web:
+        lines = [
+            f"{kind}/{host}-{n}.jpg\t{web.url(kind, 100 * host + n, f'127.0.{host}.1')}"
+            for host in range(1, 9)
+            for kind in kinds
+            for n in range(4)
+        ]
+        links = tmp_path / "links.txt"
+        links.write_text("\n".join(lines))
+        download(links, tmp_path / "threads", settings=settings, make_engine=on_threads)
+        web.reset()
+        summary = download(links, tmp_path / "ray", settings=settings, make_engine=on_ray)
+        counts = web.counts()
+    assert (summary.asked, summary.left) == (len(lines), 0)
+    assert summary.kept == 2 * 8 * 4
+    assert max(host["most_requests"] for host in counts["hosts"].values()) <= settings.per_site
+    for table in ("images.parquet", "rejects.parquet", "links.parquet"):
+        assert (tmp_path / "ray" / table).read_bytes() == (tmp_path / "threads" / table).read_bytes()

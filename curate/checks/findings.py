@@ -1,0 +1,82 @@
+"""Findings: what each rule said of each image (findings.parquet), and which rules ran (checks.json)."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+
+import pandas as pd
+
+from curate import atomic
+from curate.collection import Collection
+from curate.errors import FewposeError
+
+COLUMNS = {
+    "key": "str",
+    "id": "str",
+    "rule": "str",
+    "version": "int64",
+    "score": "float64",  # 0 to 1, more is worse
+    "threshold": "float64",  # as it was set
+    "flagged": "bool",  # score >= threshold
+    "detail": "str",
+    "other": "str",  # the id of an image that this one is a copy of, or in conflict with; ""
+    "suggestion": "str",  # a label; ""
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one rule went."""
+
+    title: str
+    version: int
+    kind: str
+    drops: bool  # by the settings of that time
+    parameters: dict[str, float]
+    flagged: int = 0
+    scored: int = 0
+    not_run: str = ""  # why; "" where it ran
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check found. `table`: COLUMNS, sorted by key and rule."""
+
+    table: pd.DataFrame
+    rules: dict[str, Ran]  # by name, in the order in which people should read them
+    images: str  # digest of the images that were checked
+    model: str = ""  # whose features were used
+    settings: dict[str, object] = field(default_factory=dict)
+
+    def flagged(self) -> pd.DataFrame:
+        return self.table[self.table["flagged"]]
+
+
+def digest(images: pd.DataFrame) -> str:
+    """16 hex digits over the keys and contents of an image table: findings hold for these, whatever their labels."""
+    lines = sorted(images["key"] + " " + images["id"])
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def write(collection: Collection, findings: Findings) -> None:
+    """The table first: checks.json is the commit mark."""
+    table = findings.table[list(COLUMNS)].astype(COLUMNS).sort_values(["key", "rule"], ignore_index=True)
+    with atomic.replacing(collection.root / "findings.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+    said = {name: value for name, value in asdict(findings).items() if name != "table"}
+    atomic.write_json(collection.root / "checks.json", said | {"order": list(findings.rules)})
+
+
+def read(collection: Collection) -> Findings | None:
+    """None where the collection was never checked. Raises FewposeError where the findings are damaged."""
+    try:
+        said = json.loads((collection.root / "checks.json").read_bytes())
+        table = pd.read_parquet(collection.root / "findings.parquet")
+        rules = {name: Ran(**said["rules"][name]) for name in said["order"]}
+        return Findings(table, rules, said["images"], said["model"], said["settings"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FewposeError(
+            f"the findings of {collection.root} are damaged ({error}); curate check {collection.root} makes them again"
+        ) from error

@@ -126,10 +126,10 @@ def download(
         raise FewposeError(f"cannot write {error.filename or collection}: {error.strerror}") from error
     return DownloadSummary(
         root=collection,
-        asked=run.answered,
-        kept=run.kept,
-        known=len(run.keys) - run.answered - left,
-        left=left,
+        asked=len(run.answered),
+        kept=len(run.kept),
+        known=len(run.keys.keys() - run.answered - left),
+        left=len(left),
         imported=sum(link.key in run.imported for link in listing.links),
         unsplit=sum(not link.official_split for link in listing.links) if official else 0,
         problems=problems,
@@ -157,12 +157,13 @@ class _Run:
         for link in listed:
             if link.key not in self.imported:
                 self.keys[link.url].append(link.key)
-        self.answered = self.kept = 0
+        self.answered: set[str] = set()  # URLs
+        self.kept: set[str] = set()  # of these
         self.transient: dict[str, Answer] = {}  # what links got that wait for another attempt
         self.unknown_hosts: set[str] | None = set()  # that could not be looked up, until somebody answers
 
-    def whole(self, problems: list[Problem], retry: Retry, minutes: float | None) -> int:
-        """Ask, write the tables; how many links were left when the time was up."""
+    def whole(self, problems: list[Problem], retry: Retry, minutes: float | None) -> set[str]:
+        """Ask, write the tables; the URLs that were left when the time was up."""
         until = time.monotonic() + minutes * 60 if minutes is not None else float("inf")
         with (
             Journal.open(self.target.root / "downloads.jsonl") as self.journal,
@@ -176,9 +177,9 @@ class _Run:
             left = self._ask(list(wanted.jobs(missing, self.journal.rows, self.settings, retry)), until)
             lost = self._tables(problems)
             if self.settings.archive and not left:
-                lost = [url for url in lost if (url, archive.VIA) not in self.journal.rows]
-                left = self._ask([archive.job(url, self.settings.archive) for url in lost], until)
-                if lost:
+                jobs = list(wanted.archive_jobs(lost, self.journal.rows, self.settings, retry))
+                left = self._ask(jobs, until)
+                if jobs:
                     self._tables(problems)
         return left
 
@@ -190,11 +191,8 @@ class _Run:
 
     def _have(self, url: str) -> bool:
         """Whether the bytes of a link are there under each of its keys; what only some have is copied."""
-        for via in ("", archive.VIA):
-            row = self.journal.rows.get((url, via))
-            if row is not None and row.outcome == Outcome.KEPT and self._have_all(row):
-                return True
-        return False
+        row = tables.best(url, self.journal.rows)
+        return row is not None and row.outcome == Outcome.KEPT and self._have_all(row)
 
     def _have_all(self, row: Row) -> bool:
         found = {key: self.store.find(key, row.id, row.bytes) for key in self.keys[row.url]}
@@ -208,12 +206,13 @@ class _Run:
 
     # Asking
 
-    def _ask(self, jobs: list[Job], until: float) -> int:
-        """Ask all of them, with all that follows from their answers; how many were left when the time was up."""
+    def _ask(self, jobs: list[Job], until: float) -> set[str]:
+        """Ask all of them, with all that follows from their answers; the URLs that were left when the time was up."""
+        self.open = {job.url for job in jobs}  # that have no final answer
+        self.found = 0  # pictures for them
         if not jobs or time.monotonic() > until:
-            return len(jobs)
+            return self.open
         self.engine = self.make_engine(self.settings)
-        self.open = len(jobs)  # links that have no final answer
         try:
             with Display("downloading", len(jobs)) as display:
                 for job in jobs:
@@ -221,14 +220,14 @@ class _Run:
                 while not self.engine.idle and time.monotonic() < until:
                     for result in self.engine.take(timeout=0.1):
                         self._settle(result)
-                    self._show(display, len(jobs) - self.open)
+                    self._show(display, len(jobs) - len(self.open))
         finally:
             self.engine.stop()
         return self.open
 
     def _show(self, display: Display, done: int) -> None:
-        kept, slowest = self.kept, self.engine.counts().slowest
-        display.update(answered=done, kept=kept, dropped=done - kept, waiting=self.open, slowest=slowest)
+        kept, slowest = self.found, self.engine.counts().slowest
+        display.update(answered=done, kept=kept, dropped=done - kept, waiting=len(self.open), slowest=slowest)
 
     def _settle(self, result: Result) -> None:
         job, answer = result.job, result.answer
@@ -249,14 +248,15 @@ class _Run:
         if self.settings.archive and not job.via and answer.outcome in LOST:
             self.engine.submit(archive.job(job.url, self.settings.archive))
         else:
-            self.open -= 1
-            self.answered += 1
+            self.open.discard(job.url)
+            self.answered.add(job.url)
 
     def _finish(self, job: Job, answer: Answer, seconds: float) -> None:
         """The bytes first, the row last: a row is the commit mark."""
         row = _row(job, answer, seconds, self.settings)
         if answer.signature:
-            self.kept += 1
+            self.found += 1
+            self.kept.add(job.url)
             self.signatures.add(row.id, answer.signature)
             for key in self.keys[job.url]:
                 self.store.put(key, row.id, answer.content)  # what can't be stored, the tables will not find

@@ -15,7 +15,8 @@ class Store:
 
     def find(self, key: str, content_id: str, size: int) -> str | None:
         """The file, relative to the collection, that holds these bytes of this key; None where none does."""
-        return next((file for file in _places(key, content_id) if self._size(file) == size), None)
+        # The one beside first: its name tells whose bytes it holds, and others may be as many.
+        return next((file for file in reversed(_places(key, content_id)) if self._size(file) == size), None)
 
     def put(self, key: str, content_id: str, content: bytes) -> str | None:
         """Have these bytes under this key; the file, or None where this file system can't hold its name.

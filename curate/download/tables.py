@@ -43,8 +43,9 @@ def write(
     links = listed[~listed["key"].isin(others["key"])]
     kept, dropped = _sorted_out(links, rows, store)
     images = pd.concat([others, frame(kept, COLUMNS)], ignore_index=True)
-    images = with_groups(collection, images, signatures, os.cpu_count() or 1)
-    why = _placeholders(images, rows)
+    seen = pd.concat([images, frame(_replaced(links, rows), COLUMNS)], ignore_index=True)
+    seen = with_groups(collection, seen, signatures, os.cpu_count() or 1)
+    images, why = seen[: len(images)], _placeholders(seen, rows)[: len(images)]
     marked = images.assign(why=why)[why != ""]
     dropped += [
         _reject(key, Outcome.PLACEHOLDER, said, file)
@@ -63,7 +64,7 @@ def _sorted_out(links: pd.DataFrame, rows: Rows, store: Store) -> tuple[list[dic
     """Rows of the image table, and of the rejects, for the links that have an answer."""
     kept, dropped = [], []
     for key, label, url, split in links[["key", "label", "url", "official_split"]].itertuples(index=False):
-        row = _best(url, rows)
+        row = best(url, rows)
         if row is None:
             continue
         file = store.find(key, row.id, row.bytes) if row.outcome == Outcome.KEPT else None
@@ -76,7 +77,17 @@ def _sorted_out(links: pd.DataFrame, rows: Rows, store: Store) -> tuple[list[dic
     return kept, dropped
 
 
-def _best(url: str, rows: Rows) -> Row | None:
+def _replaced(links: pd.DataFrame, rows: Rows) -> list[dict[str, Any]]:
+    """The pictures that an archive's took the place of: placeholders, and what tells the others of their kind."""
+    found = []
+    for key, label, url, split in links[["key", "label", "url", "official_split"]].itertuples(index=False):
+        counts, direct = best(url, rows), rows.get((url, ""))
+        if counts and direct and direct.outcome == Outcome.KEPT and direct.id != counts.id:
+            found.append(_image(key, label, split, f"images/{key}", direct))
+    return found
+
+
+def best(url: str, rows: Rows) -> Row | None:
     """The row that counts for a link: what the archive had is better than nothing, and better than a placeholder."""
     copy = rows.get((url, archive.VIA))
     return copy if copy is not None and copy.outcome == Outcome.KEPT else rows.get((url, ""))
@@ -109,9 +120,13 @@ def _reject(key: str, cause: str, detail: str, file: str) -> dict[str, str]:
 def _placeholders(images: pd.DataFrame, rows: Rows) -> pd.Series:
     """Why each image is a placeholder, "" where it is none. Only what was downloaded can be one."""
     links = images.loc[images["source"] == "download", ["url", "label", "id", "group"]]
-    best = [_best(url, rows) for url in links["url"]]
-    links = links.assign(final_url=[row.final_url if row else "" for row in best])
+    links = links.assign(final_url=[_found_at(*link, rows) for link in zip(links["url"], links["id"], strict=True)])
     return placeholders.find(links).reindex(images.index, fill_value="")
+
+
+def _found_at(url: str, content_id: str, rows: Rows) -> str:
+    found = filter(None, (rows.get((url, via)) for via in (archive.VIA, "")))
+    return next((row.final_url for row in found if row.id == content_id), "")
 
 
 def _not_of_links(collection: Collection, listed: pd.DataFrame) -> pd.DataFrame:
@@ -122,10 +137,7 @@ def _not_of_links(collection: Collection, listed: pd.DataFrame) -> pd.DataFrame:
 
 def _with_problems(rejects: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFrame:
     """Lines of lists have no key, or one that another line has; where they stand names them just as well."""
-    rows = [
-        _reject(_place(problem), problem.cause, f"{_LIST}{problem}", problem.file)
-        for problem in problems
-    ]
+    rows = [_reject(_place(problem), problem.cause, f"{_LIST}{problem}", problem.file) for problem in problems]
     return pd.concat([rejects, frame(rows, REJECT_COLUMNS)], ignore_index=True)
 
 

@@ -37,9 +37,21 @@ def jobs(urls: Iterable[str], rows: Mapping[tuple[str, str], Row], settings: Set
     """What to ask for links whose bytes are not there: the link itself, an archive, or nothing."""
     for url in urls:
         direct, copy = rows.get((url, "")), rows.get((url, archive.VIA))
-        if direct is None or direct.outcome == Outcome.KEPT or worth_asking(direct, settings, retry):
+        if settings.archive and copy is not None and copy.outcome == Outcome.KEPT:
+            yield archive.job(url, settings.archive)
+        elif direct is None or direct.outcome == Outcome.KEPT or worth_asking(direct, settings, retry):
             yield Job(url, url)
-        elif settings.archive and direct.outcome in LOST and (copy is None or worth_asking(copy, settings, retry)):
+        elif settings.archive and direct.outcome in LOST:
+            yield from archive_jobs([url], rows, settings, retry)
+
+
+def archive_jobs(
+    urls: Iterable[str], rows: Mapping[tuple[str, str], Row], settings: Settings, retry: Retry
+) -> Iterator[Job]:
+    """What to ask the archive for links that are lost."""
+    for url in urls:
+        copy = rows.get((url, archive.VIA))
+        if copy is None or worth_asking(copy, settings, retry):
             yield archive.job(url, settings.archive)
 
 

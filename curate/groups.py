@@ -64,13 +64,34 @@ def copies(thumbnails: Thumbnails) -> np.ndarray:
     """The pairs of copies, int (m, 2), smaller index first."""
     found = [np.zeros((0, 2), np.int64)]
     for first, second, mirrored in _batches(_candidates(thumbnails), _PAIRS):
-        a, b = thumbnails[first], _flipped(thumbnails[second], mirrored)
-        move, registered = _register(_soft(a), _soft(b))
-        likely = registered >= REGISTERED
-        fine = np.full(len(first), -1, np.float32)
-        fine[likely] = _fine_correlation(a[likely], b[likely], move[likely])
-        found.append(np.stack([first, second], axis=1)[fine >= FINE])
+        found.append(np.stack([first, second], axis=1)[_correlations(thumbnails, first, second, mirrored) >= FINE])
     return np.unique(np.concatenate(found), axis=0)
+
+
+def compare(thumbnails: Thumbnails, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How alike the given pairs are, whatever they look like in the coarse view (which is step 1 of `copies`).
+
+    first, second: indices (m,) of thumbnails; with first < second, correlations are those that `copies` decides by.
+    Returns the fine correlations (m,) float32, -1 where even registration fails, and whether (m,) the pair is laid over
+    each other better when one of them is mirrored.
+    """
+    straight, mirrored = np.full((2, len(first)), -1, np.float32)
+    for start in range(0, len(first), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        for correlations, flip in ((straight, False), (mirrored, True)):
+            flips = np.full(len(first[part]), flip)
+            correlations[part] = _correlations(thumbnails, first[part], second[part], flips)
+    return np.maximum(straight, mirrored), mirrored > straight
+
+
+def _correlations(thumbnails: Thumbnails, first: np.ndarray, second: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """Steps 2 and 3 for pairs of indices (P,): fine correlations, -1 where registration fails."""
+    a, b = thumbnails[first], _flipped(thumbnails[second], mirrored)
+    move, registered = _register(_soft(a), _soft(b))
+    likely = registered >= REGISTERED
+    fine = np.full(len(first), -1, np.float32)
+    fine[likely] = _fine_correlation(a[likely], b[likely], move[likely])
+    return fine
 
 
 def _soft(thumbnails: np.ndarray) -> np.ndarray:

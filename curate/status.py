@@ -1,5 +1,6 @@
 """What a collection holds, counted: for `curate status`, and for what an import says at its end."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from curate import sets
 from curate.collection import Collection
+from curate.ledger import Ledger
 
 if TYPE_CHECKING:
     from curate.download.standing import Standing
@@ -34,10 +37,20 @@ class Rejects:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """What people decided and holds, counted by content."""
+
+    kept: int
+    dropped: int
+    relabelled: int
+    absent: int  # images with decisions that the collection doesn't hold; they wait for them
+
+
+@dataclass(frozen=True)
 class Status:
     root: Path
     images: int
-    classes: dict[str, int]  # label: images
+    classes: dict[str, int]  # label, by the ledger: images
     sources: dict[str, int]  # import, download, synthetic: images
     linked: int  # images that stay where they were
     groups: int  # of copies: groups that hold more than one image
@@ -47,6 +60,7 @@ class Status:
     rejects: list[Rejects]  # links excepted: what became of them is in `links`
     caches: dict[str, int]  # name: bytes on disk
     links: "Standing | None" = None  # where something was downloaded
+    decisions: Decided | None = None  # where something was decided
 
     def json(self) -> dict[str, Any]:
         """For scripts: plain types, the keys as above."""
@@ -54,7 +68,7 @@ class Status:
 
 
 def status(collection: Collection) -> Status:
-    images = collection.images()
+    images = sets.labelled(collection)
     groups = images["group"].value_counts()
     groups = groups[groups > 1]
     rejects, links = collection.rejects(), None
@@ -76,7 +90,20 @@ def status(collection: Collection) -> Status:
         rejects=_rejects(rejects),
         caches={path.name: _size(path) for path in sorted(collection.cache().glob("*"))},
         links=links,
+        decisions=_decided(collection, images),
     )
+
+
+def _decided(collection: Collection, images: pd.DataFrame) -> Decided | None:
+    state = Ledger(collection).state()
+    verdicts = Counter(state.verdict.values())
+    decided = Decided(
+        kept=verdicts["keep"],
+        dropped=verdicts["drop"],
+        relabelled=len(state.label),
+        absent=len(state.ids() - set(images["id"])),
+    )
+    return decided if state.ids() else None
 
 
 def conflicts(images: pd.DataFrame) -> list[Conflict]:

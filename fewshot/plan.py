@@ -7,7 +7,7 @@ import pandas as pd
 
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
-from curate.sets import TrainingSet, training_set
+from curate.sets import TrainingSet, labelled, training_set
 from fewshot import methods, prompts
 from fewshot.records import Trial
 from fewshot.settings import SweepSettings
@@ -16,7 +16,10 @@ from fewshot.splits import Split, draw, split
 
 @dataclass(frozen=True)
 class Plan:
-    """`images`: the whole table, which alone decides the splits. `sets` may only change what is drawn from a pool."""
+    """`images`: the whole table with the ledger's labels, which alone decides the splits.
+
+    `sets` may only change what is drawn from a pool.
+    """
 
     settings: SweepSettings
     images: pd.DataFrame
@@ -43,7 +46,7 @@ class Plan:
 def make(settings: SweepSettings) -> Plan:
     """Plan a sweep. Raises UsageError or FewposeError, in one sentence, for what can't be done."""
     collection = Collection.open(settings.collection)
-    images = collection.images()
+    images = labelled(collection)
     if images.empty:
         raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
     classes = _classes(settings, images)

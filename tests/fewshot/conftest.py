@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from curate import models
+from curate.checks.check import check
 from curate.collection import REJECT_COLUMNS, Collection
 from curate.models import ClipModel
 from fewshot.settings import SweepSettings
@@ -65,7 +66,7 @@ def write_image(root: Path, key: str, pixels: np.ndarray, group: str = "", **fie
 
 
 def make(root: Path, sizes: dict[str, int]) -> Collection:
-    """A collection with so many different pictures of each class, and, in the first class, one exact copy."""
+    """A checked collection with so many different pictures of each class, and, in the first class, one exact copy."""
     collection = Collection.create(root)
     rows = [
         write_image(root, f"{label}/{number}.png", pattern(kind, number))
@@ -75,6 +76,7 @@ def make(root: Path, sizes: dict[str, int]) -> Collection:
     first = next(iter(sizes))
     rows.append(write_image(root, f"{first}/copy of 0.png", pattern(0, 0)))
     collection.write(pd.DataFrame(rows), NO_REJECTS)
+    check(collection, model=None, rules=["exact_duplicate"])  # the other rules don't think much of such patterns
     return collection
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from curate import decisions
+from curate.checks.check import check
 from curate.collection import REJECT_COLUMNS, Collection
 from curate.errors import FewposeError, UsageError
 from fewshot import plan as planning
@@ -32,6 +34,7 @@ def store(tmp_path: Path) -> Callable[[pd.DataFrame], Collection]:
     def build(images: pd.DataFrame) -> Collection:
         collection = Collection.create(tmp_path / "collection")
         collection.write(images, NO_REJECTS)
+        check(collection, model=None, rules=["exact_duplicate"])
         return collection
 
     return build
@@ -169,7 +172,7 @@ def test_wrong_settings_of_a_method_are_said_before_any_work(store: Callable) ->
 
 def test_the_test_set_is_the_same_whatever_is_trained_on(store: Callable) -> None:
     images = table({"bow": 10, "cat": 10})
-    images.loc[1, "group"] = images.loc[0, "group"]  # filtered holds one of the two
+    images.loc[1, ["id", "group"]] = images.loc[0, ["id", "group"]]  # filtered holds one of the two
     collection = store(images)
     both = plan(collection, sets=("unfiltered", "filtered"))
     for number in range(3):
@@ -182,7 +185,7 @@ def test_the_test_set_is_the_same_whatever_is_trained_on(store: Callable) -> Non
 
 def test_what_a_set_leaves_out_is_not_drawn_and_draws_stay_paired(store: Callable) -> None:
     images = table({"bow": 12, "cat": 12})
-    images.loc[1, "group"] = images.loc[0, "group"]
+    images.loc[1, ["id", "group"]] = images.loc[0, ["id", "group"]]
     made = plan(store(images), sets=("unfiltered", "filtered"))
     left_out = set(made.sets["unfiltered"].images["key"]) - set(made.sets["filtered"].images["key"])
     seen = 0
@@ -194,6 +197,35 @@ def test_what_a_set_leaves_out_is_not_drawn_and_draws_stay_paired(store: Callabl
         assert full - part == full & left_out
         seen += len(full & left_out)
     assert seen > 0
+
+
+def test_what_a_person_decided_holds_in_splits_and_draws(store: Callable) -> None:
+    collection = store(table({"bow": 12, "cat": 12}))
+    before = plan(collection, sets=("unfiltered", "filtered"))
+    drawn = before.draw(before.split(0), Trial("filtered", "", 2, 0))["key"]
+    moved, dropped = (next(key for key in drawn if key.startswith(label)) for label in ("bow", "cat"))
+    decisions.relabel(collection, [moved], "cat")
+    decisions.drop(collection, [dropped])
+    after = plan(collection, sets=("unfiltered", "filtered"))
+    assert dict(after.images["label"].value_counts()) == {"bow": 11, "cat": 13}
+    for number in range(3):
+        parts = after.split(number)
+        everything = pd.concat([parts.test, parts.pool]).set_index("key")
+        assert len(everything) == 24  # what was dropped is tested on all the same: both sets have the same tests
+        assert everything["label"][moved] == "cat"
+        part = after.draw(parts, Trial("filtered", "", 6, number))
+        assert dropped not in set(part["key"])
+        assert set(part["label"][part["key"] == moved]) <= {"cat"}
+    digests = [{each.sets[name].digest for name in each.sets} for each in (before, after)]
+    assert [len(each) for each in digests] == [1, 2]
+    assert planning.set_digest(before) != planning.set_digest(after)
+
+
+def test_filtered_of_a_collection_that_was_never_checked_is_refused(store: Callable) -> None:
+    collection = store(table({"bow": 10, "cat": 10}))
+    (collection.root / "checks.json").unlink()
+    with pytest.raises(FewposeError, match=r"was never checked.* curate check"):
+        plan(collection, sets=("filtered",))
 
 
 def test_the_digest_of_a_set_tells_what_it_holds_and_not_what_files_are_called(store: Callable) -> None:

@@ -1,0 +1,229 @@
+"""The database behind the App: one of the collection's own, unless FIFTYONE_DATABASE_URI names another.
+
+FiftyOne would start a MongoDB by itself, but joins any that it finds the same user running, whatever its folder. So we
+start one for each collection, in COLLECTION/cache/fiftyone/db (or FIFTYONE_DATABASE_DIR). It listens on a socket that
+only its user can open, and on no port.
+"""
+
+import atexit
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+from curate.app import engine
+from curate.collection import Collection
+from curate.errors import FewposeError, UsageError
+
+_PING_SECONDS = 2
+_START_SECONDS = 60  # after a crash it reads its journal first
+_STOP_SECONDS = 30
+_CACHE_GB = 0.5  # of memory, at most; MongoDB's default is half of the machine's
+
+
+@dataclass(frozen=True)
+class Database:
+    """uri: as pymongo takes it.  where: for people.  ours: whether this process started it, and ends it."""
+
+    uri: str
+    where: str
+    ours: bool
+
+
+def connect(collection: Collection, *, share: bool = False) -> Database:
+    """Find or start the collection's database, and prepare FiftyOne for it. Call it before FiftyOne is imported.
+
+    What this process starts ends with it. share: where another process has the database open, use it there.
+    Raises UsageError where FiftyOne or MongoDB is missing, FewposeError where the database does not answer or start,
+    or another process has it open.
+    """
+    engine.require()
+    database = _find(collection, share)
+    engine.prepare(database.uri)
+    if not share:
+        engine.install_plugins(collection.cache("fiftyone"))
+    return database
+
+
+def ping(uri: str) -> None:
+    """Raises FewposeError where no MongoDB answers at `uri` within 2 s; FiftyOne would wait for 30."""
+    import pymongo
+    import pymongo.errors
+
+    try:
+        client: pymongo.MongoClient[Any]
+        with pymongo.MongoClient(uri, serverSelectionTimeoutMS=_PING_SECONDS * 1000) as client:
+            client.admin.command("ping")
+    except pymongo.errors.PyMongoError as error:
+        raise FewposeError(
+            f"no MongoDB answers at {_without_password(uri)} within {_PING_SECONDS} s; start it, "
+            "or unset FIFTYONE_DATABASE_URI to use the collection's own"
+        ) from error
+
+
+def _find(collection: Collection, share: bool) -> Database:
+    given = os.environ.get("FIFTYONE_DATABASE_URI")
+    if given:
+        ping(given)
+        return Database(given, f"at {_without_password(given)}", ours=False)
+    folder = _folder(collection)
+    lock = _Lock(folder.with_name(f"{folder.name}.lock"))
+    if lock.taken():
+        server = _Server(folder)
+        uri = server.start()
+        lock.write({"pid": os.getpid(), "uri": uri})
+        # Registered before FiftyOne connects, so it runs after FiftyOne's own, which still talks to the database.
+        atexit.register(lock.release)
+        atexit.register(server.stop)
+        return Database(uri, f"in {folder}", ours=True)
+    holder = lock.read()
+    if not share:
+        raise FewposeError(
+            f"{collection.root} is open in another curate app (process {holder.get('pid', 'unknown')}); "
+            "use that one, or end it with Ctrl-C first"
+        )
+    ping(holder.get("uri", "mongodb://"))
+    return Database(holder["uri"], f"in {folder}, which process {holder['pid']} runs", ours=False)
+
+
+def _folder(collection: Collection) -> Path:
+    mine = os.environ.get("FIFTYONE_DATABASE_DIR")
+    return Path(mine).expanduser().absolute() if mine else collection.cache("fiftyone", "db").absolute()
+
+
+def _without_password(uri: str) -> str:
+    start, at, rest = uri.rpartition("@")
+    return f"{start.partition('://')[0]}://...@{rest}" if at else uri
+
+
+class _Lock:
+    """A file that one process at a time holds, and which says who it is. It goes with the process, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file: IO[bytes] = path.open("a+b")
+
+    def taken(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def write(self, holder: dict[str, Any]) -> None:
+        self._file.truncate(0)
+        self._file.write(json.dumps(holder).encode())
+        self._file.flush()
+
+    def read(self) -> dict[str, Any]:
+        """Empty while the holder starts its database."""
+        with suppress(ValueError):
+            return dict(json.loads(self.path.read_bytes()))
+        return {}
+
+    def release(self) -> None:
+        self._file.close()
+
+
+class _Server:
+    """A mongod of ours over one folder, which nobody else uses: the lock is held."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder.with_name(f"{folder.name}.log")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._sockets: Path | None = None
+
+    def start(self) -> str:
+        """The uri. Raises UsageError where there is no mongod, FewposeError where it ends at once."""
+        program = mongod()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._end_leftover()
+        self.log.unlink(missing_ok=True)
+        self._sockets = Path(tempfile.mkdtemp(prefix="fewpose-"))  # short, as sockets' names must be; for us alone
+        socket = self._sockets / "db.sock"
+        # A smaller journal than the default's 300 MB: there is one for each collection.
+        journal = ("--wiredTigerEngineConfigString", "log=(file_max=16MB)", "--wiredTigerCacheSizeGB", str(_CACHE_GB))
+        quiet = ("--quiet", "--setParameter", "diagnosticDataCollectionEnabled=false")
+        self._process = process = subprocess.Popen(
+            [program, "--dbpath", self.folder, "--bind_ip", socket, "--logpath", self.log, *journal, *quiet],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: FiftyOne needs its database until its end
+        )
+        self._wait_for(socket, process)
+        # journal: a write is confirmed when it is on disk, so that no crash takes back what the App has said.
+        return f"mongodb://{quote(str(socket), safe='')}/?journal=true"
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._sockets:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def _wait_for(self, socket: Path, process: "subprocess.Popen[bytes]") -> None:
+        limit = time.monotonic() + _START_SECONDS
+        while not socket.exists():
+            if process.poll() is not None or time.monotonic() > limit:
+                self.stop()
+                raise FewposeError(
+                    f"MongoDB did not start; see {self.log}. The database holds nothing but tags that were not synced: "
+                    f"deleting {self.folder} makes a new one"
+                )
+            time.sleep(0.02)
+
+    def _end_leftover(self) -> None:
+        """A mongod whose curate app was killed runs on: MongoDB's own lock file holds its process id."""
+        try:
+            pid = int((self.folder / "mongod.lock").read_text())
+        except (OSError, ValueError):  # there is none, or it ended well
+            return
+        command = _command(pid)
+        if str(self.folder) not in command:  # another process by now has that number
+            return
+        os.kill(pid, signal.SIGTERM)
+        limit = time.monotonic() + _STOP_SECONDS
+        while _command(pid) and time.monotonic() < limit:
+            time.sleep(0.02)
+        shutil.rmtree(Path(command[command.index("--bind_ip") + 1]).parent, ignore_errors=True)
+
+
+def _command(pid: int) -> list[str]:
+    """What a process was started with; empty where it has ended."""
+    try:
+        return [os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if word]
+    except OSError:
+        return []
+
+
+def mongod() -> str:
+    """The MongoDB server that FiftyOne's package brings, or the machine's. Raises UsageError where there is none."""
+    spec = find_spec("fiftyone")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        program = Path(place, "db", "bin", "mongod")
+        if program.exists():
+            return str(program)
+    found = shutil.which("mongod")
+    if not found:
+        raise UsageError(
+            "this installation has no MongoDB: pip install 'fewpose[app]' brings one on Linux (x86_64); elsewhere "
+            "install one and set FIFTYONE_DATABASE_URI"
+        )
+    return found

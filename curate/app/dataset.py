@@ -1,0 +1,250 @@
+"""A collection as a FiftyOne dataset: a sample a key, and fields for what is known of it.
+
+Everything here can be computed again from the collection, and is: `build` compares what the dataset holds with what it
+should, and writes the difference. What people made in the App (tags, fields, views of their own) is not touched.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from curate import sets
+from curate.app import engine, index, views
+from curate.app.index import Features
+from curate.checks import findings
+from curate.checks.findings import Findings
+from curate.checks.rule import Kind
+from curate.collection import Collection
+from curate.ledger import Ledger, State
+
+_BATCH = 2000  # samples a write
+
+# Fields that follow from the image table, by its columns.
+_PLAIN = {"key": "key", "content_id": "id"} | {name: name for name in ("source", "official_split", "group", "url")}
+
+
+def build(
+    collection: Collection, features: Features | None = None, predictions: pd.DataFrame | None = None
+) -> Any:  # a fiftyone.Dataset: FiftyOne has no types
+    """Make the dataset of a collection, or bring it up to date. curate.app.database.connect comes first.
+
+    features: for the plot of embeddings and for search; without, what is there stays.
+    predictions: of a sweep (curate.app.predictions.read); without, what is there stays.
+    Raises FewposeError where the collection's tables are damaged.
+    """
+    images, found = sets.labelled(collection), findings.read(collection)
+    dataset = _opened(collection)
+    _match_samples(dataset, collection, images)
+    _write_plain(dataset, collection, images)
+    _write_findings(dataset, images, found)
+    if predictions is not None:
+        _write_predictions(dataset, predictions)
+    refresh(dataset, collection)
+    if features is not None:
+        index.update(dataset, images, features)
+    views.save(dataset)
+    return dataset
+
+
+def refresh(dataset: Any, collection: Collection) -> None:
+    """Bring up to date what depends on the ledger: label, verdict, reason, filtered, suspicious.
+
+    `filtered` is None everywhere as long as some images were not checked: there is no such set yet.
+    """
+    images, state, found = sets.labelled(collection), Ledger(collection).state(), findings.read(collection)
+    filtered: list[bool | None] = [None] * len(images)
+    if found and found.images == findings.digest(images):
+        filtered = sets.explained(images, found, state)["filtered"].tolist()
+    decided: dict[str, list[Any]] = {
+        "label.label": images["label"].tolist(),
+        "verdict": [state.verdict.get(id, "") for id in images["id"]],
+        "reason": [state.reason.get(id, "") for id in images["id"]],
+        "filtered": filtered,
+        "suspicious": suspicious(images, found, state).tolist(),
+    }
+    _write(dataset, {name: dict(zip(images["key"], values, strict=True)) for name, values in decided.items()})
+
+
+def suspicious(images: pd.DataFrame, found: Findings | None, state: State) -> pd.Series:
+    """Which images a rule flags and nobody has decided on: bool, by the index of `images`.
+
+    A new label settles what rules said against the old one, and nothing else.
+    """
+    if found is None:
+        return pd.Series(False, index=images.index)
+    doubts = found.flagged()
+    about_label = doubts["rule"].map({name: rule.kind == Kind.LABEL for name, rule in found.rules.items()})
+    doubts = doubts[~(about_label.astype(bool) & doubts["id"].isin(state.label.keys()))]
+    doubted = pd.MultiIndex.from_frame(images[["key", "id"]]).isin(pd.MultiIndex.from_frame(doubts[["key", "id"]]))
+    return pd.Series(doubted, index=images.index) & ~images["id"].isin(state.verdict.keys())
+
+
+def name_of(collection: Collection) -> str:
+    """The dataset's name: the folder's, and a digest of its path, since a database may hold several collections."""
+    path = collection.root.resolve()
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name).strip("-") or "collection"
+    return f"{readable}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
+
+
+def opened(collection: Collection) -> Any | None:
+    """The dataset as it is, or None where there is none yet."""
+    fo = engine.fo()
+    name = name_of(collection)
+    return _repaired(fo.load_dataset(name)) if fo.dataset_exists(name) else None
+
+
+def _opened(collection: Collection) -> Any:
+    dataset = opened(collection)
+    if dataset is None:
+        dataset = engine.fo().Dataset(name_of(collection), persistent=True)
+    _declare(dataset)
+    said = dict(dataset.info.get("fewpose", {})) | {"collection": str(collection.root.resolve())}
+    if dataset.info.get("fewpose") != said:
+        dataset.info["fewpose"] = said
+        dataset.save()
+    return dataset
+
+
+def _repaired(dataset: Any) -> Any:
+    """After a crash MongoDB counts wrong, and finds everything: len() may be 0 until it looks again."""
+    stored = dataset._sample_collection
+    if stored.estimated_document_count() != dataset.count("id"):
+        stored.database.command("validate", stored.name)
+    return dataset
+
+
+def _declare(dataset: Any) -> None:
+    """Fields exist before a sample has a value, so that they can be filtered by."""
+    fo = engine.fo()
+    have = dataset.get_field_schema()
+    kinds = dict.fromkeys((*_PLAIN, "verdict", "reason"), fo.StringField)
+    kinds |= dict.fromkeys(("filtered", "suspicious"), fo.BooleanField)
+    for name, kind in kinds.items():
+        if name not in have:
+            dataset.add_sample_field(name, kind)
+    if "label" not in have:
+        _declare_classification(dataset, "label")
+    dataset.create_index("key", unique=True)
+
+
+def _declare_classification(dataset: Any, name: str) -> None:
+    fo = engine.fo()
+    dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
+
+
+def _match_samples(dataset: Any, collection: Collection, images: pd.DataFrame) -> None:
+    """A sample for each key and its content; those of images that are gone, or are others now, go."""
+    fo = engine.fo()
+    samples, keys, contents = dataset.values(["id", "key", "content_id"])
+    wanted = set(zip(images["key"], images["id"], strict=True))
+    gone = [sample for sample, *is_ in zip(samples, keys, contents, strict=True) if tuple(is_) not in wanted]
+    if gone:
+        dataset.delete_samples(gone)
+    have = set(zip(keys, contents, strict=True))
+    new = images[[pair not in have for pair in zip(images["key"], images["id"], strict=True)]]
+    dataset.add_samples(
+        (
+            fo.Sample(
+                filepath=str(collection.path(row["file"]).absolute()),
+                metadata=_metadata(row),
+                label=fo.Classification(label=row["label"]),
+                **{field: row[column] for field, column in _PLAIN.items()},
+            )
+            for row in new.to_dict("records")
+        ),
+        dynamic=False,
+        num_samples=len(new),
+    )
+
+
+def _metadata(row: Mapping[Any, Any]) -> Any:
+    """From the table: the App lays out its grid by it, and would read every file."""
+    mime = f"image/{str(row['format']).lower()}"
+    return engine.fo().ImageMetadata(width=row["width"], height=row["height"], size_bytes=row["bytes"], mime_type=mime)
+
+
+def _write_plain(dataset: Any, collection: Collection, images: pd.DataFrame) -> None:
+    """What may have changed under a key and content that stay: groups, places, ..."""
+    columns = {name: images[column] for name, column in _PLAIN.items()}
+    columns["filepath"] = pd.Series([str(collection.path(file).absolute()) for file in images["file"]])
+    _write(dataset, {name: dict(zip(images["key"], values, strict=True)) for name, values in columns.items()})
+
+
+def _write_findings(dataset: Any, images: pd.DataFrame, found: Findings | None) -> None:
+    """A field a rule that ran; the field of a rule that does not run any more goes."""
+    rules = [name for name, rule in found.rules.items() if not rule.not_run] if found else []
+    said = dict(dataset.info["fewpose"])
+    gone = [name for name in said.get("rules", []) if name not in rules and dataset.has_sample_field(name)]
+    if gone:
+        dataset.delete_sample_fields(gone)
+    for name in rules:
+        if not dataset.has_sample_field(name):
+            _declare_classification(dataset, name)
+            dataset.add_sample_field(f"{name}.detail", engine.fo().StringField)
+    dataset.info["fewpose"] = said | {"rules": rules}
+    dataset.save()
+    if found is None:
+        return
+    # Findings are of a content: those of a key that holds another one now say nothing of it.
+    table = found.table.merge(images[["key", "id"]], on=["key", "id"])
+    for name in rules:
+        _write_finding(dataset, name, table[table["rule"] == name])
+
+
+def _write_finding(dataset: Any, name: str, table: pd.DataFrame) -> None:
+    import bson
+
+    words = table["flagged"].map({True: "flagged", False: "fine"})
+    wanted = dict(zip(table["key"], zip(words, table["score"], table["detail"], strict=True), strict=True))
+    paths = ("id", "key", *(f"{name}.{part}" for part in ("label", "confidence", "detail")))
+    nothing = (None, None, None)
+    form = engine.fo().Classification().to_dict()
+    updates: dict[str, dict[str, Any]] = {}
+    for sample, key, *has in zip(*dataset.values(paths), strict=True):
+        says = wanted.get(key, nothing)
+        if says != tuple(has):
+            label, confidence, detail = says
+            parts = {"_id": bson.ObjectId(), "label": label, "confidence": confidence, "detail": detail}
+            updates[sample] = {name: form | parts if key in wanted else None}
+    _apply(dataset, updates)
+
+
+def _write_predictions(dataset: Any, predictions: pd.DataFrame) -> None:
+    fo = engine.fo()
+    kinds = {"tested": fo.IntField, "wrong_share": fo.FloatField, "confused_with": fo.StringField}
+    wanted = {}
+    for name, kind in kinds.items():
+        if not dataset.has_sample_field(name):
+            dataset.add_sample_field(name, kind)
+        told = dict(zip(predictions["key"], predictions[name].tolist(), strict=True))
+        wanted[name] = {key: told.get(key) for key in dataset.values("key")}
+    _write(dataset, wanted)
+
+
+def _write(dataset: Any, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    """Set fields, by path and then by key, where they are not what they should be."""
+    samples, keys, *columns = dataset.values(["id", "key", *wanted])
+    updates: dict[str, dict[str, Any]] = defaultdict(dict)
+    for (path, by_key), values in zip(wanted.items(), columns, strict=True):
+        for sample, key, has in zip(samples, keys, values, strict=True):
+            if key in by_key and by_key[key] != has:
+                updates[sample][path] = by_key[key]
+    _apply(dataset, updates)
+
+
+def _apply(dataset: Any, updates: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write values as MongoDB stores them, by sample: FiftyOne's set_values took ten times as long for the findings."""
+    import bson
+    from pymongo import UpdateOne
+
+    now = {"last_modified_at": datetime.now(UTC)}
+    writes = [
+        UpdateOne({"_id": bson.ObjectId(sample)}, {"$set": {**values, **now}}) for sample, values in updates.items()
+    ]
+    for start in range(0, len(writes), _BATCH):
+        dataset._sample_collection.bulk_write(writes[start : start + _BATCH], ordered=False)

@@ -1,0 +1,82 @@
+"""FiftyOne, imported in this one place and late: its environment has to be set before, and is read only then."""
+
+import os
+import sys
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from curate.errors import FewposeError, UsageError
+
+_HERE = Path(__file__).resolve().parent
+PLUGIN = _HERE / "plugin"
+ZOO_MANIFEST = _HERE / "zoo" / "manifest.json"
+
+_QUIET = {
+    "FIFTYONE_DO_NOT_TRACK": "true",
+    "FIFTYONE_DATABASE_VALIDATION": "false",  # or it warns that MongoDB 6 grows old
+    "FIFTYONE_LOGGING_LEVEL": "WARNING",  # no banner
+    "FIFTYONE_SHOW_PROGRESS_BARS": "false",
+}
+
+
+def require() -> None:
+    """Raises UsageError where FiftyOne is not installed."""
+    if find_spec("fiftyone") is None:
+        raise UsageError("the App needs FiftyOne: pip install 'fewpose[app]'")
+
+
+def prepare(uri: str) -> None:
+    """Set FiftyOne's environment, also for the processes that it starts: its server knows nothing else.
+
+    uri: of the database.
+    Raises UsageError where FiftyOne is missing, FewposeError where this process uses it with another database.
+    """
+    require()
+    if "fiftyone" in sys.modules and fo().config.database_uri != uri:
+        raise FewposeError("FiftyOne was imported with another database; open the collection in a new process")
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ["FIFTYONE_DATABASE_URI"] = uri
+    os.environ["FIFTYONE_MODEL_ZOO_MANIFEST_PATHS"] = ",".join(_manifests())
+
+
+def fo() -> Any:
+    """The module fiftyone. curate.app.database.connect comes first."""
+    require()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it imports
+        import fiftyone
+    return fiftyone
+
+
+def brain() -> Any:
+    """The module fiftyone.brain."""
+    require()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import fiftyone.brain
+    return fiftyone.brain
+
+
+def install_plugins(folder: Path) -> None:
+    """Have FiftyOne find our plugins and the user's. It takes one folder: it gets one of links, made in `folder`."""
+    merged = (folder / "plugins").absolute()
+    merged.mkdir(parents=True, exist_ok=True)
+    theirs = os.environ.get("FIFTYONE_PLUGINS_DIR")
+    usual = Path(os.environ.get("FIFTYONE_DEFAULT_DATASET_DIR", Path.home() / "fiftyone"), "__plugins__")
+    places = {"fewpose": PLUGIN, "user": Path(theirs).absolute() if theirs else usual}
+    for name, place in places.items():
+        link = merged / name
+        if place == merged:  # a second call
+            continue
+        link.unlink(missing_ok=True)
+        if place.is_dir():
+            link.symlink_to(place, target_is_directory=True)
+    os.environ["FIFTYONE_PLUGINS_DIR"] = str(merged)
+
+
+def _manifests() -> list[str]:
+    theirs = os.environ.get("FIFTYONE_MODEL_ZOO_MANIFEST_PATHS", "").split(",")
+    return list(dict.fromkeys([str(ZOO_MANIFEST), *filter(None, theirs)]))

@@ -1,0 +1,155 @@
+"""Open the App over a collection, wait until its person has done, and take her tags."""
+
+import getpass
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.app import database, dataset, engine, index, predictions, sync
+from curate.app.index import Features
+from curate.checks import findings
+from curate.collection import Collection
+from curate.console import count, say
+from curate.errors import FewposeError, UsageError
+
+DEFAULT_MODEL = "lite0"
+_PORT = 5151  # FiftyOne's own
+_NAMED = 5  # decisions on the terminal; all of them are in the ledger
+
+
+@dataclass(frozen=True)
+class Options:
+    """model: whose features, "" for those of the last check.  port: None for a free one."""
+
+    model: str = ""
+    checkpoint: Path | None = None
+    sweep: Path | None = None
+    port: int | None = None
+    remote: bool = False
+    browser: bool = True
+
+
+def launch(collection: Collection, options: Options) -> None:
+    """Build the dataset, serve the App on 127.0.0.1, and wait for Ctrl-C or SIGTERM; then sync the tags and end.
+
+    Raises UsageError where FiftyOne is missing or a port is taken, FewposeError where the collection has no images, or
+    its database does not start.
+    """
+    engine.require()
+    port = free_port(options.port)
+    images = collection.images()
+    if images.empty:
+        raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
+    told = predictions.read(options.sweep) if options.sweep else None
+    if told is not None and not told["key"].isin(images["key"]).any():
+        raise UsageError(f"{options.sweep} tested no image of {collection.root}; name a sweep over this collection")
+    features = _features(collection, options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through Python's end, which ends the database
+    opened = database.connect(collection)
+    built = dataset.build(collection, features, told)
+    _say_what_is_missing(collection)
+    with _asked_to_end() as ended, _served(built, port):
+        _say_where(built.name, port, opened, options)
+        ended.wait()
+        say("closing the App")
+        take_tags(built, collection)
+
+
+def free_port(wanted: int | None) -> int:
+    """A port of 127.0.0.1 that nothing listens on: `wanted`, or 5151, or any.
+
+    FiftyOne would join the App that it finds on a taken one, whatever that shows. Raises UsageError where `wanted` is
+    taken.
+    """
+    for port in (wanted,) if wanted else (_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was just left is free
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise UsageError(f"--port {wanted} can't be had on this machine; name another, or none for a free one")
+
+
+def take_tags(built: Any, collection: Collection) -> None:
+    """Sync, and say what was taken and what was not."""
+    difference = sync.diff(built, collection)
+    say_refused(difference)
+    entries = sync.take(built, collection, difference)
+    if not entries:
+        say("no tags to take over")
+        return
+    say(f"{count(len(entries), 'tagged image')} went into {collection.root / 'ledger.jsonl'}:")
+    for entry in entries[:_NAMED]:
+        say(f"  {entry.action} {entry.key}{f' as {entry.label}' if entry.label else ''}")
+    if len(entries) > _NAMED:
+        say(f"  and {len(entries) - _NAMED} more: curate log {collection.root}")
+
+
+def say_refused(difference: sync.Diff) -> None:
+    for refused in difference.refused:
+        say(f"left as tags: {refused.key} ({', '.join(refused.tags)}): {refused.why}")
+
+
+def _features(collection: Collection, options: Options) -> Features | None:
+    """None, and said, where nobody asked for a model and the usual one can't be had."""
+    found = findings.read(collection)
+    model = options.model or (found.model if found else "") or DEFAULT_MODEL
+    try:
+        return index.embedded(collection, collection.images(), model, options.checkpoint)
+    except FewposeError as error:
+        if options.model:
+            raise
+        say(f"no embeddings and no search: {error}")
+        return None
+
+
+def _say_what_is_missing(collection: Collection) -> None:
+    found = findings.read(collection)
+    if found is None or found.images != findings.digest(collection.images()):
+        say(f"not all images are checked, so the view filtered is empty: curate check {collection.root}")
+
+
+def _say_where(name: str, port: int, opened: database.Database, options: Options) -> None:
+    url = f"http://127.0.0.1:{port}/datasets/{name}"
+    say(f"database: {opened.where}")
+    say(f"the App is at {url}")
+    if options.remote:
+        say(f"from your own machine: ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.getfqdn()}")
+    elif options.browser:
+        webbrowser.open(url)
+    say("tags drop, keep, drop:REASON and relabel:LABEL are taken over at the end; Ctrl-C ends")
+
+
+@contextmanager
+def _served(built: Any, port: int) -> Iterator[None]:
+    # remote: FiftyOne opens no browser by itself, and gives no advice.
+    session = engine.fo().launch_app(built, address="127.0.0.1", port=port, remote=True, auto=False)
+    try:
+        yield
+    finally:
+        session.close()  # or its server lingers
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[threading.Event]:
+    """Set by Ctrl-C and SIGTERM, which otherwise interrupt."""
+    ended = threading.Event()
+
+    def end(*_: object) -> None:
+        ended.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,60 @@
+"""Text search: the text tower of the collection's own model, as a model of FiftyOne's zoo.
+
+FiftyOne remembers an index's model by name and arguments only, and makes it again in whatever process searches: the
+App's server, or a notebook tomorrow. curate/app/zoo/manifest.json gives it the name.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fiftyone.core.config as foc
+import fiftyone.core.models as fom
+import numpy as np
+
+if TYPE_CHECKING:
+    from curate.models import ClipModel
+
+
+class TextTowerConfig(foc.Config):
+    """clip: as in `--model`.  checkpoint: an absolute path, or ""."""
+
+    def __init__(self, d: dict[str, Any]) -> None:
+        self.clip = self.parse_string(d, "clip")
+        self.checkpoint = self.parse_string(d, "checkpoint", default="")
+
+
+class TextTower(fom.Model, fom.PromptMixin):
+    """Embeds prompts, as they were typed, beside the image features of the same model. Raises FewposeError."""
+
+    def __init__(self, config: TextTowerConfig) -> None:
+        self.config = config
+
+    @property
+    def media_type(self) -> str:
+        return "image"
+
+    @property
+    def can_embed_prompts(self) -> bool:
+        return True
+
+    def embed_prompt(self, prompt: str) -> np.ndarray:
+        return self.embed_prompts([prompt])[0]
+
+    def embed_prompts(self, prompts: list[str]) -> np.ndarray:
+        """n texts -> (n, d) float32, each of length 1."""
+        features = _load(self.config.clip, self.config.checkpoint).encode_texts(list(prompts))
+        return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def untrained(clip: str, checkpoint: str = "") -> bool:
+    """Whether the text tower of a model never learned anything, so that what it finds means nothing."""
+    return not checkpoint and (clip == "lite0" or clip.endswith("/random"))
+
+
+# Here, not in the model: FiftyOne makes a new model for every search, and this takes seconds.
+@lru_cache(maxsize=1)
+def _load(clip: str, checkpoint: str) -> "ClipModel":
+    from curate import models
+
+    return models.load(clip, checkpoint=Path(checkpoint) if checkpoint else None, device="cpu")

@@ -1,0 +1,112 @@
+"""`curate check`: its options, and what it prints."""
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate import console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from curate.checks.findings import Findings
+
+_CLASSES = 4  # classes named for each rule
+_NONE = "none"
+
+
+def check(
+    collection: Annotated[Path, typer.Argument(help="The collection.")],
+    model: Annotated[
+        str, typer.Option(help="Whose features the rules use: a model as for curate embed, or none.")
+    ] = "lite0",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Local weights for --model NAME (.safetensors, .pt).", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    rules: Annotated[str, typer.Option(help="Run these alone, such as blurry,dark; keep what others found.")] = "",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads; one for each CPU unless said.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Say which images look suspicious, by rules whose settings are in COLLECTION/curation.yaml.
+
+    Nothing is changed or deleted. What a rule flags is left out of the training set `filtered` where its settings say
+    so, unless a person keeps it (curate keep). All findings are in COLLECTION/findings.parquet.
+
+    Example: curate check runs/yoga
+    """
+    from curate import sets
+    from curate.checks.check import check as run_check
+    from curate.collection import Collection
+
+    opened = Collection.open(collection)
+    found = run_check(
+        opened,
+        model=None if model == _NONE else model,
+        checkpoint=checkpoint,
+        device=device,
+        rules=[name.strip() for name in rules.split(",")] if rules else None,
+        workers=workers,
+    )
+    said = summary(found, sets.labelled(opened))
+    if json:
+        console.out.print_json(data=said, indent=1)
+    else:
+        _print(said, collection)
+
+
+def summary(found: "Findings", images: "pd.DataFrame") -> dict[str, Any]:
+    """What was found, in plain types: of each rule how it ran, the keys that it flagged (the worst first), and how
+    many of each class.
+
+    images: rows of the image table, with the labels that count.
+    """
+    flagged = found.flagged().merge(images[["key", "label"]], on="key")
+    flagged = flagged.sort_values(["score", "key"], ascending=[False, True])
+    rules = {}
+    for name, ran in found.rules.items():
+        those = flagged[flagged["rule"] == name]
+        counted = sorted(Counter(those["label"]).items(), key=lambda item: (-item[1], item[0]))
+        rules[name] = asdict(ran) | {"keys": list(those["key"]), "classes": dict(counted)}
+    return {
+        "digest": found.images,
+        "model": found.model,
+        "images": len(images),
+        "flagged": flagged["key"].nunique(),
+        "rules": rules,
+    }
+
+
+def _print(said: dict[str, Any], collection: Path) -> None:
+    ran = {name: rule for name, rule in said["rules"].items() if not rule["not_run"]}
+    console.table(
+        ("rule", "flagged", "of", "left out of filtered", "such as"),
+        (
+            (name, r["flagged"], said["images"], r["flagged"] if r["drops"] else 0, *r["keys"][:1])
+            for name, r in ran.items()
+        ),
+        numbers=(1, 2, 3),
+    )
+    console.table(
+        ("rule", "flagged by class"),
+        ((name, _classes(rule["classes"])) for name, rule in ran.items() if rule["flagged"]),
+        numbers=(),
+    )
+    for name, rule in said["rules"].items():
+        if rule["not_run"]:
+            console.say(f"not run: {name}: {rule['not_run']}")
+    console.say(f"{collection}: {console.count(said['flagged'], 'image')} flagged by at least one rule")
+    console.say(f"settings: {collection / 'curation.yaml'}")
+    console.say(f"next: curate app {collection}, or curate sets {collection}")
+
+
+def _classes(counts: dict[str, int]) -> str:
+    """Those with most, and how many more there are."""
+    named = [f"{label} {count}" for label, count in list(counts.items())[:_CLASSES]]
+    more = [f"{len(counts) - _CLASSES} more"] if len(counts) > _CLASSES else []
+    return ", ".join(named + more)

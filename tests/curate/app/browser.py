@@ -1,0 +1,257 @@
+"""The FiftyOne App in headless Chromium: a page that waits for what the App says it did, never for a while.
+
+Selectors are those of FiftyOne 1.22.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+CHROMIUM = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+PATIENCE = 60_000  # milliseconds: a busy machine is no failure
+
+# The App announces each grid that it has put up. An advertisement, and tooltips that swallow clicks, are in the way.
+_ON_START = """
+try { localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true') } catch (error) {}
+window.grids = {number: 0, up: false};
+document.addEventListener('grid-mount', () => { window.grids.number++; window.grids.up = true });
+document.addEventListener('grid-unmount', () => { window.grids.up = false });
+document.addEventListener('DOMContentLoaded', () => {
+  const style = document.createElement('style');
+  style.textContent = '[data-cy^="tooltip-"] {pointer-events: none !important}';
+  document.head.append(style);
+});
+"""
+_FONTS = "fonts.googleapis.com"  # the App asks for them, and does well without
+
+
+def cy(name: str) -> str:
+    return f'[data-cy="{name}"]'
+
+
+def slug(name: str) -> str:
+    """A saved view's name as addresses have it."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower())
+
+
+class App:
+    """An open page of the App. `page` is Playwright's."""
+
+    def __init__(self, page: Any, url: str, dataset: str) -> None:
+        self.page = page
+        self._address = f"{url.rstrip('/')}/datasets/{dataset}"
+
+    def open(self, view: str) -> None:
+        """view: the name of a saved view."""
+        self.page.goto(f"{self._address}?view={slug(view)}", wait_until="domcontentloaded")
+        self.page.locator(cy("panel-tab-samples")).click()
+        self.page.wait_for_function("() => window.grids.up")
+        self.page.wait_for_selector(f"{cy('fo-grid')} canvas[canvas-loaded=true]")
+        self.unselect()
+
+    def count(self) -> int:
+        """The number of images in the view, as the grid's header has it."""
+        return int(re.sub(r"\D.*", "", self.page.locator(cy("entry-counts")).inner_text().replace(",", "")))
+
+    def wait_for_count(self, number: int) -> None:
+        self.page.wait_for_function(
+            """number => { const said = document.querySelector('[data-cy=entry-counts]')?.innerText ?? '';
+            return window.grids.up && parseInt(said.replaceAll(',', '')) === number }""",
+            arg=number,
+        )
+
+    @contextmanager
+    def another_grid(self) -> Iterator[None]:
+        """What is done inside changes the view. Until the new grid is up, the old pictures can still be clicked."""
+        before = self.page.evaluate("window.grids.number")
+        yield
+        self.page.wait_for_function("before => window.grids.up && window.grids.number > before", arg=before)
+
+    def wait_until_drawn(self) -> None:
+        """Until each picture in sight is on its canvas."""
+        self.page.wait_for_function(
+            """() => { const all = [...document.querySelectorAll('[data-cy=fo-grid] [data-cy=looker] canvas')];
+            return window.grids.up && all.length && all.every(one => one.getAttribute('canvas-loaded') === 'true') }"""
+        )
+
+    def show_view(self, name: str) -> None:
+        self.page.locator(cy("saved-views-selection")).click()
+        with self.another_grid():
+            self.page.locator(cy(f"saved-views-{slug(name)}-selection-option")).click()
+
+    def filter(self, field: str, value: str) -> None:
+        """Show only what has this label, by the sidebar."""
+        box = self.page.locator(cy(f"selector-sidebar-search-{field}.label"))
+        if not box.count():
+            self.page.locator(cy(f"sidebar-field-arrow-enabled-{field}")).click()
+        box.click()
+        box.press_sequentially(value)
+        found = self.page.locator(cy(f"selector-results-container-sidebar-search-{field}.label"))
+        with self.another_grid():
+            found.get_by_text(value, exact=True).click()
+
+    def selected(self) -> int:
+        button = self.page.locator(cy("action-manage-selected"))
+        return int(button.inner_text().strip() or 0) if button.count() else 0
+
+    def unselect(self) -> None:
+        """The selection lives in the App's server: a new page inherits it."""
+        if self.selected():
+            self.page.locator(cy("action-manage-selected")).click()
+            self.page.locator(cy("item-action-clear-selected-samples")).click()
+            self.wait_until_unselected()
+
+    def wait_until_unselected(self) -> None:
+        self.page.locator(cy("action-manage-selected")).wait_for(state="detached")
+
+    def select(self, number: int) -> None:
+        """Tick the first images of the grid."""
+        for place in range(number):
+            picture = self.page.locator(f"{cy('fo-grid')} {cy('looker')}").nth(place)
+            picture.hover()
+            picture.locator(cy("looker-checkbox-")).click()
+            self.page.wait_for_function(
+                """number => document.querySelector('[data-cy=action-manage-selected]')?.innerText.trim() === number""",
+                arg=str(place + 1),
+            )
+
+    def tag(self, name: str, number: int) -> None:
+        """Tag the selection. The box says how many images it means; with none selected it tags the whole view."""
+        self.page.locator(cy("action-tag-sample-labels")).click()
+        plural = "s" if number > 1 else ""
+        box = self.page.locator(f'{cy("sample-tag-input")}[placeholder="+ tag {number} selected sample{plural}"]')
+        box.wait_for()
+        box.fill(name)
+        box.press("Enter")
+        self.page.locator(f'{cy("popout")} [title="{name}"]').wait_for()
+        self.page.locator(cy("button-Apply")).click()
+        self.page.locator(cy("popout")).wait_for(state="detached")
+
+    def button(self, operator: str) -> Any:
+        """Of one of our operators, above the grid."""
+        return self.page.locator(f'[data-item-id="@fewpose/curation/{operator}"]')
+
+    def form(self, operator: str) -> Any:
+        """The operator's form, opened by its button."""
+        self.button(operator).click()
+        return self.page.get_by_role("dialog")
+
+    def type(self, form: Any, place: int, text: str) -> None:
+        """Fill in the form's field at `place`, which also offers choices."""
+        box = form.get_by_role("combobox").nth(place)
+        box.fill(text)
+        box.press("Tab")
+
+    def execute(self, form: Any) -> None:
+        """The button is grey until the server has looked at what was typed; click waits for that."""
+        form.get_by_role("button", name="Execute").click()
+        form.wait_for(state="detached")
+
+    def search(self, text: str) -> None:
+        """Search by text, and show what was found; it opens a panel, which stays."""
+        self.page.locator(cy("action-sort-by-similarity")).click()
+        box = self.page.locator(cy("input-Type anything!"))
+        box.fill(text)
+        box.press("Enter")
+        found = self.page.locator(cy("panel-content-similarity_search_panel"))
+        found.get_by_text(re.compile(r"^\d+ results")).first.wait_for()
+        with self.another_grid():
+            # Something around it is aria-disabled (it can be dragged), and Playwright would wait for ever.
+            found.locator('button[aria-label="Show results"]').first.click(force=True)
+            self.message("Showing")
+
+    def open_panel(self, name: str) -> Any:
+        """In the first place where there is room for one."""
+        self.page.locator(cy("new-panel-btn")).first.click()
+        self.page.locator(cy(f"new-panel-option-{name}")).click()
+        return self.page.locator(cy(f"panel-content-{name}"))
+
+    def close_panel(self, name: str) -> None:
+        tab = self.page.locator(cy(f"panel-tab-{name.lower()}"))
+        tab.get_by_title("Close").click()
+        tab.wait_for(state="detached")
+
+    def message(self, text: str) -> None:
+        """Wait until the App says this."""
+        self.page.get_by_text(text).first.wait_for()
+
+
+class Served:
+    """`curate app` as a process of its own."""
+
+    def __init__(self, collection: Path, *options: str) -> None:
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
+        command = [sys.executable, "-c", "from curate.cli import app; app()", "app", str(collection), "--no-browser"]
+        self.process = subprocess.Popen(
+            [*command, *options],
+            env=plain | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "300"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # so that it can be killed with its server
+        )
+        self.said: list[str] = []
+        self.url, self.dataset = self._address()
+
+    def _address(self) -> tuple[str, str]:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said.append(line)
+            found = re.search(r"the App is at (http://\S+)/datasets/(\S+)", line)
+            if found:
+                return found[1], found[2]
+        raise AssertionError("".join(self.said))
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+    def end(self) -> str:
+        """As by Ctrl-C. Returns what it said at its end."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.communicate(timeout=60)[0]
+
+
+@contextmanager
+def opened(chromium: str, url: str, dataset: str, *, size: tuple[int, int] = (2600, 950)) -> Iterator[App]:
+    """chromium: the program. url: of the App. A wide window: buttons that have no room go into a menu.
+
+    Nothing leaves the machine: requests to elsewhere are refused and, but for fonts, an error at the end.
+    """
+    from playwright.sync_api import sync_playwright
+
+    elsewhere: list[str] = []
+
+    def refuse(route: Any) -> None:
+        elsewhere.append(route.request.url)
+        route.abort()
+
+    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=chromium,
+            headless=True,
+            args=list(CHROMIUM),
+            viewport={"width": size[0], "height": size[1]},
+        )
+        own = urlsplit(url).hostname
+        context.route(lambda wanted: urlsplit(wanted).hostname not in (own, "localhost", None), refuse)
+        context.add_init_script(_ON_START)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        try:
+            yield App(page, url, dataset)
+        finally:
+            context.close()
+    assert [url for url in elsewhere if _FONTS not in url] == []

@@ -103,6 +103,9 @@ def _opened(collection: Collection) -> Any:
     if dataset is None:
         dataset = engine.fo().Dataset(name_of(collection), persistent=True)
     _declare(dataset)
+    if dataset.app_config.active_fields is None:  # else every rule's "fine" would cover the pictures
+        dataset.app_config.active_fields = engine.fo().ActiveFields(paths=["label"])
+        dataset.save()
     said = dict(dataset.info.get("fewpose", {})) | {"collection": str(collection.root.resolve())}
     if dataset.info.get("fewpose") != said:
         dataset.info["fewpose"] = said

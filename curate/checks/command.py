@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
+from curate.errors import FewposeError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from curate.checks.findings import Findings
+    from curate.collection import Collection
 
 _CLASSES = 4  # classes named for each rule
 _NONE = "none"
@@ -30,6 +32,9 @@ def check(
     rules: Annotated[str, typer.Option(help="Run these alone, such as blurry,dark; keep what others found.")] = "",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads; one for each CPU unless said.", show_default=False)
+    ] = None,
+    sheets: Annotated[
+        Path | None, typer.Option(help="A folder for a picture of each rule's worst 50.", show_default=False)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
@@ -53,11 +58,25 @@ def check(
         rules=[name.strip() for name in rules.split(",")] if rules else None,
         workers=workers,
     )
+    if sheets:
+        _draw(opened, found, sheets)
     said = summary(found, sets.labelled(opened))
     if json:
         console.out.print_json(data=said, indent=1)
     else:
         _print(said, collection)
+
+
+def _draw(collection: "Collection", found: "Findings", folder: Path) -> None:
+    """RULE.png for each rule that flagged something."""
+    from curate.checks.sheet import sheet
+
+    flagged = found.flagged()
+    try:
+        for rule, rows in flagged.groupby("rule"):
+            sheet(collection, rows, folder / f"{rule}.png")
+    except OSError as error:
+        raise FewposeError(f"cannot write {error.filename or folder}: {error.strerror}") from error
 
 
 def summary(found: "Findings", images: "pd.DataFrame") -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_the_table_names_rules_classes_and_what_comes_next(collection: Collectio
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["too_small", "6", "7", "6", "class0/1.png"] in lines
     assert ["too_small", "class0", "1,", "class1", "1,", "class2", "1,", "class3", "1,", "2", "more"] in lines
-    assert f"{collection.root}: 6 images flagged by at least one rule" in done.stdout
+    assert f"{collection.root}: 7 images flagged by at least one rule" in done.stdout  # the seventh is a drawing
     assert f"curate sets {collection.root}" in done.stdout
 
 
@@ -50,12 +50,22 @@ def test_json_holds_every_flagged_key(collection: Collection) -> None:
     assert said["images"] == 7
 
 
+def test_each_rule_that_flags_something_can_have_its_sheet(collection: Collection, tmp_path: Path) -> None:
+    done = curate("check", str(collection.root), "--model", "none", "--rules", "too_small", "--sheets", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in tmp_path.iterdir()}
+    assert "too_small.png" in names
+    assert "dark.png" not in names
+
+
 def test_a_rule_that_did_not_run_is_said(collection: Collection, capsys: pytest.CaptureFixture[str]) -> None:
     path = collection.root / "curation.yaml"
     if path.exists():
         path.unlink()
     path.write_text("dark:\n  enabled: false\n")
-    command.check(collection.root, model="none", checkpoint=None, device="auto", rules="", workers=1, json=False)
+    command.check(
+        collection.root, model="none", checkpoint=None, device="auto", rules="", workers=1, sheets=None, json=False
+    )
     assert "not run: dark: it is off in curation.yaml" in capsys.readouterr().out
 
 

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +36,21 @@ def write_result(name: str, result: dict[str, Any], *, quick: bool = False) -> P
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"environment": environment()} | result, indent=1, sort_keys=True) + "\n")
     return path
+
+
+def venv(name: str) -> Path:
+    """A virtual environment of the packages in NAME.txt, made on first use: benchmarks/.NAME, which git ignores."""
+    folder, packages = RESULTS.parent / f".{name}", RESULTS.parent / f"{name}.txt"
+    if not (folder / "made").exists():
+        print(f"making {folder} (once)", flush=True)
+        uv = Path(sys.executable).with_name("uv")
+        python = folder / "bin" / "python"
+        subprocess.run(
+            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True
+        )  # a .gitignore, too
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "-r", packages], check=True)
+        (folder / "made").touch()
+    return folder
 
 
 def spread(values: list[float]) -> dict[str, float]:

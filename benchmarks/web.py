@@ -43,6 +43,7 @@ SIZE = (200, 150)  # of the good pictures, pixels
 RETRY_AFTER = 1  # seconds, said with 429 and 503
 
 _DRIP = 0.1  # seconds between the bytes of what never ends
+_JFIF = 20  # bytes that a JPEG begins with: some programs take it for none where anything else stands there
 _STRIPS = 64  # how many strips there are for each row of blocks of a picture
 _BOMB = 200_000_000  # bytes that the gzip bomb would become
 
@@ -193,7 +194,7 @@ def picture(number: int) -> bytes:
     head, rows = _strips()
     comment = b"%d" % number
     chosen = hashlib.blake2b(comment, digest_size=len(rows)).digest()
-    parts = [head[:2], b"\xff\xfe", (len(comment) + 2).to_bytes(2, "big"), comment, head[2:]]
+    parts = [head[:_JFIF], b"\xff\xfe", (len(comment) + 2).to_bytes(2, "big"), comment, head[_JFIF:]]
     for i, row in enumerate(rows):
         if i:
             parts.append(bytes((0xFF, 0xD0 + (i - 1) % 8)))

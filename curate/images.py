@@ -99,7 +99,7 @@ NO_LIMITS = Limits(
 class Decoded:
     """A picture, and what the file said of it."""
 
-    image: Image.Image  # upright, mode RGB; smaller than width x height where `draft` allowed it
+    image: Image.Image  # upright, mode RGB or L; smaller than width x height where `draft` allowed it
     width: int  # of the upright picture at full size, pixels
     height: int
     format: str  # Pillow's name: JPEG, PNG, ... (MPO is a JPEG of several pictures)
@@ -121,11 +121,14 @@ def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
         raise Unreadable(Cause.NO_ACCESS, error.strerror or type(error).__name__) from error
 
 
-def open_image(content: bytes, *, limits: Limits = DEFAULT_LIMITS, draft: tuple[int, int] | None = None) -> Decoded:
+def open_image(
+    content: bytes, *, limits: Limits = DEFAULT_LIMITS, draft: tuple[int, int] | None = None, grey: bool = False
+) -> Decoded:
     """Decode a whole picture.
 
     draft: width and height in pixels that suffice; a JPEG is then decoded at 1/2, 1/4 or 1/8 where that is at least as
         large both ways. It is several times faster, and not the same pixels as a full decode scaled down.
+    grey: the image's mode is then L; of a JPEG the colours are read to their end, and not decoded.
 
     Raises Unreadable; whatever the bytes, nothing else.
     """
@@ -140,11 +143,12 @@ def open_image(content: bytes, *, limits: Limits = DEFAULT_LIMITS, draft: tuple[
             mode = image.mode
             if draft and form == "JPEG":  # asking others for their EXIF would decode them, and pass over what is broken
                 wanted = draft if _orientation(image) < 5 else draft[::-1]
-                image.draft(None, wanted)
+                image.draft("L" if grey else None, wanted)
             image.load()
             orientation = _orientation(image)
-            picture = _upright(_rgb(image), orientation)
+            picture = _upright(_l(image) if grey else _rgb(image), orientation)
             name = image.format or form
+            frames = _frames(image)
     except Unreadable:
         raise
     except Image.DecompressionBombError as error:
@@ -155,7 +159,7 @@ def open_image(content: bytes, *, limits: Limits = DEFAULT_LIMITS, draft: tuple[
         raise _why(content, form, file, error) from error
     if orientation >= 5:
         width, height = height, width
-    return Decoded(picture, width, height, name, mode, _frames(content, form))
+    return Decoded(picture, width, height, name, mode, frames)
 
 
 class _Watched(io.BytesIO):
@@ -271,6 +275,12 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise Unreadable(Cause.UNSUPPORTED, f"there is no way from mode {image.mode} to RGB") from error
 
 
+def _l(image: Image.Image) -> Image.Image:
+    """A loaded image of any mode as 8-bit grey."""
+    plain = image.mode in ("L", "RGB") and not image.has_transparency_data
+    return (image if plain else _rgb(image)).convert("L")
+
+
 def _grey(values: np.ndarray) -> Image.Image:
     """(height, width) values 0 to 255 as RGB."""
     return Image.fromarray(values.astype(np.uint8)).convert("RGB")
@@ -283,10 +293,9 @@ def _stretched(values: np.ndarray, form: str | None) -> np.ndarray:
     return np.rint((values - low) * (255 / (high - low))) if high > low else np.zeros_like(values)
 
 
-def _frames(content: bytes, form: str) -> int:
-    """How many frames can be found. The first is whole already; a later one may well be cut off."""
+def _frames(image: Image.Image) -> int:
+    """How many frames can be found. The first was decoded already; a later one may well be cut off."""
     try:
-        with Image.open(io.BytesIO(content), formats=[form]) as image:
-            return int(getattr(image, "n_frames", 1))
+        return int(getattr(image, "n_frames", 1))
     except Exception:  # as above
         return 1

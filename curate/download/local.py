@@ -197,15 +197,17 @@ class LocalEngine(Generic[_L]):
             self._alarm = float("inf")
 
     def _finish(self, flight: _Flight[_L], answer: Answer | Moved) -> None:
-        timed_out, pause = False, 0.0
+        outcome, pause = None, 0.0
         if isinstance(answer, Answer):
-            timed_out, pause = answer.outcome in TIMEOUTS, retry.pause(answer, flight.job.attempt)
+            outcome, pause = answer.outcome, retry.pause(answer, flight.job.attempt)
+        timed_out, deadline = outcome in TIMEOUTS, outcome is Outcome.DEADLINE
         with self._lock:
             now = time.monotonic()
             self._flights.remove(flight)
-            self._schedule.finished(flight.job, now, timed_out=timed_out, pause=pause)
-            if not self._stopped.is_set():  # else it was cut, and the answer says nothing of the link
-                self._put(Result(flight.job, answer, now - flight.started))
+            if self._stopped.is_set():  # it was cut, and the answer says nothing of the link or of its host
+                return
+            self._schedule.finished(flight.job, now, timed_out=timed_out, deadline=deadline, pause=pause)
+            self._put(Result(flight.job, answer, now - flight.started))
             self._collect_abandoned()
 
     def _collect_abandoned(self) -> None:

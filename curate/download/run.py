@@ -9,11 +9,11 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from curate import console
 from curate.collection import Collection
@@ -25,7 +25,7 @@ from curate.download.journal import Journal, Row
 from curate.download.links import Link
 from curate.download.lists import Problem
 from curate.download.local import Counts, LocalEngine
-from curate.download.outcome import LOST, Outcome, Retry
+from curate.download.outcome import AGAIN, LOST, Outcome, Retry
 from curate.download.progress import Display
 from curate.download.settings import Settings
 from curate.download.store import Store
@@ -35,6 +35,7 @@ from curate.placing import Placing
 from curate.signatures import Signatures
 
 _OFFLINE = 20  # hosts that could not be looked up, and no answer from anybody: it's us
+_SECONDS_BETWEEN_TAKES = 0.02  # results come in bunches then: to change threads for each costs more than to settle it
 
 
 class Engine(Protocol):
@@ -116,11 +117,14 @@ def download(
     official = split_files.read(splits) if splits else None
     listing = links.read(source, official)
     problems = [*listing.problems, *(official.problems if official else ())]
+    unsplit = sum(not link.official_split for link in listing.links) if official else 0
     try:
         target = Collection.create(collection)
         with target.locked(), Placing(target) as placing:
             store = Store(target, placing)
             run = _Run(target, listing.links, settings or Settings(), store, make_engine)
+            imported = sum(link.key in run.imported for link in listing.links)
+            del listing, official  # what is needed of them is in `run`: they are large
             left = run.whole(problems, retry, minutes)
     except OSError as error:  # the web's errors are outcomes; this is writing
         raise FewposeError(f"cannot write {error.filename or collection}: {error.strerror}") from error
@@ -130,8 +134,8 @@ def download(
         kept=len(run.kept),
         known=len(run.keys.keys() - run.answered - left),
         left=len(left),
-        imported=sum(link.key in run.imported for link in listing.links),
-        unsplit=sum(not link.official_split for link in listing.links) if official else 0,
+        imported=imported,
+        unsplit=unsplit,
         problems=problems,
     )
 
@@ -212,15 +216,18 @@ class _Run:
         self.found = 0  # pictures for them
         if not jobs or time.monotonic() > until:
             return self.open
+        total = len(jobs)
         self.engine = self.make_engine(self.settings)
         try:
-            with Display("downloading", len(jobs)) as display:
+            with Display("downloading", total) as display:
                 for job in jobs:
                     self.engine.submit(job)
+                del jobs
                 while not self.engine.idle and time.monotonic() < until:
+                    time.sleep(_SECONDS_BETWEEN_TAKES)
                     for result in self.engine.take(timeout=0.1):
                         self._settle(result)
-                    self._show(display, len(jobs) - len(self.open))
+                    self._show(display, total - len(self.open))
         finally:
             self.engine.stop()
         return self.open
@@ -236,7 +243,7 @@ class _Run:
             return
         self._mind_the_network(job, answer)
         spent = job.spent + result.seconds
-        delay = retry.delay(answer, job.attempt, self.settings, spent, retry.jitter(job.url, job.attempt))
+        delay = self._delay(job, answer, spent)
         if delay is not None:
             self.transient[job.url] = answer
             self.engine.submit(job.again(result.seconds), delay)
@@ -250,6 +257,12 @@ class _Run:
         else:
             self.open.discard(job.url)
             self.answered.add(job.url)
+
+    def _delay(self, job: Job, answer: Answer, spent: float) -> float | None:
+        """Seconds until the link is asked again; None where it is not."""
+        if answer.outcome not in AGAIN:
+            return None
+        return retry.delay(answer, job.attempt, self.settings, spent, retry.jitter(job.url, job.attempt))
 
     def _finish(self, job: Job, answer: Answer, seconds: float) -> None:
         """The bytes first, the row last: a row is the commit mark."""
@@ -273,17 +286,12 @@ class _Run:
         if len(self.unknown_hosts) >= _OFFLINE:
             raise FewposeError(
                 f"none of {_OFFLINE} hosts could be looked up, such as {urls.host(job.target)}; "
-                "is this machine online? The same command goes on when it is"
+                "is this machine online, without a proxy? The same command goes on when it is"
             )
 
 
 def _row(job: Job, answer: Answer, seconds: float, settings: Settings) -> Row:
-    limits = {
-        Outcome.TOO_LARGE: settings.max_bytes,
-        Outcome.TOO_MANY_PIXELS: settings.max_pixels,
-        Outcome.TOO_SMALL: settings.min_side,
-    }
-    row = Row(
+    return Row(
         url=job.url,
         via=job.via,
         outcome=answer.outcome,
@@ -294,20 +302,33 @@ def _row(job: Job, answer: Answer, seconds: float, settings: Settings) -> Row:
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=seconds,
         robots=answer.robots,
-        width=answer.width,
-        height=answer.height,
-        limit=limits.get(answer.outcome, 0),
+        limit=_limit(answer.outcome, settings),
+        **_facts(answer),
     )
+
+
+def _limit(outcome: Outcome, settings: Settings) -> int:
+    match outcome:
+        case Outcome.TOO_LARGE:
+            return settings.max_bytes
+        case Outcome.TOO_MANY_PIXELS:
+            return settings.max_pixels
+        case Outcome.TOO_SMALL:
+            return settings.min_side
+    return 0
+
+
+def _facts(answer: Answer) -> dict[str, Any]:
+    """Of the picture that is kept, or was refused for its size."""
     seen = answer.signature
     if seen is None:
-        return row
-    return replace(
-        row,
-        id=hashlib.sha256(answer.content).hexdigest(),
-        bytes=len(answer.content),
-        width=seen.width,
-        height=seen.height,
-        format=seen.format,
-        mode=seen.mode,
-        frames=seen.frames,
-    )
+        return {"width": answer.width, "height": answer.height}
+    return {
+        "id": hashlib.sha256(answer.content).hexdigest(),
+        "bytes": len(answer.content),
+        "width": seen.width,
+        "height": seen.height,
+        "format": seen.format,
+        "mode": seen.mode,
+        "frames": seen.frames,
+    }

@@ -6,11 +6,13 @@ through in a test within milliseconds. A call costs O(log sites).
 Jobs wait with their host, and the hosts of a site (its shards) take turns. Of the sites that may be asked now, the one
 with most jobs waiting goes first: a site that is asked one link at a time must not be what is left at the end.
 
-A host that times out TIMEOUTS_IN_A_ROW times without an answer in between is set aside, so that it keeps no connection
-from the others. When nothing else is left, one of its jobs is tried: an answer releases the others, another timeout
-gives them up, and so does being set aside a second time. A host that for LONGEST_REST seconds on end says nothing but
-"later" (Retry-After) is given up, too. What is asked of a host that was given up, redirects and further attempts
-included, is given up at once: this run is not the time to ask it.
+After a timeout a host is asked one link at a time, until it answers. When it has timed out TIMEOUTS_IN_A_ROW times
+without an answer in between it is set aside, so that it keeps no connection from the others. When nothing else waits,
+one of its jobs is tried: an answer releases the others, another timeout gives them up, and so does being set aside a
+second time. Where it was the job's deadline that passed, there is no such trial: it would take as long as all that came
+before. A host that for LONGEST_REST seconds on end says nothing but "later" (Retry-After) is given up, too. What is
+asked of a host that was given up, redirects and further attempts included, is given up at once: this run is not the
+time to ask it.
 """
 
 import heapq
@@ -56,6 +58,11 @@ class _Host:
     timeouts: int = 0  # since the last answer
     rested: float = 0.0  # seconds, since the last answer that was more than "later"
     was_aside: bool = False
+
+    @property
+    def may_start(self) -> bool:
+        """Whether another of its jobs may be started: several at once would all hang, each for as long."""
+        return not (self.timeouts and self.in_flight)
 
 
 _Entry = tuple[float, int, int, _Site]  # (most urgent first, order, version, site); the last is never compared
@@ -132,7 +139,8 @@ class Schedule:
         site = self._first(self._now)
         if site is None or self._in_flight >= self._connections:
             return None
-        host = site.hosts.pop(0)
+        host = next(host for host in site.hosts if host.may_start)
+        site.hosts.remove(host)
         job = host.waiting.popleft()
         if host.waiting:
             site.hosts.append(host)
@@ -157,9 +165,10 @@ class Schedule:
         times += [self._delayed[0][0]] if self._delayed else []
         return min(times) - now if times else None
 
-    def finished(self, job: Job, now: float, *, timed_out: bool, pause: float = 0.0) -> None:
+    def finished(self, job: Job, now: float, *, timed_out: bool, deadline: bool = False, pause: float = 0.0) -> None:
         """A job that `next` gave has ended, with an answer or with a timeout.
 
+        deadline: the timeout was that of the whole job.
         pause: seconds that nothing may be asked of its site; more than 0 means that the answer was "later".
         """
         host = self._host(job)
@@ -173,7 +182,7 @@ class Schedule:
             site.opens = max(site.opens, now + pause)
         elif not timed_out:
             host.rested = 0.0
-        self._judge(host, now, timed_out)
+        self._judge(host, now, timed_out, deadline)
         self._place(site, now)
 
     def abandoned(self) -> list[Job]:
@@ -181,11 +190,11 @@ class Schedule:
         given_up, self._abandoned = self._abandoned, []
         return given_up
 
-    def _judge(self, host: _Host, now: float, timed_out: bool) -> None:
+    def _judge(self, host: _Host, now: float, timed_out: bool, deadline: bool) -> None:
         if host.rested > LONGEST_REST or (host.state is _State.PROBED and timed_out):
             self._give_up(host)
         elif host.state is _State.OPEN and host.timeouts >= TIMEOUTS_IN_A_ROW:
-            if host.was_aside:
+            if host.was_aside or deadline:
                 self._give_up(host)
             else:
                 self._set_aside(host)
@@ -213,7 +222,7 @@ class Schedule:
 
     def _probe(self, now: float) -> None:
         for host in self._aside:
-            if host.held and host.state is _State.ASIDE:
+            if host.held and host.state is _State.ASIDE and not host.in_flight:
                 host.state = _State.PROBED
                 self._held -= 1
                 self._line_up(host, host.held.popleft(), now)
@@ -224,7 +233,7 @@ class Schedule:
             self._enter(heapq.heappop(self._delayed)[2], now)
         while (site := self._first(self._later)) and site.opens <= now:
             self._place(site, now)
-        if self._held and not (self._startable or self._delayed or self._in_flight):
+        if self._held and not (self._startable or self._delayed):
             self._probe(now)
 
     def _host(self, job: Job) -> _Host:
@@ -272,7 +281,7 @@ class Schedule:
     def _place(self, site: _Site, now: float) -> None:
         """Put a site where it belongs: among those that may be asked now, later, or not before a request has ended."""
         site.version += 1
-        if not site.waiting or site.in_flight >= self._per_site:
+        if site.in_flight >= self._per_site or not any(host.may_start for host in site.hosts):
             return
         if site.opens > now:
             self._push(self._later, (site.opens, site.order, site.version, site))

@@ -16,16 +16,18 @@ class Store:
     def find(self, key: str, content_id: str, size: int) -> str | None:
         """The file, relative to the collection, that holds these bytes of this key; None where none does."""
         # The one beside first: its name tells whose bytes it holds, and others may be as many.
-        return next((file for file in reversed(_places(key, content_id)) if self._size(file) == size), None)
+        places = _beside(key, content_id), f"images/{key}"
+        return next((file for file in places if self._placing.size(file) == size), None)
 
     def put(self, key: str, content_id: str, content: bytes) -> str | None:
         """Have these bytes under this key; the file, or None where this file system can't hold its name.
 
         Where other bytes lie (a placeholder, and now an archive has the picture) they stay, and these go beside them.
         """
-        plain, beside = _places(key, content_id)
+        file = f"images/{key}"
         # An empty file is what a power cut may leave.
-        file = beside if self._size(plain) and not self._placing.holds(plain, content) else plain
+        if self._placing.size(file) and not self._placing.holds(file, content):
+            file = _beside(key, content_id)
         try:
             self._placing.place(file, content)
         except BadName:
@@ -35,13 +37,7 @@ class Store:
     def read(self, file: str) -> bytes:
         return self._collection.path(file).read_bytes()
 
-    def _size(self, file: str) -> int | None:
-        try:
-            return self._collection.path(file).stat().st_size
-        except OSError:
-            return None
 
-
-def _places(key: str, content_id: str) -> tuple[str, str]:
+def _beside(key: str, content_id: str) -> str:
     path = Path("images", key)
-    return path.as_posix(), path.with_name(f"{path.stem}~{content_id[:12]}{path.suffix}").as_posix()
+    return path.with_name(f"{path.stem}~{content_id[:12]}{path.suffix}").as_posix()

@@ -1,9 +1,9 @@
 """The tables of a collection as a function of its lists, its journal and its files."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,10 +14,30 @@ from curate.download.lists import Problem
 from curate.download.outcome import Outcome
 from curate.download.store import Store
 from curate.signatures import Signatures
-from curate.tables import frame, with_groups
+from curate.tables import with_groups
 
 Rows = Mapping[tuple[str, str], Row]
+_AT_ONCE = 10_000  # links
 _LIST = "in the list "  # how the detail of a reject begins that is no link, but a line of a list
+
+
+class _Kept(NamedTuple):
+    """A link that has a picture."""
+
+    key: str
+    label: str
+    split: str
+    file: str
+    row: Row
+
+
+class _Reject(NamedTuple):
+    """REJECT_COLUMNS."""
+
+    key: str
+    cause: str
+    detail: str
+    file: str
 
 
 def imported(collection: Collection) -> set[str]:
@@ -42,16 +62,17 @@ def write(
     others = before[before["source"] != "download"]
     links = listed[~listed["key"].isin(others["key"])]
     kept, dropped = _sorted_out(links, rows, store)
-    images = pd.concat([others, frame(kept, COLUMNS)], ignore_index=True)
-    seen = pd.concat([images, frame(_replaced(links, rows), COLUMNS)], ignore_index=True)
+    images = pd.concat([others, _images(kept)], ignore_index=True)
+    seen = pd.concat([images, _images(_replaced(links, rows))], ignore_index=True)
+    del kept, links, before, others  # looking for copies takes much memory, too
     seen = with_groups(collection, seen, signatures, os.cpu_count() or 1)
     images, why = seen[: len(images)], _placeholders(seen, rows)[: len(images)]
     marked = images.assign(why=why)[why != ""]
     dropped += [
-        _reject(key, Outcome.PLACEHOLDER, said, file)
+        _Reject(key, Outcome.PLACEHOLDER.value, said, file)
         for key, said, file in marked[["key", "why", "file"]].itertuples(index=False)
     ]
-    rejects = pd.concat([_not_of_links(collection, listed), frame(dropped, REJECT_COLUMNS)], ignore_index=True)
+    rejects = pd.concat([_not_of_links(collection, listed), _rejects(dropped)], ignore_index=True)
     images = images[why == ""]
     # A placeholder names no group.
     images = images.assign(group=images.groupby("group")["id"].transform("min"))
@@ -60,31 +81,40 @@ def write(
     return sorted(set(marked["url"]))
 
 
-def _sorted_out(links: pd.DataFrame, rows: Rows, store: Store) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of the image table, and of the rejects, for the links that have an answer."""
+def _sorted_out(links: pd.DataFrame, rows: Rows, store: Store) -> tuple[list[_Kept], list[_Reject]]:
+    """The links that have an answer."""
     kept, dropped = [], []
-    for key, label, url, split in links[["key", "label", "url", "official_split"]].itertuples(index=False):
+    for key, label, url, split in _each(links):
         row = best(url, rows)
         if row is None:
             continue
         file = store.find(key, row.id, row.bytes) if row.outcome == Outcome.KEPT else None
         if file:
-            kept.append(_image(key, label, split, file, row))
+            kept.append(_Kept(key, label, split, file, row))
         elif row.outcome != Outcome.KEPT:
-            dropped.append(_reject(key, row.outcome, row.detail, url))
+            dropped.append(_Reject(key, row.outcome.value, row.detail, url))
         else:
-            dropped.append(_reject(key, Outcome.CANNOT_STORE, "there is no file of this name; ask again", url))
+            said = "there is no file of this name; ask again"
+            dropped.append(_Reject(key, Outcome.CANNOT_STORE.value, said, url))
     return kept, dropped
 
 
-def _replaced(links: pd.DataFrame, rows: Rows) -> list[dict[str, Any]]:
+def _replaced(links: pd.DataFrame, rows: Rows) -> list[_Kept]:
     """The pictures that an archive's took the place of: placeholders, and what tells the others of their kind."""
     found = []
-    for key, label, url, split in links[["key", "label", "url", "official_split"]].itertuples(index=False):
+    for key, label, url, split in _each(links):
         counts, direct = best(url, rows), rows.get((url, ""))
         if counts and direct and direct.outcome == Outcome.KEPT and direct.id != counts.id:
-            found.append(_image(key, label, split, f"images/{key}", direct))
+            found.append(_Kept(key, label, split, f"images/{key}", direct))
     return found
+
+
+def _each(links: pd.DataFrame) -> Iterator[tuple[str, str, str, str]]:
+    """Key, label, URL and split. In blocks: one at a time is slow, and all at once is large."""
+    for start in range(0, len(links), _AT_ONCE):
+        block = links.iloc[start : start + _AT_ONCE]
+        columns = (block[name].to_numpy(object) for name in ("key", "label", "url", "official_split"))
+        yield from zip(*columns, strict=True)
 
 
 def best(url: str, rows: Rows) -> Row | None:
@@ -93,28 +123,29 @@ def best(url: str, rows: Rows) -> Row | None:
     return copy if copy is not None and copy.outcome == Outcome.KEPT else rows.get((url, ""))
 
 
-def _image(key: str, label: str, split: str, file: str, row: Row) -> dict[str, Any]:
-    """A row of the image table; its group is empty."""
-    return {
-        "key": key,
-        "id": row.id,
-        "label": label,
-        "file": file,
+def _images(kept: Sequence[_Kept]) -> pd.DataFrame:
+    """The image table of these, without groups. A column at a time: rows that are dicts would be far larger."""
+    columns = {
+        "key": [each.key for each in kept],
+        "id": [each.row.id for each in kept],
+        "label": [each.label for each in kept],
+        "file": [each.file for each in kept],
         "source": "download",
-        "url": row.url,
-        "width": row.width,
-        "height": row.height,
-        "format": row.format,
-        "mode": row.mode,
-        "frames": row.frames,
-        "bytes": row.bytes,
-        "official_split": split,
+        "url": [each.row.url for each in kept],
+        "width": [each.row.width for each in kept],
+        "height": [each.row.height for each in kept],
+        "format": [each.row.format for each in kept],
+        "mode": [each.row.mode for each in kept],
+        "frames": [each.row.frames for each in kept],
+        "bytes": [each.row.bytes for each in kept],
+        "official_split": [each.split for each in kept],
         "group": "",
     }
+    return pd.DataFrame(columns, index=range(len(kept))).astype(COLUMNS)
 
 
-def _reject(key: str, cause: str, detail: str, file: str) -> dict[str, str]:
-    return {"key": key, "cause": str(cause), "detail": detail, "file": file}
+def _rejects(dropped: Sequence[_Reject]) -> pd.DataFrame:
+    return pd.DataFrame(dropped, columns=list(REJECT_COLUMNS)).astype(REJECT_COLUMNS)
 
 
 def _placeholders(images: pd.DataFrame, rows: Rows) -> pd.Series:
@@ -137,8 +168,8 @@ def _not_of_links(collection: Collection, listed: pd.DataFrame) -> pd.DataFrame:
 
 def _with_problems(rejects: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFrame:
     """Lines of lists have no key, or one that another line has; where they stand names them just as well."""
-    rows = [_reject(_place(problem), problem.cause, f"{_LIST}{problem}", problem.file) for problem in problems]
-    return pd.concat([rejects, frame(rows, REJECT_COLUMNS)], ignore_index=True)
+    found = [_Reject(_place(problem), str(problem.cause), f"{_LIST}{problem}", problem.file) for problem in problems]
+    return pd.concat([rejects, _rejects(found)], ignore_index=True)
 
 
 def _place(problem: Problem) -> str:

@@ -1,6 +1,6 @@
 """What has been listed for a collection, and which of it is still to be asked."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -22,11 +22,13 @@ def listed(collection: Collection) -> pd.DataFrame:
     return pd.read_parquet(path) if path.exists() else pd.DataFrame({name: pd.Series(dtype="str") for name in COLUMNS})
 
 
-def remember(collection: Collection, links: Iterable[Link]) -> pd.DataFrame:
+def remember(collection: Collection, links: Sequence[Link]) -> pd.DataFrame:
     """Add to what was listed; a key that is listed anew counts as it is listed now."""
-    now = pd.DataFrame([(i.key, i.label, i.url, i.official_split) for i in links], columns=COLUMNS).astype("str")
+    # A column at a time: a list of rows would be as large as the links.
+    now = pd.DataFrame({name: pd.Series([getattr(link, name) for link in links], dtype="str") for name in COLUMNS})
     before = listed(collection)
-    table = pd.concat([before[~before["key"].isin(now["key"])], now]).sort_values("key", ignore_index=True)
+    others = before[~before["key"].isin(now["key"])]
+    table = (pd.concat([others, now]) if len(others) else now).sort_values("key", ignore_index=True)
     if not table.equals(before):
         with atomic.replacing(collection.root / "links.parquet") as temporary:
             table.to_parquet(temporary, index=False)

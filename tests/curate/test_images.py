@@ -182,6 +182,29 @@ def test_damaged_exif_does_not_cost_the_picture() -> None:
     assert open_image(content).image.size == (64, 48)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I"])
+def test_grey_is_the_picture_without_its_colours(mode: str) -> None:
+    image = photo().convert("I").convert(mode) if mode.startswith("I") else photo().convert(mode)
+    content = encoded(image, "TIFF" if mode == "I" else "PNG")
+    grey, coloured = open_image(content, grey=True), open_image(content)
+    assert grey.image.mode == "L"
+    assert grey.image.tobytes() == coloured.image.convert("L").tobytes()
+    assert (grey.mode, grey.frames) == (coloured.mode, coloured.frames)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_grey_draft_of_a_jpeg_is_that_of_its_colours_but_for_rounding(mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pale = photo(400, 300).point(lambda value: 64 + value // 2)  # bright colours would be clipped in one alone
+    content = encoded(pale.convert(mode), "JPEG", exif=exif)
+    grey, coloured = (open_image(content, draft=(100, 100), grey=each) for each in (True, False))
+    difference = np.asarray(grey.image, int) - np.asarray(coloured.image.convert("L"), int)
+    assert abs(difference).max() <= 2
+    assert (grey.mode, grey.width, grey.height, grey.frames) == (mode, 300, 400, 1)
+    assert grey.image.size == coloured.image.size == (150, 200)
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_draft_is_large_enough_and_keeps_the_true_size(orientation: int) -> None:
     exif = Image.Exif()
@@ -230,9 +253,10 @@ def test_a_truncated_file_is_never_half_a_picture(form: str, options: dict[str, 
         pytest.skip("this Pillow has no AVIF")
     content = encoded(photo(seed=3), form, **options)
     for length in range(20, len(content) - 24, max(1, len(content) // 60)):
-        cause = cause_of(content[:length], draft=(8, 8))
-        # A cut inside AVIF's first box leaves nothing that says how long the rest should be.
-        assert cause is Cause.TRUNCATED or (form == "AVIF" and cause is Cause.DAMAGED), length
+        for grey in (False, True):
+            cause = cause_of(content[:length], draft=(8, 8), grey=grey)
+            # A cut inside AVIF's first box leaves nothing that says how long the rest should be.
+            assert cause is Cause.TRUNCATED or (form == "AVIF" and cause is Cause.DAMAGED), length
 
 
 def test_a_damaged_stream_is_told_from_a_truncated_one() -> None:

@@ -43,6 +43,7 @@ class Simulation:
 
     schedule: Schedule
     behave: Callable[[Job], End]
+    deadlines: bool = False  # timeouts are those of whole jobs
     now: float = 1000.0
     started: list[tuple[float, Job]] = field(default_factory=list)
     done: list[Job] = field(default_factory=list)
@@ -77,7 +78,8 @@ class Simulation:
             self.now = min(times)
             while flying and flying[0][0] <= self.now:
                 _, _, each, (_, timed_out, pause) = heapq.heappop(flying)
-                self.schedule.finished(each, self.now, timed_out=timed_out, pause=pause)
+                deadline = timed_out and self.deadlines
+                self.schedule.finished(each, self.now, timed_out=timed_out, deadline=deadline, pause=pause)
                 at_once.subtract(["", site_of(host_of(each))])
                 self.done.append(each)
 
@@ -104,13 +106,14 @@ lists = st.lists(
 limits = st.tuples(st.integers(1, 6), st.integers(1, 4), st.sampled_from([0.0, 0.1, 3.0]))
 
 
-@given(lists, limits)
+@given(lists, limits, st.booleans())
 def test_whatever_the_web_does_limits_hold_and_every_job_comes_out_once(
-    links: list[tuple[str, End, float]], limit: tuple[int, int, float]
+    links: list[tuple[str, End, float]], limit: tuple[int, int, float], deadlines: bool
 ) -> None:
     connections, per_site, spacing = limit
     todo = {job(host, number): end for number, (host, end, _) in enumerate(links)}
     web = simulation(todo.__getitem__, connections, per_site, spacing)
+    web.deadlines = deadlines
     for each, (_, _, delay) in zip(todo, links, strict=True):
         web.add([each], delay)
     assert web.schedule.waiting == len(web.schedule) == len(todo)
@@ -198,9 +201,39 @@ def test_a_dead_host_costs_three_timeouts_and_one_more_at_the_end() -> None:
     web.run()
     asked = [at for at, each in web.started if host_of(each) == "dead"]
     assert len(asked) == TIMEOUTS_IN_A_ROW + 1
-    assert asked[-1] == 1100.0  # when the other was done
+    assert asked[-1] == 1099.0  # when of the other nothing waited any more
     assert len(web.abandoned) == 50 - len(asked)
     assert web.schedule.aside == 0
+
+
+def test_a_host_that_hangs_is_asked_one_at_a_time_after_its_first_timeout() -> None:
+    web = simulation(lambda each: (10.0 + int(each.target[-5]), True, 0.0) if host_of(each) == "a" else ANSWER)
+    web.add([*jobs("a", 9), *jobs("b", 200)])
+    web.run()
+    assert [at for at, each in web.started if host_of(each) == "a"][:5] == [1000.0] * 4 + [1049.0]
+    assert web.together["a"] == 4
+
+
+def test_after_an_answer_a_host_is_asked_as_before() -> None:
+    web = simulation(lambda each: TIMEOUT if each == job("a", 0) else (1.0 + 3 * (web.now < 1007.0), False, 0.0))
+    web.add(jobs("a", 40))
+    web.run()
+    assert max(Counter(at for at in web.starts("a") if at > 1012.0).values()) == 4
+
+
+def test_a_host_whose_links_reach_their_deadline_takes_one_deadline() -> None:
+    web = simulation(lambda each: TIMEOUT if host_of(each) == "endless" else ANSWER)
+    web.deadlines = True
+    web.add([*jobs("endless", 50), *jobs("b", 20)])
+    assert web.run() == 10.0
+    assert (len(web.done), len(web.abandoned)) == (24, 46)
+
+
+def test_a_host_is_tried_again_while_other_requests_hang() -> None:
+    web = simulation(lambda each: (100.0, False, 0.0) if host_of(each) == "slow" else TIMEOUT)
+    web.add([*jobs("slow", 1), *jobs("dead", 9)])
+    assert web.run() == 100.0
+    assert [at for at, each in web.started if host_of(each) == "dead"] == [1000.0] * 4 + [1010.0]
 
 
 def test_hosts_that_are_aside_are_tried_side_by_side() -> None:

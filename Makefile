@@ -49,7 +49,7 @@ app: install
 	$(BIN)/curate app $(DEMO)/collection $(if $(wildcard $(DEMO)/sweep/sweep.json),--sweep $(DEMO)/sweep)
 
 test: install
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: install
 	@$(BIN)/ruff check .

@@ -59,7 +59,7 @@ def planted(folder: Path, out: Path, count: int) -> None:
 
 
 def features(labels: np.ndarray) -> np.ndarray:
-    """(n, WIDTH) of length 1: about half of what tells one from another is its class."""
+    """(n, WIDTH) of length 1: a fifth of the variance is between classes."""
     classes, numbers = np.unique(labels, return_inverse=True)
     random = np.random.default_rng(0)
     made = random.standard_normal((len(classes), WIDTH), np.float32)[numbers]

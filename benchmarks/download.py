@@ -8,9 +8,9 @@ what it keeps is a picture by decoding it (skip_reencode), and storing whatever 
 process and in two. The first is the one that the claim is about: to tell a picture from what only says that it is one
 is most of our work, and who leaves it out does another job; the others are beside it to tell what it costs. Neither
 side's start is counted: of img2dataset, it is the time from the first to the last of its shards; of ours, from the
-first question until every picture and every row of the journal is in its place. The whole of `run.download` is beside it: it
-reads the list, searches all pictures for copies and writes the tables, which img2dataset does not do. Nothing spaces
-our requests out, as img2dataset doesn't, but for the runs called polite, which have our defaults.
+first question until every picture and every row of the journal is in its place. The whole of `run.download` is beside
+it: it reads the list, searches all pictures for copies and writes the tables, which img2dataset does not do. Nothing
+spaces our requests out, as img2dataset doesn't, but for the runs called polite, which have our defaults.
 
     python -m benchmarks.download            about 15 minutes, half of them waiting for img2dataset
     python -m benchmarks.download --quick    about a minute

@@ -62,7 +62,7 @@ class Placing:
             raise BadName(error.errno, os.strerror(error.errno), file) from error
 
     def _write(self, path: Path, content: bytes) -> None:
-        copy = f"{self._unfinished}/{next(self._numbers)}"
+        copy = self._unfinished / str(next(self._numbers))
         # Not open(): what it asks of each file costs as much as the writing, where there are thousands a second.
         descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
@@ -72,7 +72,7 @@ class Placing:
         finally:
             os.close(descriptor)
         try:
-            os.replace(copy, path)
+            copy.replace(path)
         except FileNotFoundError:  # most often the folder is there
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(copy, path)
+            copy.replace(path)

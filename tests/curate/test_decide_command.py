@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate import cli, decisions
+from curate import cli, console, decisions
 from curate.checks.check import check
 from curate.collection import Collection
 from curate.importer import import_folder
@@ -73,7 +73,7 @@ def source(root: Path) -> Path:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checked collection: one exact copy, one picture under two labels."""
     monkeypatch.setenv("LOGNAME", "ann")
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console.out, "width", 200)
     import_folder(source(tmp_path / "photos"), tmp_path / "c")
     check(Collection(tmp_path / "c"), model=None, rules=["exact_duplicate", "two_labels"])
     return tmp_path / "c"

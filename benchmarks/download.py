@@ -74,7 +74,7 @@ THEIRS = {  # what each way of img2dataset is told, and its processes
 
 # By default, too, a deadline is four times as long as what is waited for a byte.
 WHOLE = Size(
-    3_000, 5, 3_000, replace(FAST, connect_timeout=2.5, read_timeout=2.5, deadline=10.0), 120, 100_000, tuple(THEIRS)
+    3_000, 3, 3_000, replace(FAST, connect_timeout=2.5, read_timeout=2.5, deadline=10.0), 60, 100_000, tuple(THEIRS)
 )
 QUICK = Size(400, 1, 600, replace(FAST, connect_timeout=1.0, read_timeout=1.0, deadline=4.0), 8, 2_000, ("checking",))
 

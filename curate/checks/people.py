@@ -77,7 +77,8 @@ def weights() -> Path:
     if file.is_file():
         return file
     lacking = f"{VARIABLE} names {named}, which is no file" if named else "it needs a person detector's weights"
-    raise CannotRun(f"{lacking}; download {url} (74 MB) to {cached}, or set {VARIABLE} to where it is")
+    shown = str(cached).replace(str(Path.home()), "~", 1)  # checks.json is shared, and names no user
+    raise CannotRun(f"{lacking}; download {url} (74 MB) to {shown}, or set {VARIABLE} to where it is")
 
 
 def load(file: Path) -> Any:

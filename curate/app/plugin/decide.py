@@ -1,6 +1,6 @@
 """Drop, keep, relabel and undo on the selected images: buttons above the grid that write the collection's ledger."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import fiftyone.operators as foo
@@ -25,6 +25,7 @@ class _Decision(foo.Operator):
     description = ""
     reasons: Sequence[str] = ()  # suggested; any other can be typed
     done = ""  # the sentence's verb
+    write: Callable[..., list[Entry]]  # of curate.decisions
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -69,7 +70,7 @@ class _Decision(foo.Operator):
 
     def decide(self, ctx: Any, collection: Collection, keys: list[str]) -> list[Entry]:
         """Write the ledger, and return what is new in it. Raises FewposeError."""
-        raise NotImplementedError
+        return self.write(collection, keys, reason=ctx.params.get("reason") or "", by=BY)
 
 
 class Drop(_Decision):
@@ -78,9 +79,7 @@ class Drop(_Decision):
     description = "Left out of filtered from now on, whatever the rules say"
     reasons = ("wrong pose", "several people", "no person", "drawing", "text or watermark", "copy", "poor quality")
     done = "dropped"
-
-    def decide(self, ctx: Any, collection: Collection, keys: list[str]) -> list[Entry]:
-        return decisions.drop(collection, keys, reason=ctx.params.get("reason") or "", by=BY)
+    write = staticmethod(decisions.drop)
 
 
 class Keep(_Decision):
@@ -89,9 +88,7 @@ class Keep(_Decision):
     description = "Stays in filtered from now on, whatever the rules say (but exact duplicates)"
     reasons = ("looked at, and fine", "not a copy: another photograph", "unusual, but right")
     done = "kept"
-
-    def decide(self, ctx: Any, collection: Collection, keys: list[str]) -> list[Entry]:
-        return decisions.keep(collection, keys, reason=ctx.params.get("reason") or "", by=BY)
+    write = staticmethod(decisions.keep)
 
 
 class Relabel(_Decision):

@@ -23,7 +23,6 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -156,6 +155,12 @@ def _judgement(wanted: str, found: str) -> str:
     return "altered" if found else "lost"
 
 
+def _fresh(folder: Path) -> Path:
+    """Nothing is deleted between runs: for minutes, ext4 searches long for a free inode where thousands were freed."""
+    folder.mkdir(exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=folder))
+
+
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -175,7 +180,7 @@ def ours(links: Path, folder: Path, settings: Settings, minutes: float | None = 
     times: list[float] = []
 
     def timed_engine(settings: Settings) -> run.Engine:
-        engine = run.on_threads(settings)
+        engine = run.on_processes(settings)
         stop = engine.stop
 
         def timed_stop() -> None:
@@ -186,7 +191,7 @@ def ours(links: Path, folder: Path, settings: Settings, minutes: float | None = 
         times.append(time.perf_counter())
         return engine
 
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = _fresh(folder)
     os.sync()  # the tables are written after a sync of the whole machine: not of what the other side wrote
     begun = time.perf_counter()
     summary = run.download(links, folder, settings=settings, minutes=minutes, make_engine=timed_engine)
@@ -222,7 +227,7 @@ class Theirs:
 def theirs(links: Path, count: int, folder: Path, way: str, settings: Settings, most_seconds: float) -> Theirs:
     """One run, stopped with all its processes after `most_seconds`."""
     words, processes = THEIRS[way]
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = _fresh(folder)
     command = [
         str(img2dataset()),
         f"--url_list={links}",
@@ -337,14 +342,14 @@ def _account(seconds: float, ended: bool, links: list[Link], kept: dict[str, str
 
 
 def memory(web: Web, count: int, folder: Path) -> dict[str, Any]:
-    """Resident megabytes of the whole command, at its most and as it goes on."""
+    """Megabytes of the whole command, at its most and as it goes on: of all its processes, what they share once."""
     listed = write_list(good_links(web, count), folder)
-    shutil.rmtree(folder / "ours", ignore_errors=True)
-    command = [str(Path(sys.executable).with_name("curate")), "download", str(listed), str(folder / "ours")]
+    collection = _fresh(folder / "ours")
+    command = [str(Path(sys.executable).with_name("curate")), "download", str(listed), str(collection)]
     command += ["--allow-private", "--spacing", "0", "--connections", str(CONNECTIONS)]
     begun = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        samples = [(time.perf_counter() - begun, *sample) for sample in _samples(process, folder / "ours")]
+        samples = [(time.perf_counter() - begun, *sample) for sample in _samples(process, collection)]
     if process.returncode:
         raise RuntimeError(f"curate download ended with {process.returncode}")
     asking = [(answered, now) for _, answered, now, _ in samples if 0.2 * count <= answered < count]
@@ -359,19 +364,38 @@ def memory(web: Web, count: int, folder: Path) -> dict[str, Any]:
 
 
 def _samples(process: subprocess.Popen, collection: Path) -> Iterator[tuple[int, float, float]]:
-    """Links that were answered, megabytes now, and the most so far; four times a second."""
-    journal, read, answered = collection / "downloads.jsonl", 0, 0
+    """Links that were answered, megabytes now, and the most so far; ten times a second."""
+    journal, read, answered, most = collection / "downloads.jsonl", 0, 0, 0.0
     while process.poll() is None:
-        with contextlib.suppress(OSError, KeyError, ValueError):  # not there yet, or just gone
+        with contextlib.suppress(OSError):  # not there yet
             with journal.open("rb") as file:
                 file.seek(read)
                 new = file.read()
             read, answered = read + len(new), answered + new.count(b"\n")
-            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-            status = dict(line.split(":", 1) for line in lines)
-            now, most = (int(status[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
-            yield answered, round(now, 1), round(most, 1)
-        time.sleep(0.25)
+        now = _megabytes(process.pid)
+        most = max(most, now)
+        yield answered, round(now, 1), round(most, 1)
+        time.sleep(0.1)
+
+
+def _megabytes(root: int) -> float:
+    """Proportional set sizes of a process and all that it started, added up."""
+    parents, sizes = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):  # it just ended
+            pid = int(folder.name)
+            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            sizes[pid] = folder / "smaps_rollup"
+    family = {root}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(map(_proportional, (sizes[pid] for pid in family if pid in sizes)))
+
+
+def _proportional(rollup: Path) -> float:
+    with contextlib.suppress(OSError):
+        return next(int(line.split()[1]) for line in rollup.read_text().splitlines() if line.startswith("Pss:")) / 1000
+    return 0.0
 
 
 # The figure

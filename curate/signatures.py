@@ -13,12 +13,15 @@ import threading
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from curate.collection import Collection
 from curate.images import DEFAULT_LIMITS, Limits, check_pixels, open_image
+
+if TYPE_CHECKING:  # workers of a download look at pictures, and have no need of pandas
+    from curate.collection import Collection
 
 SIDE = 64  # of the thumbnail, pixels
 
@@ -53,7 +56,7 @@ def look(content: bytes, limits: Limits = DEFAULT_LIMITS) -> Signature:
 class Signatures:
     """The signatures of a collection by content id. Its owner holds `Collection.locked`: there is one writer."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: "Collection") -> None:
         """Raises OSError where they can be neither read nor written."""
         file = collection.cache("signatures", VERSION, "records")
         file.parent.mkdir(parents=True, exist_ok=True)

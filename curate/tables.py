@@ -3,7 +3,7 @@
 Groups are a function of the pictures, so copies are looked for where these are others than before, and only there.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -27,20 +27,28 @@ def frame(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> pd.DataFra
 
 
 def with_groups(collection: Collection, images: pd.DataFrame, signatures: Signatures, workers: int) -> pd.DataFrame:
-    """The image table `images` with its groups, whatever they are now.
+    """The image table `images` with its groups, whatever they are now. See `find_groups`."""
+    group = find_groups(collection, dict(zip(images["id"], images["file"], strict=True)), signatures, workers)
+    return images.assign(group=images["id"].map(group).astype("str"))
+
+
+def find_groups(
+    collection: Collection, files: Mapping[str, str], signatures: Signatures, workers: int
+) -> dict[str, str]:
+    """The group of each picture, by content id.
 
     The groups of the last time are kept in cache/groups and hold for the same pictures; for others, all are looked for
     anew.
-    workers: threads, for pictures whose signature was lost.
+    files: of each picture, by content id, as in the image table.  workers: threads, for those whose signature was lost.
     Raises OSError where the cache cannot be written.
     """
     cache = collection.cache("groups", f"{groups.VERSION}-{SIGNATURES}.parquet")
     group = _known_groups(cache)
-    if group.keys() != set(images["id"]):
-        group = _groups(collection, images, signatures, workers)
+    if group.keys() != files.keys():
+        group = _groups(collection, files, signatures, workers)
         with atomic.replacing(cache) as temporary:
             pd.DataFrame(sorted(group.items()), columns=["id", "group"]).to_parquet(temporary, index=False)
-    return images.assign(group=images["id"].map(group).astype("str"))
+    return group
 
 
 def _known_groups(cache: Path) -> dict[str, str]:
@@ -52,27 +60,27 @@ def _known_groups(cache: Path) -> dict[str, str]:
         return {}
 
 
-def _groups(collection: Collection, images: pd.DataFrame, signatures: Signatures, workers: int) -> dict[str, str]:
-    by_id = images.drop_duplicates("id").sort_values("id")
-    _look_again(collection, by_id[[i not in signatures for i in by_id["id"]]], signatures, workers)
-    found = [i for i in by_id["id"] if i in signatures]
+def _groups(collection: Collection, files: Mapping[str, str], signatures: Signatures, workers: int) -> dict[str, str]:
+    ids = sorted(files)
+    _look_again(collection, [(i, files[i]) for i in ids if i not in signatures], signatures, workers)
+    found = [i for i in ids if i in signatures]
     if found:
         console.err.print(f"looking for copies among {len(found)} images", soft_wrap=True)
-    alone = dict(zip(by_id["id"], by_id["id"], strict=True))
+    alone = dict(zip(ids, ids, strict=True))
     return alone | dict(zip(found, groups.assign(found, signatures.thumbnails(found)), strict=True))
 
 
-def _look_again(collection: Collection, images: pd.DataFrame, signatures: Signatures, workers: int) -> None:
+def _look_again(collection: Collection, lost: Sequence[tuple[str, str]], signatures: Signatures, workers: int) -> None:
     """Signatures that were deleted. Of a linked file that is gone there is none, and only exact copies are known."""
-    if images.empty:
+    if not lost:
         return
 
     def again(content_id: str, file: str) -> None:
         with suppress(Unreadable):
             signatures.of(content_id, read_file(collection.path(file), NO_LIMITS), NO_LIMITS)
 
-    with console.progress("looking again", len(images)) as advance:
-        for _ in in_threads(lambda row: again(*row), zip(images["id"], images["file"], strict=True), workers):
+    with console.progress("looking again", len(lost)) as advance:
+        for _ in in_threads(lambda row: again(*row), lost, workers):
             advance(1)
 
 

@@ -20,6 +20,7 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
 class EngineName(StrEnum):
+    PROCESSES = "processes"
     THREADS = "threads"
     RAY = "ray"
 
@@ -69,8 +70,8 @@ def download(
     ignore_noai: Annotated[
         bool, typer.Option("--ignore-noai", help="Keep what its server marks noai or noimageai.")
     ] = False,
-    engine: Annotated[EngineName, typer.Option(help="ray: over a Ray cluster (RAY_ADDRESS, or a local one).")] = (
-        EngineName.THREADS
+    engine: Annotated[EngineName, typer.Option(help="Who asks; ray: a cluster (RAY_ADDRESS, or a local one).")] = (
+        EngineName.PROCESSES
     ),
 ) -> None:
     """Download link lists into a collection. Run again, it goes on: nothing that had an answer is asked twice.
@@ -80,10 +81,14 @@ def download(
 
     Example: curate download yoga_dataset_links/ runs/yoga82 --splits yoga_train.txt,yoga_test.txt
     """
+    import pyarrow
+
     from curate.collection import Collection
     from curate.download import progress, run
     from curate.download.standing import Standing
 
+    # Arrow's own allocator keeps what was freed: of 100,000 links 40 MB, all the while that they are asked.
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     settings = Settings(
         connections=connections,
         per_site=per_site,
@@ -100,9 +105,13 @@ def download(
         contact=contact,
         archive=archive_endpoint if archive else "",
     )
-    make_engine = run.on_ray if engine is EngineName.RAY else run.on_threads
+    engines = {
+        EngineName.PROCESSES: run.on_processes,
+        EngineName.THREADS: run.on_threads,
+        EngineName.RAY: run.on_ray,
+    }
     summary = run.download(
-        links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=make_engine
+        links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=engines[engine]
     )
     _print(summary)
     progress.summary(Standing.of(Collection.open(collection)), warn_below, collection)

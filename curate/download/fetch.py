@@ -6,7 +6,6 @@ a connection with an unread rest is closed, never drained.
 
 import contextlib
 import http.client
-import os
 import re
 import ssl
 import threading
@@ -121,16 +120,18 @@ class _Page(NamedTuple):
 class Fetcher:
     """Asks for links, from as many threads as one likes.
 
+    looks: pictures that are looked at at once; one of 64 megapixels is 200 MB meanwhile.
     authorities: a file of the certificates that are trusted, where it isn't the usual ones.
     """
 
-    def __init__(self, settings: Settings, resolver: Resolver, *, authorities: str = AUTHORITIES) -> None:
+    def __init__(
+        self, settings: Settings, resolver: Resolver, *, looks: int = 1, authorities: str = AUTHORITIES
+    ) -> None:
         self._settings = settings
         self._transport = Transport(
             resolver, user_agent=settings.user_agent, per_host=settings.per_site, authorities=authorities
         )
-        # A picture of 64 megapixels is 200 MB while it is looked at: one a CPU, however many were fetched.
-        self._looking = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._looking = threading.BoundedSemaphore(looks)
 
     def fetch(self, job: Job, line: Line) -> Answer | Moved:
         """What becomes of the job, redirects within its site included. Another site is Moved to.

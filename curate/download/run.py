@@ -6,6 +6,7 @@ same tables as one that was not.
 """
 
 import hashlib
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,9 +18,7 @@ from typing import Any, Protocol
 
 from curate import console
 from curate.collection import Collection
-from curate.download import archive, links, retry, split_files, tables, urls, wanted
-from curate.download.addresses import Resolver
-from curate.download.fetch import Fetcher
+from curate.download import archive, asking, links, retry, split_files, tables, urls, wanted
 from curate.download.job import Answer, Job, Moved, Result
 from curate.download.journal import Journal, Row
 from curate.download.links import Link
@@ -34,12 +33,13 @@ from curate.errors import FewposeError
 from curate.placing import Placing
 from curate.signatures import Signatures
 
+_MOST_PROCESSES = 4  # more would wait for this one, which settles what they bring
 _OFFLINE = 20  # hosts that could not be looked up, and no answer from anybody: it's us
 _SECONDS_BETWEEN_TAKES = 0.02  # results come in bunches then: to change threads for each costs more than to settle it
 
 
 class Engine(Protocol):
-    """Asks, politely. `on_threads` and `on_ray` make one."""
+    """Asks, politely. `on_threads`, `on_processes` and `on_ray` make one."""
 
     def submit(self, job: Job, delay: float = 0.0) -> None: ...
     def take(self, timeout: float) -> list[Result]: ...
@@ -51,7 +51,7 @@ class Engine(Protocol):
 
 class _Threads(LocalEngine[Line]):
     def __init__(self, settings: Settings) -> None:
-        self._fetcher = _fetcher(settings)
+        self._fetcher = asking.fetcher(settings, os.cpu_count() or 1)
         super().__init__(partial(archive.fetch, self._fetcher), Line, settings)
 
     def stop(self) -> None:
@@ -64,20 +64,20 @@ def on_threads(settings: Settings) -> Engine:
     return _Threads(settings)
 
 
+def on_processes(settings: Settings) -> Engine:
+    """Processes of this machine, one for each CPU that is ours."""
+    from curate.download.processes import ProcessEngine
+
+    cpus = os.cpu_count() or 1
+    processes = min(_MOST_PROCESSES, cpus)
+    return ProcessEngine(partial(asking.asking, settings, cpus // processes), settings, processes)
+
+
 def on_ray(settings: Settings) -> Engine:
     """Workers of a Ray cluster."""
     from curate.download.cluster import RayEngine
 
-    return RayEngine(partial(_asking, settings), settings)
-
-
-def _asking(settings: Settings) -> tuple[Callable[[Job, Line], Answer | Moved], Callable[[], Line]]:
-    """What each worker does with a job, and the line that it does it on."""
-    return partial(archive.fetch, _fetcher(settings)), Line
-
-
-def _fetcher(settings: Settings) -> Fetcher:
-    return Fetcher(settings, Resolver(allow_private=settings.allow_private, timeout=settings.connect_timeout))
+    return RayEngine(partial(asking.asking, settings), settings)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def download(
     return DownloadSummary(
         root=collection,
         asked=len(run.answered),
-        kept=len(run.kept),
+        kept=run.kept,
         known=len(run.keys.keys() - run.answered - left),
         left=len(left),
         imported=imported,
@@ -155,14 +155,14 @@ class _Run:
         self.settings = settings
         self.store = store
         self.make_engine = make_engine
-        self.table = wanted.remember(target, listed)
+        wanted.remember(target, listed)
         self.imported = tables.imported(target)
         self.keys: dict[str, list[str]] = defaultdict(list)  # of each URL
         for link in listed:
             if link.key not in self.imported:
                 self.keys[link.url].append(link.key)
         self.answered: set[str] = set()  # URLs
-        self.kept: set[str] = set()  # of these
+        self.kept = 0  # of these
         self.transient: dict[str, Answer] = {}  # what links got that wait for another attempt
         self.unknown_hosts: set[str] | None = set()  # that could not be looked up, until somebody answers
 
@@ -189,7 +189,7 @@ class _Run:
 
     def _tables(self, problems: list[Problem]) -> list[str]:
         """The URLs that gave a placeholder."""
-        return tables.write(self.target, self.table, self.journal.rows, problems, self.store, self.signatures)
+        return tables.write(self.target, self.journal.rows, problems, self.store, self.signatures)
 
     # What is there
 
@@ -269,7 +269,7 @@ class _Run:
         row = _row(job, answer, seconds, self.settings)
         if answer.signature:
             self.found += 1
-            self.kept.add(job.url)
+            self.kept += 1
             self.signatures.add(row.id, answer.signature)
             for key in self.keys[job.url]:
                 self.store.put(key, row.id, answer.content)  # what can't be stored, the tables will not find

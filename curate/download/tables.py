@@ -8,13 +8,13 @@ from typing import NamedTuple
 import pandas as pd
 
 from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
-from curate.download import archive, placeholders
+from curate.download import archive, placeholders, wanted
 from curate.download.journal import Row
 from curate.download.lists import Problem
 from curate.download.outcome import Outcome
 from curate.download.store import Store
 from curate.signatures import Signatures
-from curate.tables import with_groups
+from curate.tables import find_groups
 
 Rows = Mapping[tuple[str, str], Row]
 _AT_ONCE = 10_000  # links
@@ -48,7 +48,6 @@ def imported(collection: Collection) -> set[str]:
 
 def write(
     collection: Collection,
-    listed: pd.DataFrame,
     rows: Rows,
     problems: Sequence[Problem],
     store: Store,
@@ -56,26 +55,35 @@ def write(
 ) -> list[str]:
     """Write both tables; the URLs whose picture is a placeholder.
 
-    listed: `wanted.listed`, every link that counts.  rows: of the journal.  problems: of all lists.
+    rows: of the journal.  problems: of all lists.
     """
+    listed = wanted.listed(collection)
     before = collection.images()
     others = before[before["source"] != "download"]
     links = listed[~listed["key"].isin(others["key"])]
     kept, dropped = _sorted_out(links, rows, store)
-    images = pd.concat([others, _images(kept)], ignore_index=True)
-    seen = pd.concat([images, _images(_replaced(links, rows))], ignore_index=True)
-    del kept, links, before, others  # looking for copies takes much memory, too
-    seen = with_groups(collection, seen, signatures, os.cpu_count() or 1)
-    images, why = seen[: len(images)], _placeholders(seen, rows)[: len(images)]
+    replaced = _replaced(links, rows)
+    files = {each.row.id: each.file for each in (*replaced, *kept)} | dict(
+        zip(others["id"], others["file"], strict=True)
+    )
+    # Before there are tables: to look for copies takes much memory, too.
+    group = find_groups(collection, files, signatures, os.cpu_count() or 1)
+    del links, before, files
+    others = others.assign(group=others["id"].map(group).astype("str"))
+    images = pd.concat([_images(kept, group), others], ignore_index=True)
+    seen = pd.concat([images, _images(replaced, group)], ignore_index=True) if replaced else images
+    del kept, replaced, group
+    why = _placeholders(seen, rows)[: len(images)]
+    del seen
     marked = images.assign(why=why)[why != ""]
+    if len(marked):
+        images = images[why == ""]
+        images = images.assign(group=images.groupby("group")["id"].transform("min"))  # a placeholder names no group
     dropped += [
         _Reject(key, Outcome.PLACEHOLDER.value, said, file)
         for key, said, file in marked[["key", "why", "file"]].itertuples(index=False)
     ]
     rejects = pd.concat([_not_of_links(collection, listed), _rejects(dropped)], ignore_index=True)
-    images = images[why == ""]
-    # A placeholder names no group.
-    images = images.assign(group=images.groupby("group")["id"].transform("min"))
     os.sync()  # the tables must not outlive, in a power cut, the files that they name
     collection.write(images, _with_problems(rejects, problems))
     return sorted(set(marked["url"]))
@@ -123,8 +131,8 @@ def best(url: str, rows: Rows) -> Row | None:
     return copy if copy is not None and copy.outcome == Outcome.KEPT else rows.get((url, ""))
 
 
-def _images(kept: Sequence[_Kept]) -> pd.DataFrame:
-    """The image table of these, without groups. A column at a time: rows that are dicts would be far larger."""
+def _images(kept: Sequence[_Kept], group: Mapping[str, str]) -> pd.DataFrame:
+    """The image table of these. A column at a time: rows that are dicts would be far larger."""
     columns = {
         "key": [each.key for each in kept],
         "id": [each.row.id for each in kept],
@@ -139,7 +147,7 @@ def _images(kept: Sequence[_Kept]) -> pd.DataFrame:
         "frames": [each.row.frames for each in kept],
         "bytes": [each.row.bytes for each in kept],
         "official_split": [each.split for each in kept],
-        "group": "",
+        "group": [group[each.row.id] for each in kept],
     }
     return pd.DataFrame(columns, index=range(len(kept))).astype(COLUMNS)
 

@@ -22,7 +22,7 @@ def listed(collection: Collection) -> pd.DataFrame:
     return pd.read_parquet(path) if path.exists() else pd.DataFrame({name: pd.Series(dtype="str") for name in COLUMNS})
 
 
-def remember(collection: Collection, links: Sequence[Link]) -> pd.DataFrame:
+def remember(collection: Collection, links: Sequence[Link]) -> None:
     """Add to what was listed; a key that is listed anew counts as it is listed now."""
     # A column at a time: a list of rows would be as large as the links.
     now = pd.DataFrame({name: pd.Series([getattr(link, name) for link in links], dtype="str") for name in COLUMNS})
@@ -32,7 +32,6 @@ def remember(collection: Collection, links: Sequence[Link]) -> pd.DataFrame:
     if not table.equals(before):
         with atomic.replacing(collection.root / "links.parquet") as temporary:
             table.to_parquet(temporary, index=False)
-    return table
 
 
 def jobs(urls: Iterable[str], rows: Mapping[tuple[str, str], Row], settings: Settings, retry: Retry) -> Iterator[Job]:

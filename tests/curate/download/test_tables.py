@@ -40,9 +40,9 @@ class Made:
                 signatures.add(row.id, look(content))
                 for key in (key for key, url in urls.items() if url == row.url):
                     store.put(key, row.id, content)
-            listed = wanted.remember(self.collection, links)
+            wanted.remember(self.collection, links)
             return tables.write(
-                self.collection, listed, {(row.url, row.via): row for row, _ in rows}, problems, store, signatures
+                self.collection, {(row.url, row.via): row for row, _ in rows}, problems, store, signatures
             )
 
     @property

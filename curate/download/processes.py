@@ -68,7 +68,7 @@ class ProcessEngine(ShardedEngine[_Process]):
         if not busy:
             time.sleep(timeout)
             return []
-        return [result for pipe in wait(list(busy), timeout) for result in self._read(busy[pipe])]  # type: ignore[index]
+        return [result for pipe in wait(list(busy), timeout) for result in self._read(busy[pipe])]
 
     def _read(self, shard: _Process) -> list[Result]:
         try:

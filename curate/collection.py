@@ -37,6 +37,7 @@ COLUMNS = {
     "frames": "int64",  # of an animation only the first is used
     "bytes": "int64",
     "official_split": "str",  # train, test, or ""
+    "provenance": "str",  # of a synthetic image: how it was made, as JSON (synth/generate/provenance.py); "" of others
     "group": "str",  # the smallest id among the images that must stay on one side of every split
 }
 REJECT_COLUMNS = {"key": "str", "cause": "str", "detail": "str", "file": "str"}
@@ -129,6 +130,7 @@ def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
 
 
 def _write(path: Path, table: pd.DataFrame, columns: dict[str, str]) -> None:
-    ordered = table[list(columns)].astype(columns).sort_values(list(columns), ignore_index=True)
+    by = ["key"] if table["key"].is_unique else list(columns)  # all columns take ten times the memory
+    ordered = table[list(columns)].astype(columns).sort_values(by, ignore_index=True)
     with atomic.replacing(path) as temporary:
         ordered.to_parquet(temporary, index=False)

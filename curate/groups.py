@@ -27,7 +27,7 @@ REGISTERED = 0.93
 FINE = 0.90
 
 _BLANK = 1.0  # grey levels: standard deviation below which there is no structure to compare
-_BLOCK = 2048  # pictures a matrix product: 2048 x 2048 x 4 bytes at a time
+_BLOCK = 1024  # pictures a matrix product: 1024 x 1024 x 4 bytes at a time
 _BLURRED = 512  # pictures blurred at a time: floats are four times as large
 _PAIRS = 512  # pairs registered at a time
 _STEPS = 8  # of Gauss-Newton; most pairs need three

@@ -197,5 +197,6 @@ def _row(entry: Entry, file: str, content_id: str, size: int, signature: Signatu
         "frames": signature.frames,
         "bytes": size,
         "official_split": entry.official_split,
+        "provenance": "",
         "group": "",
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from curate import synthetic
 from curate.checks import findings
 from curate.checks.findings import Findings
 from curate.checks.rule import Kind
@@ -40,7 +41,7 @@ class Comparison:
 
 def compare(collection: Collection) -> Comparison:
     """Both training sets. Raises FewposeError where the images were not checked."""
-    images, state = _with_state(collection)
+    images, state = _real(collection)
     found = _findings(collection, images)
     table, by_rules = explained(images, found, state), explained(images, found, State())
     filtered = images[table["filtered"].to_numpy()]
@@ -63,15 +64,26 @@ def compare(collection: Collection) -> Comparison:
 def training_set(collection: Collection, name: str) -> TrainingSet:
     """The training set `name` of a collection, with the labels that the ledger gives.
 
-    unfiltered: every readable image. filtered: what `explain` says.
+    unfiltered: every readable photograph. filtered: what `explain` says. Synthetic images are in neither.
     Raises UsageError for an unknown name, FewposeError where `filtered` is asked for before the images were checked.
     """
     if name not in NAMES:
         raise UsageError(f"there is no training set {name!r}; there are {' and '.join(NAMES)}")
-    images, state = _with_state(collection)
+    images, state = _real(collection)
     if name == "filtered":
         images = images[explained(images, _findings(collection, images), state)["filtered"].to_numpy()]
     return TrainingSet(name, images, digest(images))
+
+
+def accepted(collection: Collection) -> TrainingSet:
+    """The synthetic images that may be trained on, as a training set named "synthetic".
+
+    Raises FewposeError where there are some that were not looked at by `synth accept`.
+    """
+    images, state = _synthetic(collection)
+    if len(images):
+        images = images[explained(images, _acceptance(collection, images), state)["filtered"].to_numpy()]
+    return TrainingSet(synthetic.SOURCE, images, digest(images))
 
 
 def labelled(collection: Collection) -> pd.DataFrame:
@@ -80,15 +92,21 @@ def labelled(collection: Collection) -> pd.DataFrame:
 
 
 def explain(collection: Collection) -> pd.DataFrame:
-    """What of a collection is `filtered`, and why; one row an image, in the order of the image table.
+    """What of a collection is `filtered`, and why; one row a photograph, in the order of the image table.
 
     Columns: key, id, label (by the ledger), filtered (bool), verdict ("", "keep" or "drop"), rules (names of the rules
     that leave it out, separated by spaces, as far as no person overruled them), why (a clause for people: the person,
     or else the rules; "" where there is nothing to say).
     Raises FewposeError where the images were not checked.
     """
-    images, state = _with_state(collection)
+    images, state = _real(collection)
     return explained(images, _findings(collection, images), state)
+
+
+def explain_synthetic(collection: Collection) -> pd.DataFrame:
+    """As `explain`, of the synthetic images: `filtered` are those that were accepted. Raises FewposeError likewise."""
+    images, state = _synthetic(collection)
+    return explained(images, _acceptance(collection, images), state)
 
 
 def explained(images: pd.DataFrame, found: Findings, state: State) -> pd.DataFrame:
@@ -121,6 +139,25 @@ def _with_state(collection: Collection) -> tuple[pd.DataFrame, State]:
     images, state = collection.images(), Ledger(collection).state()
     labels = [state.label.get(id, label) for id, label in zip(images["id"], images["label"], strict=True)]
     return images.assign(label=pd.Series(labels, index=images.index, dtype="str")), state
+
+
+def _real(collection: Collection) -> tuple[pd.DataFrame, State]:
+    images, state = _with_state(collection)
+    return synthetic.real(images), state
+
+
+def _synthetic(collection: Collection) -> tuple[pd.DataFrame, State]:
+    images, state = _with_state(collection)
+    return synthetic.synthetic(images), state
+
+
+def _acceptance(collection: Collection, images: pd.DataFrame) -> Findings:
+    found = findings.read(collection, findings.ACCEPTANCE)
+    if found is None or found.images != findings.digest(images):
+        raise FewposeError(
+            f"{collection.root} has synthetic images that nobody has looked at; first: synth accept {collection.root}"
+        )
+    return found
 
 
 def _findings(collection: Collection, images: pd.DataFrame) -> Findings:

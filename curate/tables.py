@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from curate import atomic, console, groups
+from curate import atomic, console, groups, synthetic
 from curate.collection import Collection
 from curate.images import NO_LIMITS, Unreadable, read_file
 from curate.signatures import VERSION as SIGNATURES
@@ -28,21 +28,45 @@ def frame(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> pd.DataFra
 
 def with_groups(collection: Collection, images: pd.DataFrame, signatures: Signatures, workers: int) -> pd.DataFrame:
     """The image table `images` with its groups, whatever they are now. See `find_groups`."""
-    group = find_groups(collection, dict(zip(images["id"], images["file"], strict=True)), signatures, workers)
+    files = dict(zip(images["id"], images["file"], strict=True))
+    group = find_groups(collection, files, synthetic.made_from(images), signatures, workers)
     return images.assign(group=images["id"].map(group).astype("str"))
 
 
 def find_groups(
-    collection: Collection, files: Mapping[str, str], signatures: Signatures, workers: int
+    collection: Collection,
+    files: Mapping[str, str],
+    made_from: Mapping[str, str],
+    signatures: Signatures,
+    workers: int,
 ) -> dict[str, str]:
     """The group of each picture, by content id.
 
-    The groups of the last time are kept in cache/groups and hold for the same pictures; for others, all are looked for
-    anew.
-    files: of each picture, by content id, as in the image table.  workers: threads, for those whose signature was lost.
+    Synthetic pictures move no real one: these are grouped among themselves. A synthetic picture's group is that of the
+    real one that it was made from, else of a real one that it is a copy of, else of its synthetic copies.
+
+    files: of each picture, by content id, as in the image table.
+    made_from: as `synthetic.made_from` gives it, of the synthetic ones among them.
+    workers: threads, for those whose signature was lost.
     Raises OSError where the cache cannot be written.
     """
-    cache = collection.cache("groups", f"{groups.VERSION}-{SIGNATURES}.parquet")
+    real = {content_id: file for content_id, file in files.items() if content_id not in made_from}
+    group = _cached("groups", collection, real, signatures, workers)
+    if not made_from:
+        return group
+    together = _cached("groups-synthetic", collection, files, signatures, workers)
+    copied = {together[content_id]: group[content_id] for content_id in sorted(real, reverse=True)}
+    for content_id, source in made_from.items():
+        if content_id in files:
+            group[content_id] = group.get(source) or copied.get(together[content_id], together[content_id])
+    return group
+
+
+def _cached(
+    name: str, collection: Collection, files: Mapping[str, str], signatures: Signatures, workers: int
+) -> dict[str, str]:
+    """The groups of the last time hold for the same pictures; for others, all are looked for anew."""
+    cache = collection.cache(name, f"{groups.VERSION}-{SIGNATURES}.parquet")
     group = _known_groups(cache)
     if group.keys() != files.keys():
         group = _groups(collection, files, signatures, workers)

@@ -61,8 +61,8 @@ def sweep(
 
     Example: fewshot sweep runs/yoga --out runs/sweep1 --splits 78 --methods zero-shot,linear-probe,finetune
     """
+    from curate.splits import Splitting
     from fewshot.settings import SweepSettings
-    from fewshot.splits import Splitting
     from fewshot.sweep import run_sweep
 
     flags = {"lr": lr, "epochs": epochs, "batch_size": batch_size, "augment": augment}

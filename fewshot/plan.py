@@ -8,10 +8,10 @@ import pandas as pd
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.sets import TrainingSet, labelled, training_set
+from curate.splits import Split, draw, split
 from fewshot import methods, prompts
 from fewshot.records import Trial
 from fewshot.settings import SweepSettings
-from fewshot.splits import Split, draw, split
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import yaml
 
 from curate import resources
 from curate.errors import UsageError
-from fewshot.splits import Splitting
+from curate.splits import Splitting
 
 SHORT = ("error", "all", "drop")
 

@@ -13,11 +13,11 @@ from curate.collection import Collection
 from curate.embeddings import embed
 from curate.models import ClipModel
 from curate.pixels import PixelCache
+from curate.splits import Split, draw_digest, trial_seed
 from curate.transform import Transform
 from fewshot import methods, prompts, records
 from fewshot.plan import Plan
 from fewshot.records import Predictions, Record, Trial
-from fewshot.splits import Split, draw_digest, trial_seed
 from fewshot.task import Diverged, Draw, Images, ImageStore, Task
 
 

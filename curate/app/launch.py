@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate import synthetic
 from curate.app import database, dataset, engine, index, predictions, sync
 from curate.app.index import Features
 from curate.checks import findings
@@ -114,7 +115,7 @@ def _features(collection: Collection, options: Options) -> Features | None:
 
 def _say_what_is_missing(collection: Collection) -> None:
     found = findings.read(collection)
-    if found is None or found.images != findings.digest(collection.images()):
+    if found is None or found.images != findings.digest(synthetic.real(collection.images())):
         say(f"not all images are checked, so the view filtered is empty: curate check {collection.root}")
 
 

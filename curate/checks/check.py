@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate import console, embeddings, models, sets
+from curate import console, embeddings, models, sets, synthetic
 from curate.checks import findings, settings
 from curate.checks.findings import Findings, Ran
 from curate.checks.rule import CannotRun, Inputs, Rule
@@ -31,6 +31,8 @@ def check(
 ) -> Findings:
     """Run the rules that the collection's settings enable, and write what they find in place of earlier findings.
 
+    Synthetic images are `synth accept`'s: no finding of a photograph depends on them.
+
     model, checkpoint, device: whose features the rules see that need features (as in models.load); None for none.
     rules: names of those to run; all, unless said. What the others found earlier stays where it was found in the same
         images with features of the same model, by the same version of the rule; otherwise they count as not run.
@@ -43,7 +45,7 @@ def check(
     """
     wanted = _named(rules)
     with collection.locked():
-        images = sets.labelled(collection).reset_index(drop=True)
+        images = synthetic.real(sets.labelled(collection)).reset_index(drop=True)
         if images.empty:
             raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
         chosen = settings.load(collection, RULES)

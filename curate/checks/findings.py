@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -21,6 +22,22 @@ COLUMNS = {
     "detail": "str",
     "other": "str",  # the id of an image that this one is a copy of, or in conflict with; ""
     "suggestion": "str",  # a label; ""
+}
+
+
+CHECK = "check"  # of photographs, by `curate check`
+ACCEPTANCE = "acceptance"  # of synthetic images, by `synth accept`
+
+
+class _Places(NamedTuple):
+    table: str
+    rules: str
+    command: str
+
+
+_PLACES = {
+    CHECK: _Places("findings.parquet", "checks.json", "curate check"),
+    ACCEPTANCE: _Places("acceptance.parquet", "acceptance.json", "synth accept"),
 }
 
 
@@ -58,25 +75,28 @@ def digest(images: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def write(collection: Collection, findings: Findings) -> None:
-    """The table first: checks.json is the commit mark."""
+def write(collection: Collection, findings: Findings, name: str = CHECK) -> None:
+    """Raises OSError."""
     table = findings.table[list(COLUMNS)].astype(COLUMNS).sort_values(["key", "rule"], ignore_index=True)
-    with atomic.replacing(collection.root / "findings.parquet") as temporary:
+    places = _PLACES[name]
+    with atomic.replacing(collection.root / places.table) as temporary:
         table.to_parquet(temporary, index=False)
+    # Last: it is the commit mark.
     said = {name: value for name, value in asdict(findings).items() if name != "table"}
-    atomic.write_json(collection.root / "checks.json", said | {"order": list(findings.rules)})
+    atomic.write_json(collection.root / places.rules, said | {"order": list(findings.rules)})
 
 
-def read(collection: Collection) -> Findings | None:
+def read(collection: Collection, name: str = CHECK) -> Findings | None:
     """None where the collection was never checked. Raises FewposeError where the findings are damaged."""
+    places = _PLACES[name]
     try:
-        said = json.loads((collection.root / "checks.json").read_bytes())
-        table = pd.read_parquet(collection.root / "findings.parquet")
+        said = json.loads((collection.root / places.rules).read_bytes())
+        table = pd.read_parquet(collection.root / places.table)
         rules = {name: Ran(**said["rules"][name]) for name in said["order"]}
         return Findings(table, rules, said["images"], said["model"], said["settings"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FewposeError(
-            f"the findings of {collection.root} are damaged ({error}); curate check {collection.root} makes them again"
+            f"{collection.root / places.table} is damaged ({error}); {places.command} {collection.root} makes it again"
         ) from error

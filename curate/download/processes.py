@@ -1,13 +1,11 @@
 """The same engine on processes of this machine: one Python runs on one CPU, and a request costs it a millisecond.
 
-The processes are forked from one that has loaded what they need and nothing else, so that they share its memory and
-start at once, and have no thread or lock of ours.
+They are spawned, not forked: a fork has whatever locks our threads hold, and the memory of our tables.
 """
 
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from curate.download.settings import Settings
 from curate.download.shards import SECONDS_TO_TAKE, MakeFetch, Reply, Shard, ShardedEngine, Worker
 
 _SECONDS_BETWEEN_MESSAGES = 0.01  # results come in bunches then: each message costs both sides
-_LOADED = ["curate.download.processes", "curate.download.asking"]  # before the first worker is forked
 
 
 @dataclass(eq=False)
@@ -33,10 +30,7 @@ class ProcessEngine(ShardedEngine[_Process]):
 
     def __init__(self, make_fetch: MakeFetch, settings: Settings, processes: int) -> None:
         """make_fetch: called once in each process, for what LocalEngine is given; something that pickle can name."""
-        # Windows knows only "spawn".
-        self._context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
-        if sys.platform != "win32":
-            self._context.set_forkserver_preload(_LOADED)
+        self._context = multiprocessing.get_context("spawn")
         self._make_fetch = make_fetch
         super().__init__(settings, processes)
         for shard in list(self._shards):

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from curate import console
+from curate import console, memory
 from curate.collection import Collection
 from curate.download import archive, asking, links, retry, split_files, tables, urls, wanted
 from curate.download.job import Answer, Job, Moved, Result
@@ -33,7 +33,7 @@ from curate.errors import FewposeError
 from curate.placing import Placing
 from curate.signatures import Signatures
 
-_MOST_PROCESSES = 4  # more would wait for this one, which settles what they bring
+_MOST_PROCESSES = 2  # they bring what this one can settle; each takes 60 MB
 _OFFLINE = 20  # hosts that could not be looked up, and no answer from anybody: it's us
 _SECONDS_BETWEEN_TAKES = 0.02  # results come in bunches then: to change threads for each costs more than to settle it
 
@@ -125,6 +125,7 @@ def download(
             run = _Run(target, listing.links, settings or Settings(), store, make_engine)
             imported = sum(link.key in run.imported for link in listing.links)
             del listing, official  # what is needed of them is in `run`: they are large
+            memory.give_back()
             left = run.whole(problems, retry, minutes)
     except OSError as error:  # the web's errors are outcomes; this is writing
         raise FewposeError(f"cannot write {error.filename or collection}: {error.strerror}") from error
@@ -189,6 +190,7 @@ class _Run:
 
     def _tables(self, problems: list[Problem]) -> list[str]:
         """The URLs that gave a placeholder."""
+        memory.give_back()
         return tables.write(self.target, self.journal.rows, problems, self.store, self.signatures)
 
     # What is there

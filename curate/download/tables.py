@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple
 
 import pandas as pd
 
+from curate import memory, synthetic
 from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
 from curate.download import archive, placeholders, wanted
 from curate.download.journal import Row
@@ -67,14 +69,17 @@ def write(
         zip(others["id"], others["file"], strict=True)
     )
     # Before there are tables: to look for copies takes much memory, too.
-    group = find_groups(collection, files, signatures, os.cpu_count() or 1)
-    del links, before, files
-    others = others.assign(group=others["id"].map(group).astype("str"))
-    images = pd.concat([_images(kept, group), others], ignore_index=True)
-    seen = pd.concat([images, _images(replaced, group)], ignore_index=True) if replaced else images
+    group = find_groups(collection, files, synthetic.made_from(others), signatures, os.cpu_count() or 1)
+    rejects = _not_of_links(collection, listed)
+    del links, before, files, listed
+    memory.give_back()
+    why = _placeholders([*kept, *replaced], group)[: len(kept)]
+    images = _images(kept, group)
+    if len(others):
+        others = others.assign(group=others["id"].map(group).astype("str"))
+        images = pd.concat([images, others], ignore_index=True)
     del kept, replaced, group
-    why = _placeholders(seen, rows)[: len(images)]
-    del seen
+    why = why.reindex(images.index, fill_value="")  # only what was downloaded can be one
     marked = images.assign(why=why)[why != ""]
     if len(marked):
         images = images[why == ""]
@@ -83,7 +88,7 @@ def write(
         _Reject(key, Outcome.PLACEHOLDER.value, said, file)
         for key, said, file in marked[["key", "why", "file"]].itertuples(index=False)
     ]
-    rejects = pd.concat([_not_of_links(collection, listed), _rejects(dropped)], ignore_index=True)
+    rejects = pd.concat([rejects, _rejects(dropped)], ignore_index=True)
     os.sync()  # the tables must not outlive, in a power cut, the files that they name
     collection.write(images, _with_problems(rejects, problems))
     return sorted(set(marked["url"]))
@@ -98,7 +103,7 @@ def _sorted_out(links: pd.DataFrame, rows: Rows, store: Store) -> tuple[list[_Ke
             continue
         file = store.find(key, row.id, row.bytes) if row.outcome == Outcome.KEPT else None
         if file:
-            kept.append(_Kept(key, label, split, file, row))
+            kept.append(_Kept(key, intern(label), intern(split), file, row))
         elif row.outcome != Outcome.KEPT:
             dropped.append(_Reject(key, row.outcome.value, row.detail, url))
         else:
@@ -147,6 +152,7 @@ def _images(kept: Sequence[_Kept], group: Mapping[str, str]) -> pd.DataFrame:
         "frames": [each.row.frames for each in kept],
         "bytes": [each.row.bytes for each in kept],
         "official_split": [each.split for each in kept],
+        "provenance": "",
         "group": [group[each.row.id] for each in kept],
     }
     return pd.DataFrame(columns, index=range(len(kept))).astype(COLUMNS)
@@ -156,16 +162,16 @@ def _rejects(dropped: Sequence[_Reject]) -> pd.DataFrame:
     return pd.DataFrame(dropped, columns=list(REJECT_COLUMNS)).astype(REJECT_COLUMNS)
 
 
-def _placeholders(images: pd.DataFrame, rows: Rows) -> pd.Series:
-    """Why each image is a placeholder, "" where it is none. Only what was downloaded can be one."""
-    links = images.loc[images["source"] == "download", ["url", "label", "id", "group"]]
-    links = links.assign(final_url=[_found_at(*link, rows) for link in zip(links["url"], links["id"], strict=True)])
-    return placeholders.find(links).reindex(images.index, fill_value="")
-
-
-def _found_at(url: str, content_id: str, rows: Rows) -> str:
-    found = filter(None, (rows.get((url, via)) for via in (archive.VIA, "")))
-    return next((row.final_url for row in found if row.id == content_id), "")
+def _placeholders(kept: Sequence[_Kept], group: Mapping[str, str]) -> pd.Series:
+    """Why each of these is a placeholder, "" where it is none."""
+    columns = {
+        "url": [each.row.url for each in kept],
+        "label": [each.label for each in kept],
+        "id": [each.row.id for each in kept],
+        "group": [group[each.row.id] for each in kept],
+        "final_url": [each.row.final_url for each in kept],
+    }
+    return placeholders.find(pd.DataFrame(columns, dtype=object))  # the strings that are there, not copies
 
 
 def _not_of_links(collection: Collection, listed: pd.DataFrame) -> pd.DataFrame:

@@ -61,6 +61,7 @@ def write_image(root: Path, key: str, pixels: np.ndarray, group: str = "", **fie
         "frames": 1,
         "bytes": len(content),
         "official_split": "",
+        "provenance": "",
         "group": group or image_id,
     } | fields
 

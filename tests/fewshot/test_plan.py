@@ -10,10 +10,10 @@ from curate import decisions
 from curate.checks.check import check
 from curate.collection import REJECT_COLUMNS, Collection
 from curate.errors import FewposeError, UsageError
+from curate.splits import Splitting
 from fewshot import plan as planning
 from fewshot.records import Trial
 from fewshot.settings import SweepSettings
-from fewshot.splits import Splitting
 
 NO_REJECTS = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in REJECT_COLUMNS.items()})
 
@@ -26,7 +26,7 @@ def table(sizes: dict[str, int]) -> pd.DataFrame:
             image = f"{label}{number}".encode().hex().ljust(64, "0")
             rows.append({"key": f"{label}/{number}.png", "id": image, "label": label, "group": image})
     same = {"file": "", "source": "import", "url": "", "width": 64, "height": 64, "format": "PNG", "mode": "RGB"}
-    return pd.DataFrame(rows).assign(**same, frames=1, bytes=100, official_split="")
+    return pd.DataFrame(rows).assign(**same, frames=1, bytes=100, official_split="", provenance="")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import torch
 from curate import models
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
+from curate.splits import Splitting
 from fewshot import plan as planning
 from fewshot import records, workers
 from fewshot import sweep as sweeps
@@ -25,7 +26,6 @@ from fewshot.methods.linear_probe import LinearProbe
 from fewshot.records import Record, Trial, read_predictions, read_sweep
 from fewshot.report import write_report
 from fewshot.settings import SweepSettings
-from fewshot.splits import Splitting
 from fewshot.sweep import run_sweep
 from fewshot.task import Fitted
 from fewshot.trial import Runner

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from curate import synthetic
 from curate.errors import UsageError
 
 
@@ -51,7 +52,7 @@ def split(images: pd.DataFrame, number: int, how: Splitting) -> Split:
 
     Raises UsageError where `how` asks for an official split that the table lacks.
     """
-    images = images[images["source"] != "synthetic"]
+    images = synthetic.real(images)
     test = _official_test(images) if how.kind == "official" else _ranked_test(images, number, how)
     # With an official split, a copy of a test picture may lie in the training part: it leaves the pool.
     held_back = images["group"].isin(images.loc[test, "group"])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 
 from curate.errors import UsageError
-from fewshot.splits import Split, Splitting, draw, draw_digest, split, trial_seed
+from curate.splits import Split, Splitting, draw, draw_digest, split, trial_seed
 
 CLASSES = ("bow", "cat", "dog")
 NEW = 5 * 10**9  # the content and the pile of an image that joins

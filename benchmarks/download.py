@@ -394,7 +394,8 @@ def _megabytes(root: int) -> float:
 
 def _proportional(rollup: Path) -> float:
     with contextlib.suppress(OSError):
-        return next(int(line.split()[1]) for line in rollup.read_text().splitlines() if line.startswith("Pss:")) / 1000
+        told = next(line for line in rollup.read_text().splitlines() if line.startswith("Pss:"))
+        return int(told.split()[1]) * 1024 / 1e6
     return 0.0
 
 

@@ -108,6 +108,7 @@ def test_every_link_with_an_answer_is_in_one_table_and_the_others_in_none(made: 
         "frames": 1,
         "bytes": len(web.picture(0)),
         "official_split": "test",
+        "provenance": "",
         "group": sha256(web.picture(0)).hexdigest(),
     }
     assert made.rejects.loc["tree/1.jpg"].to_list() == ["tree/1.jpg", "not found", "HTTP 404", f"{HOST}/1.jpg"]

@@ -8,6 +8,9 @@ from fewshot.task import Method
 
 _WHERE = {
     "zero-shot": "fewshot.methods.zero_shot:ZeroShot",
+    "nearest-class-mean": "fewshot.methods.nearest_class_mean:NearestClassMean",
+    "tip-adapter": "fewshot.methods.tip_adapter:TipAdapter",
+    "tip-adapter-f": "fewshot.methods.tip_adapter:TipAdapterF",
     "linear-probe": "fewshot.methods.linear_probe:LinearProbe",
     "finetune": "fewshot.methods.finetune:Finetune",
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fewshot.folds import Parts, folds
 from fewshot.task import Draw, Fitted, Images, Task
 
 # Where the solver stops (the largest component of the mean loss's gradient). At scikit-learn's default the
@@ -54,7 +55,7 @@ class LinearProbe:
         Neighbouring strengths count half, so that a plateau beats a peak; the first of equals wins.
         """
         middle = self.strengths[len(self.strengths) // 2]
-        if len(self.powers) * len(self.strengths) == 1 or not (parts := self._folds(draw)):
+        if len(self.powers) * len(self.strengths) == 1 or not (parts := folds(draw, self.folds)):
             return self.powers[0], middle
         best, chosen = -1.0, (self.powers[0], middle)
         for power in self.powers:
@@ -64,16 +65,7 @@ class LinearProbe:
                 best, chosen = smooth.max(), (power, self.strengths[int(smooth.argmax())])
         return chosen
 
-    def _folds(self, draw: Draw) -> list[tuple[np.ndarray, np.ndarray]]:
-        from sklearn.model_selection import StratifiedGroupKFold
-
-        present, sizes = np.unique(draw.labels, return_counts=True)
-        folds = min(self.folds, int(sizes.min()), len(np.unique(draw.groups)))
-        if folds < 2 or len(present) < 2:
-            return []
-        return list(StratifiedGroupKFold(folds).split(draw.labels, draw.labels, draw.groups))
-
-    def _right(self, X: np.ndarray, labels: np.ndarray, parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    def _right(self, X: np.ndarray, labels: np.ndarray, parts: Parts) -> np.ndarray:
         """For each strength, how many held-out images are classified correctly."""
         right = np.zeros(len(self.strengths))
         for fit, check in parts:

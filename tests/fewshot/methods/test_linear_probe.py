@@ -81,16 +81,6 @@ def test_only_the_draw_is_looked_at(patterns: Callable, monkeypatch: pytest.Monk
     np.testing.assert_array_equal(one.logits(given.draw.images), two.logits(given.draw.images))
 
 
-def test_copies_of_one_picture_stay_in_one_fold(patterns: Callable) -> None:
-    given = patterns(9, 9)
-    draw = Draw(given.draw.images, given.draw.labels, np.arange(18) // 3)
-    parts = LinearProbe()._folds(draw)
-    assert len(parts) == 5
-    for fit, check in parts:
-        assert not set(draw.groups[fit]) & set(draw.groups[check])
-    assert sorted(np.concatenate([check for _, check in parts])) == list(range(18))
-
-
 @pytest.mark.parametrize("counts", [(1, 1, 1), (1, 5, 5), (2, 2)])
 def test_draws_too_small_to_hold_anything_back_still_give_a_probe(patterns: Callable, counts: tuple[int, ...]) -> None:
     given = patterns(*counts)

@@ -32,8 +32,8 @@ class RayEngine(ShardedEngine[_Actor]):
         Connects to the cluster at RAY_ADDRESS, or to a Ray of this machine alone, which `stop` ends.
         Raises UsageError without Ray, FewposeError where the cluster can't be reached or has no CPU.
         """
-        self._ray = _ray()
-        self._ours = _connect(self._ray)  # else somebody else ends it
+        self._ray = ray()
+        self._ours = connect(self._ray)  # else somebody else ends it
         self._make_fetch = make_fetch
         super().__init__(settings, len(_places(self._ray)))
 
@@ -95,7 +95,8 @@ class RayEngine(ShardedEngine[_Actor]):
             return []
 
 
-def _ray() -> Any:
+def ray() -> Any:
+    """Ray itself. Raises UsageError where it is not installed."""
     try:
         import ray
         import ray.exceptions
@@ -104,8 +105,11 @@ def _ray() -> Any:
     return ray
 
 
-def _connect(ray: Any) -> bool:
-    """True where there was no connection before."""
+def connect(ray: Any) -> bool:
+    """To the cluster at RAY_ADDRESS, else to a Ray of this machine alone. True where there was no connection before.
+
+    Raises FewposeError where nobody answers.
+    """
     if ray.is_initialized():
         return False
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}

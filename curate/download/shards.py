@@ -54,10 +54,13 @@ class ShardedEngine(ABC, Generic[_S]):
         """settings: the connections are shared out among the workers, no more of these than have enough to do."""
         number = min(most_workers, max(1, settings.connections // _CONNECTIONS_EACH))
         self._stopped = False
-        self._shards = [
-            self._start(index, replace(settings, connections=share))
-            for index, share in enumerate(_shares(settings.connections, number))
-        ]
+        self._shards: list[_S] = []
+        try:
+            for index, share in enumerate(_shares(settings.connections, number)):
+                self._shards.append(self._start(index, replace(settings, connections=share)))
+        except BaseException:
+            self.stop()  # the others; nobody has an engine that they could stop
+            raise
 
     def submit(self, job: Job, delay: float = 0.0) -> None:
         """delay: seconds before it may start."""
@@ -134,15 +137,14 @@ class ShardedEngine(ABC, Generic[_S]):
             del shard.due[result.job]
         return results
 
-    def _replace(self, shard: _S, kind: str, error: BaseException | None) -> _S:
-        """A new worker for one that died; it is given all jobs that the old one had and gave no result of."""
+    def _replace(self, shard: _S, kind: str, error: BaseException | None) -> None:
+        """Start a worker for one that died; it is given all jobs that the old one had and gave no result of."""
         if shard.died:
             _give_up(kind, error)
         self._end(shard)  # it may only be out of reach, and must not ask anybody any more
         fresh = self._start(shard.index, shard.settings)
         fresh.due, fresh.unsent, fresh.died = shard.due, list(shard.due), True
         self._shards[shard.index] = fresh
-        return fresh
 
 
 def _give_up(kind: str, error: BaseException | None) -> NoReturn:

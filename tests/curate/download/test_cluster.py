@@ -4,12 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,54 +19,11 @@ from curate.download.outcome import Outcome
 from curate.download.run import download, on_ray, on_threads
 from curate.download.settings import Settings
 from curate.errors import FewposeError, UsageError
+from tests.curate.download.counting import Web, answer, counting, drain
 
 ray = pytest.importorskip("ray")
 
 SETTINGS = Settings(connections=16, per_site=3, spacing=0.0)
-
-
-class Web(ThreadingHTTPServer):
-    """Every 127.0.x.1 is a host. Counts who was asked for what, and how often at once."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self) -> None:
-        super().__init__(("0.0.0.0", 0), _Page)  # noqa: S104  (all of 127.0.0.0/8, in a test)
-        self.lock = threading.Lock()
-        self.asked: Counter[str] = Counter()
-        self.most: Counter[str] = Counter()  # host: requests at once; "" is all hosts
-        self._now: Counter[str] = Counter()
-
-    @contextmanager
-    def counted(self, host: str, path: str) -> Iterator[None]:
-        with self.lock:
-            self.asked[host + path] += 1
-            self._now.update(["", host])
-            self.most |= self._now
-        yield
-        with self.lock:
-            self._now.subtract(["", host])
-
-    def job(self, host: int, path: str) -> Job:
-        url = f"http://127.0.{host}.1:{self.server_port}/{path}"
-        return Job(url, url)
-
-
-class _Page(BaseHTTPRequestHandler):
-    server: Web
-
-    def do_GET(self) -> None:
-        with self.server.counted(self.connection.getsockname()[0], self.path):
-            time.sleep(30.0 if "hang" in self.path else 0.01)
-        body = self.path.encode() * (200_000 if "large" in self.path else 1)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def make_fetch() -> Callable[[], Any]:
@@ -124,10 +78,8 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    with Web() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
+    with counting() as web:
+        yield web
 
 
 @pytest.fixture
@@ -135,20 +87,6 @@ def engine(cluster: None) -> Iterator[RayEngine]:
     engine = RayEngine(make_fetch(), SETTINGS)
     yield engine
     engine.stop()
-
-
-def drain(engine: RayEngine, seconds: float = 60.0) -> list[Result]:
-    results: list[Result] = []
-    end = time.monotonic() + seconds
-    while not engine.idle:
-        assert time.monotonic() < end, engine.counts()
-        results += engine.take(0.2)
-    return results
-
-
-def answer(result: Result) -> Answer:
-    assert isinstance(result.answer, Answer)
-    return result.answer
 
 
 def test_both_nodes_work_and_every_limit_holds_across_them(engine: RayEngine, web: Web) -> None:

@@ -60,10 +60,13 @@ def assign(content_ids: Sequence[str], thumbnails: Thumbnails) -> list[str]:
     return [smallest[c] for c in component]
 
 
-def copies(thumbnails: Thumbnails) -> np.ndarray:
-    """The pairs of copies, int (m, 2), smaller index first."""
+def copies(thumbnails: Thumbnails, among: int | None = None) -> np.ndarray:
+    """The pairs of copies, int (m, 2), smaller index first.
+
+    among: only pairs whose smaller index is below it; the rest are not compared with each other.
+    """
     found = [np.zeros((0, 2), np.int64)]
-    for first, second, mirrored in _batches(_candidates(thumbnails), _PAIRS):
+    for first, second, mirrored in _batches(_candidates(thumbnails, among), _PAIRS):
         found.append(np.stack([first, second], axis=1)[_correlations(thumbnails, first, second, mirrored) >= FINE])
     return np.unique(np.concatenate(found), axis=0)
 
@@ -107,15 +110,16 @@ def _flipped(pictures: np.ndarray, which: np.ndarray) -> np.ndarray:
 # Step 1: every pair
 
 
-def _candidates(thumbnails: Thumbnails) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _candidates(thumbnails: Thumbnails, among: int | None) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Pairs (first, second, mirrored) with first < second that look alike in either coarse view."""
     plain = _coarse(thumbnails)
+    asked = plain[:among]
     space = np.empty(_BLOCK * _BLOCK, np.float32)
     for left in range(0, len(plain), _BLOCK):
         right = plain[left : left + _BLOCK]
         for other, mirrored in ((right, False), (_mirrored(right), True)):
-            for top in range(0, left + 1, _BLOCK):
-                rows, columns = _alike(plain[top : top + _BLOCK], other, space)
+            for top in range(0, min(left + 1, len(asked)), _BLOCK):
+                rows, columns = _alike(asked[top : top + _BLOCK], other, space)
                 ordered = rows + top < columns + left
                 rows, columns = rows[ordered] + top, columns[ordered] + left
                 yield rows, columns, np.full(len(rows), mirrored)

@@ -5,6 +5,7 @@ should, and writes the difference. What people made in the App (tags, fields, vi
 """
 
 import hashlib
+import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from curate import sets
+from curate import sets, synthetic
 from curate.app import engine, index, views
 from curate.app.index import Features
 from curate.checks import findings
@@ -27,6 +28,10 @@ _BATCH = 2000  # samples a write
 # Fields that follow from the image table, by its columns.
 _PLAIN = {"key": "key", "content_id": "id"} | {name: name for name in ("source", "official_split", "group", "url")}
 
+# Fields that synthetic images alone have: what their provenance says, and whether they are accepted.
+_MADE = ("prompt", "seed", "generator", "model", "made_from")
+_ACCEPTED = "accepted"
+
 
 def build(
     collection: Collection, features: Features | None = None, predictions: pd.DataFrame | None = None
@@ -37,11 +42,12 @@ def build(
     predictions: of a sweep (curate.app.predictions.read); without, what is there stays.
     Raises FewposeError where the collection's tables are damaged.
     """
-    images, found = sets.labelled(collection), findings.read(collection)
+    images = sets.labelled(collection)
     dataset = _opened(collection)
     _match_samples(dataset, collection, images)
     _write_plain(dataset, collection, images)
-    _write_findings(dataset, images, found)
+    _write_synthetic(dataset, images)
+    _write_findings(dataset, images, _both(collection))
     if predictions is not None:
         _write_predictions(dataset, predictions)
     refresh(dataset, collection)
@@ -52,22 +58,44 @@ def build(
 
 
 def refresh(dataset: Any, collection: Collection) -> None:
-    """Bring up to date what depends on the ledger: label, verdict, reason, filtered, suspicious.
+    """Bring up to date what depends on the ledger: label, verdict, reason, filtered, suspicious, accepted.
 
-    `filtered` is None everywhere as long as some images were not checked: there is no such set yet.
+    `filtered`, of photographs, and `accepted`, of synthetic images, are None everywhere as long as some of them were
+    not looked at: there is no such set yet.
     """
-    images, state, found = sets.labelled(collection), Ledger(collection).state(), findings.read(collection)
-    filtered: list[bool | None] = [None] * len(images)
-    if found and found.images == findings.digest(images):
-        filtered = sets.explained(images, found, state)["filtered"].tolist()
-    decided: dict[str, list[Any]] = {
-        "label.label": images["label"].tolist(),
-        "verdict": [state.verdict.get(id, "") for id in images["id"]],
-        "reason": [state.reason.get(id, "") for id in images["id"]],
-        "filtered": filtered,
-        "suspicious": suspicious(images, found, state).tolist(),
+    images, state = sets.labelled(collection), Ledger(collection).state()
+    photographs, made = synthetic.real(images), synthetic.synthetic(images)
+    found = findings.read(collection)
+    decided: dict[str, dict[str, Any]] = {
+        "label.label": dict(zip(images["key"], images["label"], strict=True)),
+        "verdict": {key: state.verdict.get(id, "") for key, id in zip(images["key"], images["id"], strict=True)},
+        "reason": {key: state.reason.get(id, "") for key, id in zip(images["key"], images["id"], strict=True)},
+        "filtered": dict.fromkeys(made["key"]) | _passed(photographs, found, state),
+        "suspicious": dict.fromkeys(made["key"], False)
+        | dict(zip(photographs["key"], suspicious(photographs, found, state).tolist(), strict=True)),
     }
-    _write(dataset, {name: dict(zip(images["key"], values, strict=True)) for name, values in decided.items()})
+    if dataset.has_sample_field(_ACCEPTED):
+        accepted = _passed(made, findings.read(collection, findings.ACCEPTANCE), state)
+        decided[_ACCEPTED] = dict.fromkeys(photographs["key"]) | accepted
+    _write(dataset, decided)
+
+
+def _passed(images: pd.DataFrame, found: Findings | None, state: State) -> dict[str, bool | None]:
+    """By key, whether an image is in the set that findings and ledger make; None where they are of other images."""
+    if found is None or found.images != findings.digest(images):
+        return dict.fromkeys(images["key"])
+    table = sets.explained(images, found, state)
+    return dict(zip(table["key"], table["filtered"].tolist(), strict=True))
+
+
+def _both(collection: Collection) -> Findings | None:
+    """What was found in photographs and in synthetic images, which are never the same rows."""
+    read = [findings.read(collection, name) for name in (findings.CHECK, findings.ACCEPTANCE)]
+    found = [each for each in read if each is not None]
+    if not found:
+        return None
+    rules = {name: rule for each in found for name, rule in each.rules.items() if not rule.not_run}
+    return Findings(pd.concat([each.table for each in found]), rules, images="")
 
 
 def suspicious(images: pd.DataFrame, found: Findings | None, state: State) -> pd.Series:
@@ -176,6 +204,19 @@ def _write_plain(dataset: Any, collection: Collection, images: pd.DataFrame) -> 
     columns = {name: images[column] for name, column in _PLAIN.items()}
     columns["filepath"] = pd.Series([str(collection.path(file).absolute()) for file in images["file"]])
     _write(dataset, {name: dict(zip(images["key"], values, strict=True)) for name, values in columns.items()})
+
+
+def _write_synthetic(dataset: Any, images: pd.DataFrame) -> None:
+    """What provenance tells of synthetic images; the fields exist as soon as there is one."""
+    fo = engine.fo()
+    made = synthetic.synthetic(images)
+    if made.empty and not dataset.has_sample_field(_ACCEPTED):
+        return
+    for name, kind in {_ACCEPTED: fo.BooleanField, **dict.fromkeys(_MADE, fo.StringField)}.items():
+        if not dataset.has_sample_field(name):
+            dataset.add_sample_field(name, kind)
+    told = {key: json.loads(text or "{}") for key, text in zip(made["key"], made["provenance"], strict=True)}
+    _write(dataset, {name: {key: facts.get(name) for key, facts in told.items()} for name in _MADE})
 
 
 def _write_findings(dataset: Any, images: pd.DataFrame, found: Findings | None) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from curate import synthetic
 from curate.app import engine
 
 WRONG = "wrong in most splits"
@@ -33,6 +34,11 @@ def _ours(dataset: Any) -> dict[str, Any]:
         "filtered": dataset.match(field("filtered") == True),  # noqa: E712 - an expression
         "suspicious": dataset.match(field("suspicious") == True),  # noqa: E712
     }
+    if dataset.has_sample_field("accepted"):
+        made = field("source") == synthetic.SOURCE
+        views["unfiltered"] = dataset.match(~made)
+        views["synthetic"] = dataset.match(made)
+        views["synthetic, rejected"] = dataset.match(made & (field("accepted") == False))  # noqa: E712
     for rule in dataset.info["fewpose"]["rules"]:
         flagged = dataset.match(field(f"{rule}.label") == "flagged")
         views[rule] = flagged.sort_by(f"{rule}.confidence", reverse=True)

@@ -13,20 +13,38 @@ def needed(inputs: Inputs) -> np.ndarray:
 
 
 def principal_components(features: np.ndarray, most: int) -> np.ndarray:
-    """(n, d) to (n, r) float64, r at most `most`: centred, the direction of largest variance first.
+    """The Components of features, of themselves: (n, d) to (n, r) float64."""
+    return Components(features, most).of(features)
 
-    The mean square of a row's length is 1, so that one regularisation strength suits every model. Features without a
-    negative value, as convolutional towers give them, are first replaced by their square roots (power normalisation,
-    Perronnin et al., Improving the Fisher kernel, ECCV 2010): they are heavy-tailed.
+
+class Components:
+    """The parts of features that vary most: (m, d) to (m, r) float64, centred, the largest variance first.
+
+    The mean square of a row's length is 1 among the features that they were found in, so that one regularisation
+    strength suits every model. Features without a negative value, as convolutional towers give them, are first replaced
+    by their square roots (power normalisation, Perronnin et al., Improving the Fisher kernel, ECCV 2010): they are
+    heavy-tailed.
     """
-    X = features.astype(np.float64)
-    if X.min(initial=0) >= 0:
-        X = np.sqrt(X)
-    X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
-    X -= X.mean(axis=0)
-    _, directions = np.linalg.eigh(X.T @ X)
-    X = X @ directions[:, ::-1][:, :most]
-    return X / max(float(np.sqrt(np.square(X).sum(axis=1).mean())), 1e-12)
+
+    def __init__(self, features: np.ndarray, most: int) -> None:
+        """features: (n, d), in which the parts are found.  most: of r."""
+        self._roots = bool(features.min(initial=0) >= 0)
+        X = self._unit(features)
+        self._mean = X.mean(axis=0)
+        X -= self._mean
+        _, directions = np.linalg.eigh(X.T @ X)
+        self._directions = directions[:, ::-1][:, :most]
+        self._scale = max(float(np.sqrt(np.square(X @ self._directions).sum(axis=1).mean())), 1e-12)
+
+    def of(self, features: np.ndarray) -> np.ndarray:
+        """The parts of features (m, d) of the same model, which may be others."""
+        return (self._unit(features) - self._mean) @ self._directions / self._scale
+
+    def _unit(self, features: np.ndarray) -> np.ndarray:
+        X = features.astype(np.float64)
+        if self._roots:
+            X = np.sqrt(np.maximum(X, 0))
+        return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
 
 
 def large_enough(labels: np.ndarray, groups: np.ndarray, least: float) -> np.ndarray:

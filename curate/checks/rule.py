@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -36,8 +37,11 @@ class Inputs:
     workers: int  # threads
 
 
+_Inputs = TypeVar("_Inputs", bound=Inputs)  # the rules of `synth accept` look at more (synth/accept/candidates.py)
+
+
 @dataclass(frozen=True)
-class Rule:
+class Rule(Generic[_Inputs]):
     """
     run: (inputs, parameters) to a frame with the columns key (of the image table), score in [0, 1], and, if it likes,
         detail (a clause for people), other (the id of the image that it is a copy of, or in conflict with) and
@@ -50,4 +54,4 @@ class Rule:
     kind: Kind
     drops: bool  # whether what it flags is left out of `filtered`, unless the settings say otherwise
     parameters: Mapping[str, float]  # defaults; "threshold": the score from which on an image is flagged
-    run: Callable[[Inputs, Mapping[str, float]], pd.DataFrame]
+    run: Callable[[_Inputs, Mapping[str, float]], pd.DataFrame]

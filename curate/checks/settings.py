@@ -36,13 +36,14 @@ class Setting:
     parameters: dict[str, float]
 
 
-def load(collection: Collection, rules: Sequence[Rule]) -> dict[str, Setting]:
+def load(collection: Collection, rules: Sequence[Rule], name: str = NAME, head: str = _HEAD) -> dict[str, Setting]:
     """The settings of each of `rules`, by name. Makes the file, or adds to it what it lacks.
 
+    name: of the file in the collection.  head: what it begins with: comments.
     Raises UsageError with the line where the file makes no sense, FewposeError where it cannot be read.
     """
-    path = collection.root / NAME
-    text = _read(path) if path.exists() else _HEAD
+    path = collection.root / name
+    text = _read(path) if path.exists() else head
     found = _File(path, text)
     found.check(rules)
     lacking = found.lacking(rules)

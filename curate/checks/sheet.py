@@ -12,11 +12,11 @@ from curate.images import NO_LIMITS, Unreadable, open_image, read_file
 MOST = 50  # pictures on a sheet
 
 _COLUMNS = 10
-_SIDE = 180  # pixels of a thumbnail's longer side
-_LINE = 13  # pixels of a line of writing; two stand under each picture
+SIDE = 180  # pixels of a thumbnail's longer side
+LINE = 13  # pixels of a line of writing; two stand under each picture
 _WRITING = 11  # pixels
 _CHARACTERS = 30  # of a line, at most
-_PAPER = (70, 70, 90)  # neither white nor black, which pictures have around them
+PAPER = (70, 70, 90)  # neither white nor black, which pictures have around them
 
 
 def sheet(collection: Collection, findings: pd.DataFrame, path: Path) -> int:
@@ -30,31 +30,32 @@ def sheet(collection: Collection, findings: pd.DataFrame, path: Path) -> int:
         return 0
     files = collection.images().set_index("key")["file"]
     rows = -(-len(worst) // _COLUMNS)
-    page = Image.new("RGB", (_COLUMNS * _SIDE, rows * (_SIDE + 2 * _LINE)), _PAPER)
+    page = Image.new("RGB", (_COLUMNS * SIDE, rows * (SIDE + 2 * LINE)), PAPER)
     for place, (key, score) in enumerate(zip(worst["key"], worst["score"], strict=True)):
-        left, top = place % _COLUMNS * _SIDE, place // _COLUMNS * (_SIDE + 2 * _LINE)
-        page.paste(_thumbnail(collection.path(files[key])), (left + 1, top + 1))
-        _write(page, left, top + _SIDE, f"{score:.3f}", key)
+        left, top = place % _COLUMNS * SIDE, place // _COLUMNS * (SIDE + 2 * LINE)
+        page.paste(thumbnail(collection.path(files[key])), (left + 1, top + 1))
+        write(page, left, top + SIDE, f"{score:.3f}", key)
     with atomic.replacing(path) as temporary:
         page.save(temporary, format="PNG")
     return len(worst)
 
 
-def _thumbnail(file: Path) -> Image.Image:
-    """(_SIDE - 2) pixels square: the picture, whole and in the middle, or the reason why there is none."""
-    square = (_SIDE - 2, _SIDE - 2)
+def thumbnail(file: Path) -> Image.Image:
+    """(SIDE - 2) pixels square: the picture, whole and in the middle, or the reason why there is none."""
+    square = (SIDE - 2, SIDE - 2)
     try:
         picture = open_image(read_file(file, NO_LIMITS), limits=NO_LIMITS, draft=square).image
     except Unreadable as reason:
-        blank = Image.new("RGB", square, _PAPER)
-        ImageDraw.Draw(blank).text((4, _SIDE // 2), str(reason.cause), fill="white", font_size=_WRITING)
+        blank = Image.new("RGB", square, PAPER)
+        ImageDraw.Draw(blank).text((4, SIDE // 2), str(reason.cause), fill="white", font_size=_WRITING)
         return blank
-    return ImageOps.pad(picture, square, color=_PAPER)
+    return ImageOps.pad(picture, square, color=PAPER)
 
 
-def _write(page: Image.Image, left: int, top: int, *lines: str) -> None:
+def write(page: Image.Image, left: int, top: int, *lines: str) -> None:
+    """Lines of LINE pixels, as wide as a picture, from a place on."""
     draw = ImageDraw.Draw(page)
     for number, line in enumerate(lines):
         # The end of a key tells more than its beginning.
         shown = line if len(line) <= _CHARACTERS else "..." + line[3 - _CHARACTERS :]
-        draw.text((left + 2, top + number * _LINE), shown, fill="white", font_size=_WRITING)
+        draw.text((left + 2, top + number * LINE), shown, fill="white", font_size=_WRITING)

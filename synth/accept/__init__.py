@@ -1,1 +1,6 @@
-"""`synth accept`: which synthetic images of a collection show their pose and are worth training on."""
+"""Acceptance: which synthetic images are worth training on, and why the others are not.
+
+synthetic images ─┐
+photographs ──────┴─► rules ─► acceptance.parquet ─┐
+a person ────────────────────► ledger.jsonl ───────┴─► curate.sets.accepted
+"""

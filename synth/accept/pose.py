@@ -1,0 +1,101 @@
+"""Whether a synthetic image shows the skeleton that it was made to show, by a keypoint detector. Optional: that needs
+weights, which are never downloaded by themselves.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curate import console, models
+from curate.checks.rule import CannotRun, Kind, Rule
+from curate.images import NO_LIMITS, Unreadable, open_image, read_file
+from synth.accept.agreement import agreement
+from synth.accept.candidates import Candidates
+from synth.accept.detector import URL, Detector
+from synth.generate.provenance import sidecar
+from synth.keypoints import NAMES
+
+
+def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.DataFrame:
+    """Another pose than the skeleton that it was made from: the score is 1 less the agreement (OKS) of the surest
+    person's keypoints with it, left and right told apart.
+
+    parameters: `confidence`, the least for a person. Images without a known skeleton are left out; those that cannot be
+    read any more are named on the terminal. Raises CannotRun without skeletons, or without weights.
+    """
+    wanted = {}
+    for key, file in zip(inputs.images["key"], inputs.images["file"], strict=True):
+        skeleton = known_skeleton(inputs.collection.path(file))
+        if skeleton is not None:
+            wanted[key] = skeleton
+    if not wanted:
+        raise CannotRun("no synthetic image has a skeleton to agree with; they come from ControlNet and our renderer")
+    if inputs.keypoints is None:
+        raise CannotRun(
+            f"it needs a keypoint detector's weights; download {URL} (237 MB), add --keypoints-weights FILE"
+        )
+    detector = Detector(inputs.keypoints, str(models.choose_device(inputs.device)))
+    rows = inputs.images[inputs.images["key"].isin(wanted.keys())]
+    found, unreadable = [], []
+    with console.progress("finding joints", len(rows)) as advance:
+        for key, file in zip(rows["key"], rows["file"], strict=True):
+            try:
+                content = read_file(inputs.collection.path(file), NO_LIMITS)
+                people, sure = detector.people(np.asarray(open_image(content, limits=NO_LIMITS).image))
+                found.append((key, *judged(people[sure >= parameters["confidence"]], wanted[key])))
+            except Unreadable as problem:
+                unreadable.append(f"{key}: {problem}")
+            advance(1)
+    if unreadable:
+        said = f"joints cannot be found in {console.count(len(unreadable), 'image')}, such as {unreadable[0]}"
+        console.err.print(said, markup=False, soft_wrap=True)
+    return pd.DataFrame(found, columns=["key", "score", "detail"])
+
+
+def judged(people: np.ndarray, wanted: np.ndarray) -> tuple[float, str]:
+    """A score, and what it says.
+
+    people: keypoints (m, 17, 3) of those that were found, the surest first.  wanted: (17, 3), as in agreement.py.
+    """
+    if not len(people):
+        return 1.0, "no person was found"
+    agreed = agreement(people[0], wanted)
+    near = "" if np.isnan(agreed.pck) else f", {agreed.pck:.0%} of the joints are near"
+    swapped = ", left and right swapped" if agreed.swapped else ""
+    return 1 - agreed.oks, f"OKS {agreed.oks:.2f}{near}{swapped}"
+
+
+def known_skeleton(image: Path) -> np.ndarray | None:
+    """The keypoints (17, 3) in pixels that an image was to show, from the file beside it; None where it tells none.
+
+    `control_keypoints` are in parts of the side of the largest square in the middle (synth/generate/shot.py, Control);
+    `keypoints`, where the generator knows what it drew, in pixels.
+    """
+    try:
+        told: dict[str, Any] = json.loads(sidecar(image).read_bytes())
+        if "control_keypoints" in told:
+            points = np.array(told["control_keypoints"], float)
+            width, height = map(int, told["size"].split("x"))
+            side = min(width, height)
+            points[:, :2] = points[:, :2] * side + (np.array([width, height]) - side) / 2
+        else:
+            points = np.array(told["keypoints"], float)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None
+    usable = points.shape == (len(NAMES), 3) and np.isfinite(points).all() and (points[:, 2] > 0).any()
+    return points if usable else None
+
+
+SYNTHETIC_POSE = Rule(
+    "synthetic_pose",
+    "not the pose that was asked for",
+    1,
+    Kind.LABEL,
+    True,
+    {"threshold": 0.5, "confidence": 0.5},
+    synthetic_pose,
+)

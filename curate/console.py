@@ -1,12 +1,22 @@
 """What the three commands share at the terminal: entry point, errors, progress, tables."""
 
 import sys
+import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from curate.errors import FewposeError
 
@@ -40,23 +50,47 @@ def run(app: typer.Typer) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, a line every tenth elsewhere; yields `advance(steps)`."""
+def progress(what: str, total: int, unit: str = "") -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, a line every tenth elsewhere; yields `advance(steps)`.
+
+    unit: what a step is, such as "image": then it also says how many were done a second.
+    """
     if err.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=err) as bar:
+        rate = (_Rate(unit),) if unit else ()
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *rate, TimeRemainingColumn())
+        with Progress(*columns, console=err, speed_estimate_period=600.0 if unit else 30.0) as bar:
             task = bar.add_task(what, total=total)
             yield lambda steps: bar.advance(task, steps)
         return
-    done = 0
+    done, began = 0, time.monotonic()
 
     def advance(steps: int) -> None:
         nonlocal done
         before, done = done, done + steps
         if total and done * 10 // total > before * 10 // total:
-            err.print(f"{what}: {done}/{total}", soft_wrap=True)
+            seconds = time.monotonic() - began
+            pace = f", {_pace(done / seconds, unit)}, {_left((total - done) * seconds / done)} left" if unit else ""
+            err.print(f"{what}: {done}/{total}{pace}", soft_wrap=True)
 
     yield advance
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(_pace(speed, self._unit) if speed else "")
+
+
+def _pace(rate: float, unit: str) -> str:
+    return f"{rate:.1f} {unit}s/s" if rate >= 1 else f"{1 / rate:.1f} s/{unit}"
+
+
+def _left(seconds: float) -> str:
+    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{int(seconds) % 60:02}"
 
 
 def count(number: int, one: str, many: str = "") -> str:

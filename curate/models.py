@@ -215,7 +215,7 @@ def _from_hub(architecture: str, tag: str) -> Any:
     if tag not in tags:
         raise UsageError(f"--model {architecture}/{tag}: no such weights; there are {', '.join(tags) or 'none'}")
     quick_gelu = bool((open_clip.get_pretrained_cfg(architecture, tag) or {}).get("quick_gelu", False))
-    _notice_missing_hub()
+    notice_missing_hub()
     try:
         # What it draws before it reads the weights is not to be missed elsewhere.
         with torch.random.fork_rng(devices=[]), _quiet():
@@ -224,7 +224,7 @@ def _from_hub(architecture: str, tag: str) -> Any:
         raise FewposeError(f"the weights {architecture}/{tag} can't be downloaded from here; {OTHER_WAYS}") from error
 
 
-def _notice_missing_hub() -> None:
+def notice_missing_hub() -> None:
     """Without the hub its client retries for most of a minute; told so, it uses its cache or fails at once."""
     try:
         missing = requests.head(huggingface_hub.constants.ENDPOINT, timeout=5).status_code >= 500

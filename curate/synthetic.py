@@ -5,12 +5,14 @@ synthetic ones are worth training on, `synth accept` and people say.
 """
 
 import json
+import re
 
 import pandas as pd
 
 SOURCE = "synthetic"
 KINDS = ("rendered", "augmented", "generated")  # by our renderer; from real images, without a model; by a model
 
+_CONTENT_ID = re.compile("[0-9a-f]{64}")
 _KINDS = {"mannequin": "rendered", "augment": "augmented"}
 
 
@@ -28,6 +30,13 @@ def made_from(images: pd.DataFrame) -> dict[str, str]:
     """For each synthetic image, by content id: the content id of the real image that it was made from, or ""."""
     rows = synthetic(images)
     return {id: _fact(told, "made_from") for id, told in zip(rows["id"], rows["provenance"], strict=True)}
+
+
+def posed_by(images: pd.DataFrame) -> dict[str, str]:
+    """As `made_from`: the content id of the real image whose skeleton it was made to show, or ""."""
+    rows = synthetic(images)
+    controls = {id: _fact(told, "control") for id, told in zip(rows["id"], rows["provenance"], strict=True)}
+    return {id: control if _CONTENT_ID.fullmatch(control) else "" for id, control in controls.items()}
 
 
 def kind(images: pd.DataFrame) -> pd.Series:

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from curate import console
+from synth.accept.command import accept
+from synth.generate.command import generate
 
 commands = console.application(
     "Synthetic pictures of people in yoga poses.\n\nExample: synth render pictures --poses tree,plank --per-class 20"
@@ -69,7 +71,7 @@ def poses() -> None:
 
 @commands.command()
 def sheet(
-    out: Annotated[Path, typer.Argument(help="The PNG file to write.")],
+    out: Annotated[Path, typer.Argument(help="The picture to write, .png or .jpg.")],
     poses: Poses = "all",
     columns: Annotated[int, typer.Option(help="Images of each pose.")] = 6,
     size: Annotated[int, typer.Option(help="Pixels of each image.")] = 160,
@@ -85,3 +87,7 @@ def sheet(
 
     width, height = write_sheet(out, chosen(poses), columns, size=size, seed=seed, workers=workers)
     console.out.print(f"{out}: {width} x {height} pixels", soft_wrap=True)
+
+
+commands.command()(generate)
+commands.command()(accept)

@@ -1,18 +1,14 @@
 """The same engine on a Ray cluster: each site belongs to one worker, so its limits hold, however many there are."""
 
-import os
-import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from curate import cluster
 from curate.download.job import Job, Result
 from curate.download.settings import Settings
 from curate.download.shards import SECONDS_TO_TAKE, MakeFetch, Shard, ShardedEngine, Worker
-from curate.errors import FewposeError, UsageError
-
-_SECONDS_TO_KNOCK = 10.0
-_STORE_BYTES = 200_000_000  # of Ray's object store, where we start Ray
+from curate.errors import FewposeError
 
 
 @dataclass(eq=False)
@@ -32,8 +28,8 @@ class RayEngine(ShardedEngine[_Actor]):
         Connects to the cluster at RAY_ADDRESS, or to a Ray of this machine alone, which `stop` ends.
         Raises UsageError without Ray, FewposeError where the cluster can't be reached or has no CPU.
         """
-        self._ray = ray()
-        self._ours = connect(self._ray)  # else somebody else ends it
+        self._ray = cluster.ray()
+        self._ours = cluster.connect(self._ray)  # else somebody else ends it
         self._make_fetch = make_fetch
         super().__init__(settings, len(_places(self._ray)))
 
@@ -44,14 +40,13 @@ class RayEngine(ShardedEngine[_Actor]):
                 self._ray.shutdown()
 
     def _start(self, index: int, settings: Settings) -> _Actor:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+        on_node = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         places = _places(self._ray)
         # No CPU is claimed: a worker mostly waits for the network, and would wait for ever in a cluster that is full.
         actor = self._ray.remote(Worker).options(
             num_cpus=0,
             max_concurrency=2,  # jobs come in while `take` waits
-            scheduling_strategy=NodeAffinitySchedulingStrategy(places[index % len(places)], soft=False),
+            scheduling_strategy=on_node(places[index % len(places)], soft=False),
         )
         return _Actor(index, settings, actor=actor.remote(self._make_fetch, settings))
 
@@ -93,45 +88,6 @@ class RayEngine(ShardedEngine[_Actor]):
         except errors.RayError as error:
             self._replace(shard, "Ray worker", error)
             return []
-
-
-def ray() -> Any:
-    """Ray itself. Raises UsageError where it is not installed."""
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise UsageError("--engine ray needs Ray, which is not installed: pip install 'fewpose[ray]'") from error
-    return ray
-
-
-def connect(ray: Any) -> bool:
-    """To the cluster at RAY_ADDRESS, else to a Ray of this machine alone. True where there was no connection before.
-
-    Raises FewposeError where nobody answers.
-    """
-    if ray.is_initialized():
-        return False
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    address = os.environ.get("RAY_ADDRESS")
-    try:
-        if address:
-            _knock(address)
-            ray.init(address, **quiet)
-        else:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # our user was not asked whether Ray may call home
-            ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
-    except (OSError, OverflowError, ValueError, RuntimeError) as error:
-        where = f"no Ray cluster answers at RAY_ADDRESS={address}" if address else "Ray does not start here"
-        raise FewposeError(f"{where} ({error}); without --engine ray, it works without Ray") from error
-    return True
-
-
-def _knock(address: str) -> None:
-    """Raises OSError where nobody listens: Ray itself would try for minutes, and then end the process."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():  # not "auto"
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_KNOCK).close()
 
 
 def _places(ray: Any) -> list[str]:

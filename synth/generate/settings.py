@@ -9,6 +9,9 @@ from curate.errors import UsageError
 MANNEQUIN = "mannequin"  # our renderer: people of simple shapes, posed by data/poses.yaml; needs no weights
 AUGMENT = "augment"  # real images of a draw, randomly cropped, turned and recoloured; needs no weights
 WITHOUT_WEIGHTS = (MANNEQUIN, AUGMENT)
+RENDERER = "renderer"  # skeletons of our mannequins
+KEYPOINTS = "keypoints"  # those of real images, from keypoints.jsonl of the collection (synth/generate/control.py)
+CONTROLS = (RENDERER, KEYPOINTS)
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Settings:
     variant: str = ""  # of the files of a hub repository: fp16
     controlnet: str = ""  # hub id or local directory
     controlnet_scale: float = 1.0
+    control: str = RENDERER  # where the skeletons come from, one of CONTROLS
     lora: str = ""  # a .safetensors file, a hub id or a local directory
     lora_scale: float = 1.0
     ip_adapter: str = ""  # as lora; the real image of a draw is its image, too
@@ -46,6 +50,10 @@ class Settings:
                 raise UsageError(f"--{name} must be a multiple of 8, not {value}")
         if not 0 < self.strength <= 1:
             raise UsageError(f"--strength must be above 0 and at most 1, not {self.strength}")
+        if self.control not in CONTROLS:
+            raise UsageError(f"--control must be {' or '.join(CONTROLS)}, not {self.control}")
+        if self.control != RENDERER and not self.controlnet:
+            raise UsageError(f"--control {self.control} says what a ControlNet is shown; name one with --controlnet")
         if self.format not in ("png", "jpeg"):
             raise UsageError(f"--format must be png or jpeg, not {self.format}")
         if self.model in WITHOUT_WEIGHTS and (self.controlnet or self.lora or self.ip_adapter):

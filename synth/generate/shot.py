@@ -23,7 +23,9 @@ class Control:
     """The skeleton that an image is to show."""
 
     id: str  # what it was drawn from: "pose tree 3", or the content id of a real image
-    keypoints: tuple[tuple[float, float, int], ...]  # COCO's 17: x, y in parts of a square's side, visibility 0, 1, 2
+    # COCO's 17: x, y, and visibility 0, 1, 2. x, y are parts of the side of the largest square in the middle of the
+    # image; beyond it they are below 0 or above 1.
+    keypoints: tuple[tuple[float, float, int], ...]
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Shot:
     """Everything that the pixels of an image depend on, beside the settings: made alone or among others, it is one."""
 
     label: str
-    index: int  # among those of its label and settings
-    key: str  # in the image table: LABEL/synthetic-DIGEST-00007.png
+    index: int  # among those of its label and settings, and of its source where it has one
+    key: str  # in the image table: LABEL/synthetic-DIGEST-00007.png, or ...-SOURCE-007.png
     seed: int  # of a generator of its own
     prompt: str = ""
     negative: str = ""

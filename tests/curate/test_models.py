@@ -302,7 +302,7 @@ def from_hub(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return really("tiny", force_quick_gelu=force_quick_gelu)
 
     monkeypatch.setattr(open_clip, "create_model", create)
-    monkeypatch.setattr(models, "_notice_missing_hub", lambda: None)
+    monkeypatch.setattr(models, "notice_missing_hub", lambda: None)
     return found
 
 

@@ -1,0 +1,59 @@
+"""Images without weights: the mannequins of our renderer."""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from curate.errors import UsageError
+from synth import workers as processes
+from synth.folder import SIZES
+from synth.generate.control import poses_digest, poses_of
+from synth.generate.settings import MANNEQUIN, Settings
+from synth.generate.shot import Made, Shot
+from synth.render import render
+
+SIZE = 256  # pixels, where nothing else was asked for
+
+
+class Mannequin:
+    """A Generator (synth/generate/shot.py). workers: processes that draw, each on one CPU.
+
+    Raises UsageError for a size that the renderer can't draw.
+    """
+
+    def __init__(self, settings: Settings, workers: int = 1) -> None:
+        self.size = settings.width or settings.height or SIZE
+        if (settings.height or self.size) != self.size:
+            raise UsageError(f"--model {MANNEQUIN} draws squares; --size {settings.width}x{settings.height} is none")
+        if not SIZES[0] <= self.size <= SIZES[1]:
+            raise UsageError(f"--model {MANNEQUIN} draws {SIZES[0]} to {SIZES[1]} pixels, not {self.size}")
+        self.batch = 1 if workers == 1 else 16 * workers
+        self._workers = workers
+
+    def weights(self) -> str:
+        """What stands for the digest of a model's weights: the poses and this version of the renderer."""
+        return hashlib.sha256(f"{poses_digest()} {version('fewpose')}".encode()).hexdigest()[:16]
+
+    def make(self, shots: Sequence[Shot]) -> list[Made]:
+        """Each shot's mannequin, with its keypoints. Raises UsageError for a class that no pose shows."""
+        return list(processes.each(_drawn, [(shot, self.size) for shot in shots], self._workers))
+
+    def facts(self) -> dict[str, str]:
+        return {
+            "generator": MANNEQUIN,
+            "model": MANNEQUIN,
+            "weights": self.weights(),
+            "size": f"{self.size}x{self.size}",
+            "device": "cpu",
+            "versions": f"fewpose {version('fewpose')}, numpy {version('numpy')}",
+        }
+
+
+def _drawn(task: tuple[Shot, int]) -> Made:
+    shot, size = task
+    poses = poses_of(shot.label)
+    if not poses:
+        raise UsageError(f"there is no pose of data/poses.yaml (see: synth poses) for {shot.label}")
+    # The shot's seed holds all that tells it from others; the index is the renderer's own.
+    drawn = render(poses[shot.index % len(poses)], seed=shot.seed, size=size)
+    return Made(shot, drawn.image, drawn.keypoints)

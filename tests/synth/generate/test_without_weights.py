@@ -1,0 +1,145 @@
+"""The two generators without weights: equal shots are equal pixels, and each shows what it should."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from curate.errors import FewposeError, UsageError
+from synth.generate import provenance, sources
+from synth.generate.augment import LONGEST, Augment
+from synth.generate.mannequin import SIZE, Mannequin
+from synth.generate.settings import Settings
+from synth.generate.shot import Made, Shot, Source
+from synth.render import render
+
+RENDER, CHANGE = Settings(model="mannequin", width=64, height=64), Settings(model="augment")
+
+
+def shot(label: str, index: int, path: Path | None = None) -> Shot:
+    source = Source(f"{index:064d}", path) if path else None
+    return Shot(label, index, f"{label}/{index}.png", seed=(1 << 62) + 977 * index, source=source)
+
+
+def same(one: Made, other: Made) -> bool:
+    return one.shot == other.shot and np.array_equal(np.asarray(one.image), np.asarray(other.image))
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory) -> Path:
+    """A picture that is wider than high, with a person in it."""
+    drawn = render("plank", seed=3, size=256).image.crop((0, 64, 256, 224))
+    path = tmp_path_factory.mktemp("photo") / "plank.png"
+    drawn.save(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["mannequin", "augment"])
+def test_an_image_is_the_same_alone_among_others_and_again(kind, photo):
+    generator = Mannequin(RENDER) if kind == "mannequin" else Augment(CHANGE)
+    shots = [shot("plank", index, photo if kind == "augment" else None) for index in range(4)]
+    together = generator.make(shots)
+    assert [made.shot for made in together] == shots
+    assert all(same(one, generator.make([one.shot])[0]) for one in reversed(together))
+    pictures = [np.asarray(made.image, np.int64) for made in together]
+    assert all(np.abs(one - other).mean() > 2 for n, one in enumerate(pictures) for other in pictures[:n])
+    facts = generator.facts()
+    assert facts["generator"] == kind
+    assert facts["weights"] == generator.weights()
+    assert provenance.text(facts)
+
+
+def test_mannequins_are_the_same_from_two_processes():
+    shots = [shot("tree", index) for index in range(3)]
+    both = zip(Mannequin(RENDER, workers=2).make(shots), Mannequin(RENDER).make(shots), strict=True)
+    assert all(same(one, other) for one, other in both)
+
+
+def test_a_mannequin_shows_its_class_by_any_of_its_names():
+    made = Mannequin(RENDER).make([shot("Tree_Pose_or_Vrksasana_", 0), shot("downdog", 0)])
+    assert [each.image.size for each in made] == [(64, 64)] * 2
+    assert all(each.keypoints.shape == (17, 3) for each in made)
+    nose, left_ankle = made[0].keypoints[0], made[0].keypoints[15]
+    assert nose[1] < left_ankle[1]
+    expected = render("tree", seed=made[0].shot.seed, size=64)
+    np.testing.assert_array_equal(made[0].keypoints, expected.keypoints)
+
+
+def test_a_mannequin_of_a_class_that_has_no_pose():
+    with pytest.raises(UsageError, match="for goddess"):
+        Mannequin(RENDER).make([shot("goddess", 0)])
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 128), (None, 2048), (8, None)])
+def test_sizes_that_cant_be_rendered(width, height):
+    with pytest.raises(UsageError, match="--model mannequin draws"):
+        Mannequin(replace(RENDER, width=width, height=height))
+
+
+def test_the_usual_size():
+    assert Mannequin(Settings(model="mannequin")).size == SIZE
+
+
+def test_no_random_state_is_left_changed(photo):
+    torch.manual_seed(5)
+    np.random.seed(5)
+    before = torch.get_rng_state(), np.random.get_state()[1]
+    first = Augment(CHANGE).make([shot("plank", 1, photo)])
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])
+    torch.manual_seed(6)
+    assert same(Augment(CHANGE).make([shot("plank", 1, photo)])[0], first[0])
+
+
+def test_changes_are_mild_and_leave_no_black_corners(photo):
+    with Image.open(photo) as opened:
+        original = np.asarray(opened.convert("RGB"), np.float64)
+    mirrored = 0
+    for made in Augment(CHANGE).make([shot("plank", index, photo) for index in range(30)]):
+        assert made.image.mode == "RGB"
+        assert made.image.size == (256, 160)
+        pixels = np.asarray(made.image, np.float64)
+        corners = [pixels[:4, :4], pixels[:4, -4:], pixels[-4:, :4], pixels[-4:, -4:]]
+        assert min(corner.mean() for corner in corners) > 25
+        like = [np.corrcoef(pixels.ravel(), one.ravel())[0, 1] for one in (original, original[:, ::-1])]
+        assert max(like) > 0.3
+        mirrored += like[1] > like[0]
+    assert 5 <= mirrored <= 25
+
+
+def test_sizes_of_changed_images(tmp_path):
+    large = tmp_path / "large.png"
+    Image.new("RGB", (1200, 600), (90, 140, 60)).save(large)
+    assert Augment(CHANGE).make([shot("a", 0, large)])[0].image.size == (LONGEST, LONGEST // 2)
+    for width, height, expected in ((64, None, (64, 64)), (64, 96, (64, 96))):
+        settings = replace(CHANGE, width=width, height=height)
+        assert Augment(settings).make([shot("a", 0, large)])[0].image.size == expected
+
+
+def test_a_tiny_and_a_grey_image_can_be_changed(tmp_path):
+    for name, image in {"dot": Image.new("RGB", (1, 1)), "grey": Image.new("L", (40, 3), 128)}.items():
+        image.save(tmp_path / f"{name}.png")
+        assert Augment(CHANGE).make([shot("a", 0, tmp_path / f"{name}.png")])[0].image.size == image.size
+
+
+def test_a_source_that_is_missing(tmp_path):
+    with pytest.raises(UsageError, match="say which: --from-draw"):
+        Augment(CHANGE).make([shot("a", 0)])
+    with pytest.raises(FewposeError, match=r"gone\.jpg, which images are made from, cannot be read"):
+        Augment(CHANGE).make([shot("a", 0, tmp_path / "gone.jpg")])
+
+
+def test_a_picture_is_laid_whole_into_an_image(tmp_path):
+    path = tmp_path / "p.png"
+    pixels = np.zeros((50, 100, 3), np.uint8)
+    pixels[:, :50], pixels[:, 50:] = (200, 0, 0), (0, 0, 200)
+    Image.fromarray(pixels).save(path)
+    laid = sources.picture(Source("x", path), 64, 64)
+    assert laid.size == (64, 64)
+    for y in (0, 20, 32, 44, 63):  # its edges are drawn out to the rest
+        assert laid.getpixel((5, y)) == (200, 0, 0)
+        assert laid.getpixel((60, y)) == (0, 0, 200)
+    assert sources.picture(Source("x", path), 40, 64).size == (40, 64)

@@ -32,7 +32,16 @@ def sweep(
     method: Annotated[
         str, typer.Option("--methods", help="zero-shot, linear-probe, finetune")
     ] = "zero-shot,linear-probe",
-    sets: Annotated[str, typer.Option(help="unfiltered, filtered")] = "unfiltered",
+    sets: Annotated[
+        str,
+        typer.Option(
+            help="unfiltered, filtered, each also +synthetic, +rendered, +augmented, +generated, or +real (as many "
+            "more photographs, to compare with); and synthetic, rendered, generated alone"
+        ),
+    ] = "unfiltered",
+    synthetic_per_class: Annotated[
+        str, typer.Option(help="images a class that are added, several numbers for several sets")
+    ] = "",
     model: Annotated[str, typer.Option(help="lite0, or open_clip's NAME/TAG such as ViT-B-32/openai")] = "lite0",
     checkpoint: Annotated[Path | None, typer.Option(help="local weights for --model NAME (.safetensors, .pt)")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
@@ -60,8 +69,11 @@ def sweep(
     """Run a grid of trials: sets x methods x shots x splits. Interrupted, the same command goes on.
 
     Example: fewshot sweep runs/yoga --out runs/sweep1 --splits 78 --methods zero-shot,linear-probe,finetune
+
+    What do synthetic images add? --sets filtered,filtered+synthetic,filtered+real --synthetic-per-class 20,50
     """
     from curate.splits import Splitting
+    from fewshot.additions import expanded
     from fewshot.settings import SweepSettings
     from fewshot.sweep import run_sweep
 
@@ -70,7 +82,7 @@ def sweep(
     settings = SweepSettings(
         collection=collection,
         out=out,
-        sets=_names(sets),
+        sets=expanded(_names(sets), _numbers("--synthetic-per-class", synthetic_per_class)),
         methods=_names(method),
         shots=_numbers("--shots", shots),
         splits=splits,

@@ -61,7 +61,8 @@ class Record:
     model: str
     cause: str = ""
     detail: str = ""
-    train_images: int = 0
+    train_images: int = 0  # photographs and synthetic images
+    synthetic_images: int = 0
     test_images: int = 0
     chosen: dict[str, Any] = field(default_factory=dict)  # what the method settled on inside the draw, e.g. {"C": 100}
     settings: dict[str, Any] = field(default_factory=dict)

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curate import atomic, console, models
+from curate import atomic, console, models, synthetic
 from curate.errors import FewposeError, UsageError
+from curate.sets import TrainingSet
 from fewshot import plan as planning
 from fewshot import prompts, records
 from fewshot.plan import Plan
@@ -110,7 +111,7 @@ def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
         "seed": settings.splitting.seed,
         "short": settings.short,
         "images_digest": planning.set_digest(plan),
-        "sets": {name: {"digest": each.digest, "images": len(each.images)} for name, each in plan.sets.items()},
+        "sets": {name: _describe_set(each) for name, each in plan.sets.items()},
         "methods": list(settings.methods),
         "method_settings": {name: settings.method_settings(name) for name in settings.methods},
         "shots": sorted(settings.shots),
@@ -118,6 +119,12 @@ def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
         "versions": versions(),
         "trials": [asdict(trial) for trial in plan.trials],
     }
+
+
+def _describe_set(each: TrainingSet) -> dict[str, Any]:
+    added = len(synthetic.synthetic(each.images))
+    described = {"digest": each.digest, "images": len(each.images) - added}
+    return described | ({"synthetic": added} if added else {})
 
 
 # What a later call may widen; anything else that differs makes another sweep.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from curate import synthetic
 from curate.collection import Collection
 from curate.embeddings import embed
 from curate.models import ClipModel
@@ -62,6 +63,7 @@ class Runner:
             **self._about(trial),
             status="done",
             train_images=len(drawn),
+            synthetic_images=len(synthetic.synthetic(drawn)),
             test_images=len(parts.test),
             chosen=fitted.chosen,
             digests=self._digests(trial, parts, drawn),
@@ -102,14 +104,21 @@ class Runner:
 
 def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     """The frozen features of every image of the plan's classes, and pixels where a method needs them."""
-    settings = plan.settings
-    collection = Collection.open(settings.collection)
-    images = plan.images[plan.images["label"].isin(plan.classes)]
-    features = embed(collection, images, clip, fit=settings.fit)
-    pixels = PixelCache(collection, Transform(clip.image_size, settings.fit))
-    if "finetune" in settings.methods:
-        pixels.fill(images)
-    return ImageStore(pixels.take, dict(zip(images["id"], features, strict=True)))
+    collection = Collection.open(plan.settings.collection)
+    pixels = PixelCache(collection, Transform(clip.image_size, plan.settings.fit))
+    features: dict[str, np.ndarray] = {}
+    # Apart: a photograph is computed in the same batches whether or not there are synthetic images.
+    parts = (images[images["label"].isin(plan.classes)] for images in (plan.images, _added(plan)))
+    for chosen in filter(len, parts):
+        features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.fit), strict=True)
+        if "finetune" in plan.settings.methods:
+            pixels.fill(chosen)
+    return ImageStore(pixels.take, features)
+
+
+def _added(plan: Plan) -> pd.DataFrame:
+    """The synthetic images of all sets."""
+    return pd.concat([synthetic.synthetic(each.images) for each in plan.sets.values()]).drop_duplicates("key")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -24,7 +24,7 @@ def render(content: Content) -> str:
     parts = [
         *_opening(content),
         *_results(content.results),
-        *_differences(content.differences),
+        *_differences(content),
         *_mistakes(content),
         *_failed(content.measured.failed),
         "## What the intervals cover",
@@ -72,7 +72,7 @@ def _results(results: pd.DataFrame) -> list[str]:
     return ["## Results", _table(head, rows, numeric=(1, *range(3, 13)))]
 
 
-def _differences(differences: pd.DataFrame) -> list[str]:
+def _differences(content: Content) -> list[str]:
     outcomes = {"higher": "{a} is better", "lower": "{b} is better", "undecided": "not distinguishable"}
     rows = [
         (
@@ -80,13 +80,14 @@ def _differences(differences: pd.DataFrame) -> list[str]:
             *(interval(row.ci_low, row.ci_high, True), interval(row.ci_corrected_low, row.ci_corrected_high, True)),
             *(row.n, outcomes.get(row.verdict, wording.UNKNOWN).format(a=row.a, b=row.b)),
         )
-        for row in tables.rows_of(differences)
+        for row in tables.rows_of(content.differences)
     ]
     head = (
         *("images a class", "on", "comparison", "points"),
         *("95 % over splits", "95 % for new images", "splits", "outcome"),
     )
-    return ["## Paired differences", _table(head, rows, numeric=(0, 3, 4, 5, 6))] if rows else []
+    said = ["\n".join(f"* {escape(sentence)}" for sentence in content.summary.additions)]
+    return ["## Paired differences", *filter(None, said), _table(head, rows, numeric=(0, 3, 4, 5, 6))] if rows else []
 
 
 def _mistakes(content: Content) -> list[str]:

@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 
 from fewshot import metrics, records
+from fewshot.additions import composition
 from fewshot.records import Record, Sweep, Trial
 from fewshot.statistics import measured_overlap
 
+_PLACE = ("set", "method", "shots", "split")
+_COUNTS = ("model", "train_images", "synthetic_images", "test_images")
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
 
@@ -25,8 +28,8 @@ class Cell(NamedTuple):
 class Measured:
     """A sweep's scores.
 
-    trials      one row a scored trial: set, method, shots, split, model, train_images, test_images, then SCORES;
-                in the order of the sweep's cells, then by split
+    trials      one row a scored trial: set, method, shots, split, model, train_images, synthetic_images (among them),
+                test_images, then SCORES; in the order of the sweep's cells, then by split
     failed      one row a failed trial: set, method, shots, split, cause, detail; in the same order
     unfinished  trials of the plan that have no record yet
     confusions  a cell -> (classes, classes) int64 counts summed over its splits: true row, predicted column
@@ -78,7 +81,7 @@ def measure(sweep: Sweep) -> Measured:
         sweep=sweep,
         trials=pd.DataFrame(
             scored,
-            columns=["set", "method", "shots", "split", "model", "train_images", "test_images", *SCORES],
+            columns=[*_PLACE, *_COUNTS, *SCORES],
         ),
         failed=pd.DataFrame(failed, columns=["set", "method", "shots", "split", "cause", "detail"]),
         unfinished=[trial for trial in sweep.planned if trial not in finished],
@@ -90,8 +93,8 @@ def measure(sweep: Sweep) -> Measured:
 
 
 def _measures(record: Record, scores: metrics.Scores) -> dict[str, Any]:
-    counts = {"model": record.model, "train_images": record.train_images, "test_images": int(scores.confusion.sum())}
-    return counts | {name: getattr(scores, name) for name in SCORES}
+    counts = (record.model, record.train_images, record.synthetic_images, int(scores.confusion.sum()))
+    return dict(zip(_COUNTS, counts, strict=True)) | {name: getattr(scores, name) for name in SCORES}
 
 
 def _majority(confusions: dict[Cell, np.ndarray]) -> float:
@@ -117,18 +120,16 @@ def _ordered(sweep: Sweep) -> list[Record]:
 
 def _cells(sweep: Sweep) -> list[Cell]:
     present = {Cell(trial.set, trial.method, trial.shots) for trial in sweep.planned}
-    sets = _rank(sweep.settings.get("sets", {}))
+    bases = _rank(dict.fromkeys(composition(name).base for name in sweep.settings.get("sets", {})))
     methods = _rank(sweep.settings.get("methods", []))
-    return sorted(
-        present,
-        key=lambda cell: (
-            sets.get(cell.set, len(sets)),
-            cell.set,
-            methods.get(cell.method, len(methods)),
-            cell.method,
-            cell.shots,
-        ),
-    )
+
+    def place(cell: Cell) -> tuple[Any, ...]:
+        made_of = composition(cell.set)
+        base = (made_of.alone, bases.get(made_of.base, len(bases)), made_of.base)
+        method = (methods.get(cell.method, len(methods)), cell.method)
+        return (*base, made_of.kind, made_of.amount, *method, cell.shots)
+
+    return sorted(present, key=place)
 
 
 def _rank(names: Any) -> dict[str, int]:

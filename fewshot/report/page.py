@@ -106,12 +106,13 @@ def _differences(content: Content) -> list[dict[str, Any]]:
     """Tables of differences, each with marks on its own scale: those against no training would dwarf the others."""
     shown = []
     table = content.differences[content.differences["n"] > 0].sort_values("shots", kind="stable")
-    levels = {cell.method for cell in content.measured.cells if not cell.shots}
+    levels = tables.untrained(content.measured.cells)
     untrained = (table["kind"] == "method") & (table["a"].isin(levels) | table["b"].isin(levels))
     for kind, title, rows in (
         ("method", "Method against method", table[(table["kind"] == "method") & ~untrained]),
         ("set", "Training set against training set", table[table["kind"] == "set"]),
-        ("method", f"Against {wording.listing(sorted(levels))}, without training images", table[untrained]),
+        ("addition", "Images that are added", table[table["kind"] == "addition"]),
+        ("method", f"Against {wording.listing(levels)}, without training images", table[untrained]),
     ):
         if rows.empty:
             continue
@@ -200,7 +201,8 @@ def _reproduce(measured: Measured) -> list[tuple[str, list[str]]]:
 
 
 def _set_line(fields: dict[str, Any]) -> str:
-    return f"{wording.counted(fields.get('images', 0), 'image')}, digest {fields.get('digest', 'unknown')}"
+    added = f" and {wording.counted(fields['synthetic'], 'synthetic image')}" if "synthetic" in fields else ""
+    return f"{wording.counted(fields.get('images', 0), 'image')}{added}, digest {fields.get('digest', 'unknown')}"
 
 
 def _splits_line(settings: dict[str, Any]) -> str:

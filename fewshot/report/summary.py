@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from fewshot.additions import composition
+from fewshot.report import additions
 from fewshot.report.measure import Measured
-from fewshot.report.tables import contenders, decisive, rows_of
+from fewshot.report.tables import contenders, decisive, rows_of, untrained
 from fewshot.report.wording import UNKNOWN, count, counted, interval, listing, percent, points
 
 OUTCOMES = {
@@ -37,11 +39,14 @@ class Best:
 class Summary:
     """`opening` is one paragraph: the task, the best result, what can be told apart. `setting` is how it was measured.
 
-    `brackets` says which intervals the other texts give; `progress` what is missing, "" for a finished sweep.
+    `additions`: a sentence for each kind of images that were added to a set, and one for how they compare with as many
+    photographs. `brackets` says which intervals the other texts give; `progress` what is missing, "" for a finished
+    sweep.
     """
 
     title: str
     opening: str
+    additions: list[str]
     best: list[Best]
     setting: str
     brackets: str
@@ -53,6 +58,7 @@ def summarize(measured: Measured, results: pd.DataFrame, differences: pd.DataFra
     return Summary(
         title=_title(measured),
         opening=" ".join(filter(None, (_task(measured), _top(best), _leads(best), *_sets(differences)))),
+        additions=additions.sentences(differences),
         best=best,
         setting=" ".join(filter(None, (_scale(measured), _model(measured, results)))),
         brackets=_brackets(measured, best),
@@ -106,7 +112,7 @@ def _model(measured: Measured, results: pd.DataFrame) -> str:
     settings = measured.sweep.settings
     model = settings.get("model") or listing(sorted(set(results["model"])))
     named = f"Every method starts from the model {model}." if model else ""
-    levels = sorted(set(results.loc[results["shots"] == 0, "method"]))
+    levels = untrained(measured.cells)
     if not levels or settings.get("weights", {}).get("text") != "untrained":
         return named
     return (
@@ -148,11 +154,16 @@ def _progress(measured: Measured) -> str:
 
 
 def best_by_shots(results: pd.DataFrame, differences: pd.DataFrame) -> list[Best]:
-    """The best set and method at each number of shots; one without training images takes part at every number."""
-    numbers = sorted({row.shots for row in rows_of(results) if row.n})
+    """The best set and method at each number of shots; one without training images takes part at every number.
+
+    A set with more photographs than that takes no part.
+    """
+    scored = [row for row in rows_of(results) if row.n and not composition(row.set).more_real]
+    numbers = sorted({row.shots for row in scored})
     best = []
     for shots in [number for number in numbers if number] or numbers:
-        here = contenders(row for row in rows_of(results) if row.shots in (0, shots))
+        alone = [row for row in scored if composition(row.set).alone] if shots else []
+        here = contenders(row for row in scored if row.shots in (0, shots) and row not in alone)
         first = max(here, key=lambda row: row.mean)
         others = [row for row in here if row.set == first.set and row.method != first.method]
         second = max(others, key=lambda row: row.mean, default=None)
@@ -231,15 +242,6 @@ def _sets(differences: pd.DataFrame) -> list[str]:
         reach = f"{low} to {high}" if low != high else low
         sentences.append(
             f"Training on {a} instead of {b} changes accuracy by {reach} points "
-            f"({counted(len(rows), 'comparison')}); {_set_outcome(rows, a, b)}."
+            f"({counted(len(rows), 'comparison')}); {additions.outcome(rows, a, b)}."
         )
     return sentences
-
-
-def _set_outcome(rows: Sequence[Any], a: str, b: str) -> str:
-    better, worse = (sum(row.verdict == side for row in rows) for side in ("higher", "lower"))
-    open_ = len(rows) - better - worse
-    if not better + worse:
-        return "none is distinguishable from zero" if len(rows) > 1 else "this isn't distinguishable from zero"
-    parts = [f"{name} is better in {number}" for name, number in ((a, better), (b, worse)) if number]
-    return listing(parts + ([f"{open_} can't be told from zero"] if open_ else []))

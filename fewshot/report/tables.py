@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from fewshot import records
+from fewshot.additions import REAL, composition
 from fewshot.report.measure import Cell, Measured
 from fewshot.statistics import Interval, paired, summarize
 
 RESULTS = (
     *("set", "method", "model", "shots", "n", "mean", "sd", "ci_low", "ci_high"),
     *("balanced_accuracy", "macro_f1", "ece", "failed", "chance"),
-    *("ci_corrected_low", "ci_corrected_high", "unfinished"),
+    *("ci_corrected_low", "ci_corrected_high", "unfinished", "real_images", "synthetic_images"),
 )
 DIFFERENCES = (
     *("kind", "set", "method", "shots", "a", "b", "n", "mean", "sd", "ci_low", "ci_high"),
@@ -35,8 +36,9 @@ PAIRS = ("a", "b", "a_as_b", "a_tested", "b_as_a", "b_tested", "share")
 def results(measured: Measured) -> pd.DataFrame:
     """Accuracy for each set x method x shots (RESULTS): all fractions, `shots` 0 for a method without training images.
 
-    `mean`, `sd` and the intervals are of the accuracy over the splits; the other scores are means. `chance` is the
-    expected accuracy of guessing every class alike. A cell of which no trial could be scored has n = 0.
+    `mean`, `sd` and the intervals are of the accuracy over the splits; the other scores are means, and so are the
+    numbers of photographs and of synthetic images that a trial was trained on, of all classes together. `chance` is
+    the expected accuracy of guessing every class alike. A cell of which no trial could be scored has n = 0.
     """
     failed = Counter(Cell(row.set, row.method, row.shots) for row in rows_of(measured.failed))
     unfinished = Counter(Cell(trial.set, trial.method, trial.shots) for trial in measured.unfinished)
@@ -49,6 +51,10 @@ def results(measured: Measured) -> pd.DataFrame:
             | {"model": "+".join(sorted(set(trials["model"]))) or measured.sweep.settings.get("model", "")}
             | _columns(summarize(scores), summarize(scores, measured.overlap))
             | {name: trials[name].mean() for name in ("balanced_accuracy", "macro_f1", "ece")}
+            | {
+                "real_images": (trials["train_images"] - trials["synthetic_images"]).mean(),
+                "synthetic_images": trials["synthetic_images"].mean(),
+            }
             | {"failed": failed[cell], "unfinished": unfinished[cell], "chance": 1 / len(measured.sweep.classes)}
         )
     return pd.DataFrame(rows, columns=list(RESULTS))
@@ -70,6 +76,8 @@ def differences(measured: Measured) -> pd.DataFrame:
 
     kind "method": methods a and b on one set with the same shots (`method` is ""); one without training images is
     compared with the others at each number of shots. kind "set": sets a and b with one method (`set` is "").
+    kind "addition": a set a with images added, or of synthetic images alone, and the set b without them, or with as
+    many photographs more.
     `verdict` is "higher", "lower" or "undecided": whether the corrected interval lies above, below or across 0; where
     there is none (a single test set), the plain one decides; "" with fewer than two common splits.
     """
@@ -78,7 +86,9 @@ def differences(measured: Measured) -> pd.DataFrame:
         for cell, trials in ((cell, of_cell(measured, cell)) for cell in measured.cells)
     }
     rows = []
-    for row, a, b in itertools.chain(_method_pairs(measured.cells), _set_pairs(measured.cells)):
+    for row, a, b in itertools.chain(
+        _method_pairs(measured.cells), _set_pairs(measured.cells), _additions(measured.cells)
+    ):
         values = accuracies.get(a, {}), accuracies.get(b, {})
         plain, corrected = paired(*values), paired(*values, overlap=measured.overlap)
         rows.append(row | _columns(plain, corrected) | {"verdict": verdict(plain, corrected)})
@@ -126,10 +136,40 @@ def _method_pairs(cells: list[Cell]) -> Iterator[tuple[dict[str, Any], Cell, Cel
 
 def _set_pairs(cells: list[Cell]) -> Iterator[tuple[dict[str, Any], Cell, Cell]]:
     """Within each method and shots: an earlier set minus a later one ("filtered" minus "unfiltered")."""
-    for method, shots in dict.fromkeys((cell.method, cell.shots) for cell in cells):
-        here = [cell for cell in cells if (cell.method, cell.shots) == (method, shots)]
+    plain = [cell for cell in cells if not composition(cell.set).kind]
+    for method, shots in dict.fromkeys((cell.method, cell.shots) for cell in plain):
+        here = [cell for cell in plain if (cell.method, cell.shots) == (method, shots)]
         for a, b in itertools.combinations(here, 2):
             yield {"kind": "set", "set": "", "method": method, "shots": shots, "a": a.set, "b": b.set}, a, b
+
+
+def _additions(cells: list[Cell]) -> Iterator[tuple[dict[str, Any], Cell, Cell]]:
+    """Within each method and shots: what is added minus nothing added, and minus as many photographs.
+
+    Synthetic images alone are compared with the photographs at every number of those.
+    """
+    for a in (cell for cell in cells if composition(cell.set).kind):
+        for b in cells:
+            if a.method == b.method and b.shots and _comparable(a, b):
+                yield (
+                    {"kind": "addition", "set": "", "method": b.method, "shots": b.shots, "a": a.set, "b": b.set},
+                    a,
+                    b,
+                )
+
+
+def _comparable(a: Cell, b: Cell) -> bool:
+    with_, without = composition(a.set), composition(b.set)
+    if with_.alone:
+        return not without.kind
+    if (with_.base, a.shots) != (without.base, b.shots):
+        return False
+    return not without.kind or (with_.synthetic and (without.kind, without.amount) == (REAL, with_.amount))
+
+
+def untrained(cells: Iterable[Cell]) -> list[str]:
+    """The methods that are trained on nothing. (Of synthetic images alone, shots are 0 as well.)"""
+    return sorted({cell.method for cell in cells if not cell.shots and not composition(cell.set).alone})
 
 
 def contenders(rows: Iterable[Any]) -> list[Any]:

@@ -71,7 +71,7 @@ def poses() -> None:
 
 @commands.command()
 def sheet(
-    out: Annotated[Path, typer.Argument(help="The picture to write, .png or .jpg.")],
+    out: Annotated[Path, typer.Argument(help="The PNG file to write.")],
     poses: Poses = "all",
     columns: Annotated[int, typer.Option(help="Images of each pose.")] = 6,
     size: Annotated[int, typer.Option(help="Pixels of each image.")] = 160,

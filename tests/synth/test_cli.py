@@ -75,14 +75,13 @@ def test_poses_lists_names_and_folders(monkeypatch, capsys):
     assert "Tree_Pose_or_Vrksasana_" in out
 
 
-@pytest.mark.parametrize(("name", "form"), [("sheet.png", "PNG"), ("sheet.jpg", "JPEG")])
-def test_sheet_writes_a_picture(monkeypatch, capsys, tmp_path, name, form):
-    path = tmp_path / name
+def test_sheet_writes_a_picture(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "sheet.png"
     arguments = ("--poses", "tree,plank", "--columns", "1", "--size", "64", "--workers", "1")
     code, out, _ = synth(monkeypatch, capsys, "sheet", str(path), *arguments)
     assert code == 0
     with Image.open(path) as image:
-        assert (image.size[1], image.format) == (128, form)
+        assert (image.size[1], image.format) == (128, "PNG")
         assert f"{image.size[0]} x 128" in out
     code, _, err = synth(monkeypatch, capsys, "sheet", str(tmp_path / "sheet.txt"), *arguments)
     assert code == 2

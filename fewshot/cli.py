@@ -30,7 +30,7 @@ def sweep(
     shots: Annotated[str, typer.Option(help="training images a class")] = "43,20,6",
     splits: Annotated[int, typer.Option(help="number of train/test splits")] = 10,
     method: Annotated[
-        str, typer.Option("--methods", help="zero-shot, linear-probe, finetune")
+        str, typer.Option("--methods", help="zero-shot, nearest-class-mean, linear-probe, tip-adapter(-f), finetune")
     ] = "zero-shot,linear-probe",
     sets: Annotated[
         str,

@@ -139,7 +139,8 @@ def _print(said: dict[str, Any], collection: Path, settings: Path) -> None:
         console.say(f"nothing says whether these show their pose: {_named(said['unjudged'])}")
     console.say(f"{collection}: {said['accepted']} of {console.count(said['images'], 'synthetic image')} accepted")
     console.say(f"settings: {settings}")
-    console.say(f"next: curate app {collection}, or fewshot sweep {collection} --sets filtered,filtered+synthetic")
+    sweep = f"fewshot sweep {collection} --out SWEEP --sets filtered,filtered+synthetic20"
+    console.say(f"next: curate app {collection}, or {sweep}")
 
 
 def _title(said: dict[str, Any], reason: str) -> str:

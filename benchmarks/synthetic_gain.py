@@ -16,7 +16,7 @@ more. Acceptance judges each image without features (`synth accept --model none`
 with all photographs under their labels, those that are tested on among them.
 
     python -m benchmarks.synthetic_gain             the whole (three quarters of an hour on 2 cores)
-    python -m benchmarks.synthetic_gain --quick     4 classes, 6 splits, N = 6, 10 images: about a minute
+    python -m benchmarks.synthetic_gain --quick     4 classes, 6 splits, N = 6, 10 images: two minutes
 """
 
 import argparse

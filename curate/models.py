@@ -8,11 +8,7 @@ NAME/random                  untrained weights, the same ones each time: for tim
 
 import copy
 import hashlib
-import logging
 import textwrap
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +22,7 @@ import torch
 
 from curate import resources
 from curate.errors import FewposeError, UsageError
+from curate.quiet import quiet
 
 OTHER_WAYS = "use --model NAME --checkpoint FILE with weights that you have, or --model lite0, which needs no download"
 
@@ -152,7 +149,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        with _quiet():
+        with quiet():
             torch.empty(1, device=name).cpu()  # "meta" has devices without contents
         return torch.device(name)
     except (RuntimeError, AssertionError, ImportError) as error:
@@ -190,7 +187,7 @@ def _check_known(architecture: str) -> None:
 
 def _untrained(architecture: str) -> Any:
     """The same untrained weights each time, without touching the global random state."""
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.default_generator.manual_seed(0)  # torch.manual_seed would set the GPUs' as well
         return open_clip.create_model(architecture, pretrained_text=False)
 
@@ -218,7 +215,7 @@ def _from_hub(architecture: str, tag: str) -> Any:
     notice_missing_hub()
     try:
         # What it draws before it reads the weights is not to be missed elsewhere.
-        with torch.random.fork_rng(devices=[]), _quiet():
+        with torch.random.fork_rng(devices=[]), quiet():
             return open_clip.create_model(architecture, pretrained=tag, force_quick_gelu=quick_gelu)
     except (RuntimeError, OSError) as error:
         raise FewposeError(f"the weights {architecture}/{tag} can't be downloaded from here; {OTHER_WAYS}") from error
@@ -243,7 +240,7 @@ def _from_checkpoint(architecture: str, tag: str, checkpoint: Path) -> Any:
         raise UsageError(f"--checkpoint {checkpoint}: expected .safetensors, .pt, .pth or .bin")
     model = _untrained(architecture)
     try:
-        with _quiet():
+        with quiet():
             open_clip.load_checkpoint(model, str(checkpoint), weights_only=True)
     except Exception as error:  # whatever a foreign file makes the reader raise
         reason = _reason(error)
@@ -275,16 +272,3 @@ def _square(size: int | tuple[int, int]) -> int:
     if sides[0] != sides[1]:
         raise UsageError(f"models with an input that isn't square ({sides[0]}x{sides[1]}) are not supported")
     return sides[0]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """open_clip logs a warning for every model without weights and every second download step."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -2,16 +2,15 @@
 
 import multiprocessing
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from curate import models
+from curate.interrupts import ignore_ctrl_c, without_ctrl_c
 from fewshot import records
 from fewshot.plan import Plan
 from fewshot.records import Record, Trial
@@ -48,7 +47,7 @@ def _run(plan: Plan, waiting: list[Trial], workers: int, advance: Callable[[int]
     try:
         while waiting or flying:
             while waiting and len(flying) < workers:
-                with _without_ctrl_c():
+                with without_ctrl_c():
                     future = pool.submit(_run_one, waiting[-1])
                 flying[future] = waiting.pop()
             finished, _ = wait(flying, return_when=FIRST_COMPLETED)
@@ -69,16 +68,6 @@ def _run(plan: Plan, waiting: list[Trial], workers: int, advance: Callable[[int]
     return []
 
 
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Processes that start in this block never hear of Ctrl-C, which a terminal sends to all: they are the parent's."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _record_lost(plan: Plan, trial: Trial) -> None:
     detail = "its process was killed, probably for want of memory; fewer --workers may do"
     settings = plan.settings.method_settings(trial.method)
@@ -94,6 +83,7 @@ def _start(plan: Plan, workers: int) -> None:
     from threadpoolctl import threadpool_limits
 
     global _plan
+    ignore_ctrl_c()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

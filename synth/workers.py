@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from curate.errors import UsageError
+from curate.interrupts import ignore_ctrl_c
 
 _THREADS = "OPENBLAS_NUM_THREADS"
 
@@ -57,7 +57,7 @@ def _one_thread_each() -> Iterator[None]:
 
 def _start() -> None:
     """In a worker: leave Ctrl-C to the parent, and end with it, even when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_ctrl_c()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -7,13 +7,9 @@ server, which would be one process more, to save a third of a second.
 import multiprocessing
 import os
 import pickle
-import signal
-import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -22,6 +18,7 @@ from curate.download.job import Job, Result
 from curate.download.settings import Settings
 from curate.download.shards import SECONDS_TO_TAKE, MakeFetch, Reply, Shard, ShardedEngine, Worker
 from curate.errors import FewposeError
+from curate.interrupts import ignore_ctrl_c, without_ctrl_c
 
 _SECONDS_BETWEEN_MESSAGES = 0.01  # results come in bunches then: each message costs both sides
 
@@ -54,7 +51,7 @@ class ProcessEngine(ShardedEngine[_Process]):
     def _start(self, index: int, settings: Settings) -> _Process:
         try:
             ours, theirs = self._context.Pipe()
-            with theirs, _without_ctrl_c():  # closed here, so that the end of the process is the end of the pipe
+            with theirs, without_ctrl_c():  # closed here, so that the end of the process is the end of the pipe
                 process = self._context.Process(target=_work, args=(theirs, self._make_fetch, settings), daemon=True)
                 process.start()
         except OSError as error:
@@ -95,30 +92,12 @@ class ProcessEngine(ShardedEngine[_Process]):
         return self._settle(shard, said)
 
 
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """A process that starts in this block never hears of Ctrl-C, which a terminal sends to all, not even while it
-    still imports: who asked says what is to be done.
-    """
-    if sys.platform == "win32":  # has no such thing; `_work` has it ignored, a moment later
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # else it starts with the process, and unblocks what is blocked here
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 # In a process. One thread hears, the other does all the saying, so neither side can keep the other from going on.
 
 
 def _work(pipe: Connection, make_fetch: MakeFetch, settings: Settings) -> None:
     """Until the other end of the pipe is closed, or the process is killed; a fault is said, and ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_ctrl_c()
     faults: list[BaseException] = []  # of the other thread
     try:
         worker = Worker(make_fetch, settings)

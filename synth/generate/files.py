@@ -21,6 +21,7 @@ import yaml
 from huggingface_hub import errors as hub
 
 from curate.errors import FewposeError, UsageError
+from curate.quiet import quiet
 from synth.generate import library
 from synth.generate.settings import Settings
 
@@ -95,7 +96,7 @@ def pipeline(settings: Settings) -> Files:
     folder = _directory("--model", settings.model)
     if folder is None:
         fetch = library.diffusers().DiffusionPipeline.download
-        with _from_hub(name, settings.revision), library.quiet():
+        with _from_hub(name, settings.revision), quiet():
             # Of a repository or revision that is not there, diffusers says that it is not cached.
             with suppress(hub.OfflineModeIsEnabled):
                 huggingface_hub.model_info(settings.model, revision=settings.revision or None)
@@ -126,7 +127,7 @@ def controlnet(said: str) -> Files:
     name = f"--controlnet {said}"
     folder = _directory("--controlnet", said)
     if folder is None:
-        with _from_hub(name), library.quiet():
+        with _from_hub(name), quiet():
             files = ["config.json", "README.md", "*.safetensors", "*.index.json"]
             folder = Path(huggingface_hub.snapshot_download(said, allow_patterns=files))
     if not (folder / "config.json").is_file():
@@ -228,7 +229,7 @@ def _out_of_reach(name: str) -> str:
 def _fetch_card(said: str, folder: Path) -> None:
     """The model card, for its licence: no image depends on it, and many models have none."""
     try:
-        with library.quiet():
+        with quiet():
             huggingface_hub.hf_hub_download(said, "README.md", revision=Files(folder, ()).revision or None)
     except (OSError, ValueError):
         return

@@ -1,15 +1,12 @@
 """The one door to diffusers and transformers, an optional extra: they are imported when a model is to be loaded."""
 
 import importlib
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from curate.errors import FewposeError
+from curate.quiet import quiet
 
 PACKAGES = ("fewpose", "diffusers", "transformers", "torch")  # those that decide pixels, and ours
 
@@ -40,16 +37,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:  # a checkout that was never installed
         return "unknown"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Both packages remark on much that is our business; what fails is raised, and said in our words."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -19,6 +19,7 @@ import torch
 
 from curate.errors import FewposeError, UsageError
 from curate.models import choose_device, has_native_bf16
+from curate.quiet import quiet
 from synth.generate import adapters, control, library, sources
 from synth.generate.defaults import CONSISTENCY, Choice, choose, denoiser
 from synth.generate.files import Files, all_of, weights
@@ -65,10 +66,10 @@ def load(
     found = all_of(settings)
     if settings.lora:
         adapters.check_lora_can_be_read()
-    with _told(settings), library.quiet():
+    with _told(settings), quiet():
         pipe = _read(settings, found, kind, number)
     _schedule(pipe, settings.scheduler)
-    with _told(settings), library.quiet():
+    with _told(settings), quiet():
         if settings.lora:
             adapters.add_lora(pipe, found["lora"], settings.lora_scale)
         if settings.ip_adapter:
@@ -162,7 +163,7 @@ class Diffusion:
         filled = list(shots)
         if self._compiled:  # another batch size would be compiled anew
             filled += [shots[-1]] * (self.batch - len(shots))
-        with torch.no_grad(), library.quiet(), _compiling():
+        with torch.no_grad(), quiet(), _compiling():
             self.pipe.set_progress_bar_config(disable=True)
             output = self.pipe(**self._arguments(filled))
         refused = getattr(output, "nsfw_content_detected", None) or [False] * len(filled)
@@ -234,7 +235,7 @@ def _schedule(pipe: Any, wanted: str) -> None:
         if wanted not in fitting:
             raise UsageError(f"--scheduler {wanted} does not fit this model; {', '.join(sorted(fitting))} do")
         try:
-            with library.quiet():
+            with quiet():
                 pipe.scheduler = fitting[wanted].from_config(pipe.scheduler.config)
         except (ImportError, ValueError) as error:
             raise UsageError(f"--scheduler {wanted} can't be used with this model: {_reason(error)}") from error

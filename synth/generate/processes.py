@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pickle
 import queue
-import signal
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from curate.errors import FewposeError
+from curate.interrupts import ignore_ctrl_c, without_ctrl_c
 from synth.generate.making import Maker, Order, Reply
 from synth.generate.shot import Shot
 from synth.generate.team import Lost, Team, Worker
@@ -44,7 +44,7 @@ class Processes(Team[_Process]):
     def _start(self, index: int, deaths: int) -> _Process:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self._order, self._devices[index]), daemon=True)
-        with _sharing_cpus(self.size), _without_ctrl_c():
+        with _sharing_cpus(self.size), without_ctrl_c():
             process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         return _Process(index, deaths=deaths, process=process, pipe=ours)
@@ -87,18 +87,9 @@ def _sharing_cpus(count: int) -> Iterator[None]:
             del os.environ[name]
 
 
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """It reaches all processes of a terminal; those that start in this block leave it to us, from the beginning."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _work(pipe: Connection, order: Order, device: str) -> None:
     """What runs in a process, until it is killed, or who asked has gone."""
+    ignore_ctrl_c()
     shots: queue.SimpleQueue[Sequence[Shot]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, shots), daemon=True).start()
     try:

@@ -20,13 +20,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.web import serving
-from curate.download import processes
 from curate.download.job import Job, Result
 from curate.download.processes import ProcessEngine
 from curate.download.run import download, on_processes, on_threads
 from curate.download.settings import Settings
 from curate.download.shards import MakeFetch
 from curate.errors import FewposeError
+from curate.interrupts import without_ctrl_c
 from tests.curate.download.counting import (
     Unreadable,
     Web,
@@ -408,6 +408,6 @@ def test_where_the_command_is_killed_its_processes_end_by_themselves(
 def test_a_worker_that_starts_hears_no_ctrl_c(web: Web) -> None:
     """Nor do we lose ours: it comes when the worker has been started."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, set())
-    with processes._without_ctrl_c():
+    with without_ctrl_c():
         assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
     assert signal.pthread_sigmask(signal.SIG_BLOCK, set()) == before

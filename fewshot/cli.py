@@ -77,7 +77,7 @@ def sweep(
     from fewshot.settings import SweepSettings
     from fewshot.sweep import run_sweep
 
-    flags = {"lr": lr, "epochs": epochs, "batch_size": batch_size, "augment": augment}
+    flags = {"lr": lr, "epochs": epochs, "batch_size": batch_size}
     finetune = {name: value for name, value in flags.items() if value is not None}
     settings = SweepSettings(
         collection=collection,
@@ -95,7 +95,8 @@ def sweep(
         fit=fit,
         prompts=tuple(prompt or ()),
         recipe=recipe,
-        finetune=finetune | ({"towers": "image"} if image_only else {}),
+        recipes={"finetune": finetune | ({"towers": "image"} if image_only else {})},
+        augment=augment or "",
         workers=workers,
     )
     summary = run_sweep(settings, retry_failed=retry_failed)

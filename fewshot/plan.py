@@ -12,7 +12,7 @@ from curate.sets import TrainingSet, labelled
 from curate.splits import Split, draw, split
 from fewshot import additions, methods, prompts, shortage
 from fewshot.records import Trial
-from fewshot.settings import SweepSettings
+from fewshot.settings import SweepSettings, options
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def make(settings: SweepSettings) -> Plan:
     sets = {name: additions.training_set(collection, name) for name in settings.sets}
     prompts.templates(settings.prompts)
     for name in settings.methods:
-        methods.build(name, settings.method_settings(name))  # wrong settings are said before any work
+        methods.build(name, options(settings.method_settings(name))[0])  # wrong settings are said before any work
     trials = tuple(_trials(settings))
     if not trials:
         raise UsageError("zero-shot is trained on nothing, so no added image changes it; name another method or set")

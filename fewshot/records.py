@@ -40,15 +40,19 @@ class Trial:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a trial said of its test images: `logits` (n, classes) float32, `labels` (n,) int64, `keys` (n,) str."""
+    """What a trial said of its test images: `logits` (n, classes) float32, `labels` (n,) int64, `keys` (n,) str.
+
+    `train`: the keys of the images that it was trained on, (m,) str; none in records from before they were kept.
+    """
 
     logits: np.ndarray
     labels: np.ndarray
     keys: np.ndarray
+    train: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype="U1"))
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, logits=self.logits, labels=self.labels, keys=self.keys)
+        np.savez_compressed(buffer, logits=self.logits, labels=self.labels, keys=self.keys, train=self.train)
         return buffer.getvalue()
 
 
@@ -110,7 +114,7 @@ def read(sweep: Path, trial: Trial) -> Record | None:
 
 def read_predictions(sweep: Path, trial: Trial) -> Predictions:
     with np.load(trial_file(sweep, trial, ".npz"), allow_pickle=False) as arrays:
-        return Predictions(logits=arrays["logits"], labels=arrays["labels"], keys=arrays["keys"])
+        return Predictions(**{name: arrays[name] for name in arrays.files})
 
 
 @dataclass(frozen=True)

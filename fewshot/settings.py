@@ -9,8 +9,13 @@ import yaml
 from curate import resources
 from curate.errors import UsageError
 from curate.splits import Splitting
+from fewshot import methods
+from fewshot.augment import KINDS
 
 SHORT = ("error", "all", "drop")
+ENGINES = ("auto", "processes", "ray")
+# Of a trial, whatever its method (see Task), with the values that there are.
+OPTIONS = {"augment": KINDS, "class_weights": ("none", "balanced")}
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,13 @@ class SweepSettings:
     device: str = "auto"
     fit: str = "crop"
     prompts: tuple[str, ...] = ()
-    recipe: str = ""  # of fine-tuning; "" is the model's own
-    finetune: dict[str, Any] = field(default_factory=dict)  # fields that replace the recipe's
+    recipe: str = ""  # of finetune and finetune-last; "" is the model's own
+    recipes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by method: settings that replace its own
+    augment: str = ""  # of every method that tunes the model; "" is the recipe's
+    class_weights: str = "none"  # or "balanced"
+    deterministic: bool = False
     workers: int = 1
+    engine: str = "auto"  # processes, if several are asked for; or ray
 
     def __post_init__(self) -> None:
         if self.short not in SHORT:
@@ -44,15 +53,36 @@ class SweepSettings:
             raise UsageError("--shots: give numbers of training images a class, such as 43,20,6")
         if self.splits < 1 or self.workers < 1:
             raise UsageError("--splits and --workers must be at least 1")
+        if self.engine not in ENGINES:
+            raise UsageError(f"--engine {self.engine}: there are {', '.join(ENGINES)}")
         if not self.sets or not self.methods:
             raise UsageError("--sets and --methods must name at least one each")
 
     def method_settings(self, method: str) -> dict[str, Any]:
-        """The settings of a method that differ from its defaults, recipe and flags put together."""
-        if method != "finetune":
-            return {}
+        """The settings of a method that differ from its defaults, recipe and flags put together.
+
+        Among them may be those of a trial whatever its method (OPTIONS).
+        """
+        named = methods.parse(method)
+        chosen = self._recipe() if named.base in ("finetune", "finetune-last") else {}
+        if self.augment and named.base in methods.TUNED:
+            chosen = chosen | {"augment": self.augment}
+        if self.class_weights != "none" and methods.trains(method):
+            chosen = chosen | {"class_weights": self.class_weights}
+        return chosen | self.recipes.get(named.base, {})
+
+    def _recipe(self) -> dict[str, Any]:
         recipes = yaml.safe_load(resources.path("recipes.yaml").read_text())
         name = self.recipe or ("lite0" if self.model == "lite0" else "paper")
         if name not in recipes:
             raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
-        return recipes[name] | self.finetune
+        return recipes[name]
+
+
+def options(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A method's settings taken apart: its own, and OPTIONS. Raises UsageError for an option's unknown value."""
+    chosen = {name: settings[name] for name in OPTIONS if name in settings}
+    for name, value in chosen.items():
+        if value not in OPTIONS[name]:
+            raise UsageError(f"{name} must be {' or '.join(OPTIONS[name])}, not {value!r}")
+    return {name: value for name, value in settings.items() if name not in OPTIONS}, chosen

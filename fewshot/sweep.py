@@ -13,6 +13,7 @@ from curate.errors import FewposeError, UsageError
 from curate.sets import TrainingSet
 from fewshot import plan as planning
 from fewshot import prompts, records
+from fewshot.packs import packs
 from fewshot.plan import Plan
 from fewshot.records import Trial
 from fewshot.settings import SweepSettings
@@ -51,12 +52,13 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
 def _run(plan: Plan, clip: models.ClipModel, missing: list[Trial]) -> None:
     runner = Runner(plan, clip)  # decodes and embeds in this process, for all
     with console.progress("trials", len(missing)) as advance:
+        waiting = packs(plan, missing)
         if plan.settings.workers > 1:
-            run_in_processes(plan, missing, advance)
+            run_in_processes(plan, waiting, advance)
             return
-        for trial in missing:
-            runner.run(trial)
-            advance(1)
+        for pack in waiting:
+            runner.run(pack)
+            advance(len(pack.missing))
 
 
 def _clear_debris(out: Path) -> None:

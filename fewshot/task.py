@@ -4,9 +4,9 @@ The labels of test images exist nowhere here: a method can't look at them, becau
 what is handed over lead to images other than its own, or to the collection.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -69,27 +69,48 @@ class Draw:
 
 @dataclass(frozen=True)
 class Task:
-    """`texts[c]` are the prompts of class c, from several templates or one. `seed` is the trial's own."""
+    """`texts[c]` are the prompts of class c, from several templates or one. `seed` is the trial's own.
+
+    Whatever the method: `augment` (of fewshot.augment.KINDS) is what happens to training images wherever the image
+    tower runs over them (frozen features are of the picture as it is); `class_weights` "balanced" has every class weigh
+    the same in the loss, however many images it has.
+    """
 
     clip: ClipModel
     classes: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
     seed: int
+    augment: str = "none"
+    class_weights: str = "none"
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained method: `logits(images)` -> (n, classes) float32; `chosen` is what was settled on inside the draw."""
+    """A trained method: `logits(images)` -> (n, classes) float32; `chosen` is what was settled on inside the draw.
+
+    `averaged(alpha)`: what comes of alpha times the weights at the end of training plus 1 - alpha times those at its
+    beginning (Wortsman et al. 2022, arXiv 2109.01903), for methods that tune the model.
+    """
 
     logits: Callable[[Images], np.ndarray]
     chosen: dict[str, Any] = field(default_factory=dict)
     weights: dict[str, np.ndarray] = field(default_factory=dict)  # what was learned, where it is small
+    averaged: "Callable[[float], Fitted] | None" = None
 
 
 class Method(Protocol):
     """From a draw to class scores. An instance is its settings (a frozen dataclass)."""
 
     def fit(self, draw: Draw, task: Task) -> Fitted: ...
+
+
+@runtime_checkable
+class Together(Method, Protocol):
+    """A method that fits several draws of one size faster than one after the other, to the same result."""
+
+    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> "list[Fitted | Exception]":
+        """In their order; a Diverged or LinAlgError in the place of what failed. Anything else is raised."""
+        ...
 
 
 class Diverged(Exception):

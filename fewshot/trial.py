@@ -1,7 +1,8 @@
-"""One cell of the grid: draw, fit, score, record. A trial that fails is a record too."""
+"""Some cells of the grid: draw, fit, predict, record. A trial that fails is a record too."""
 
 import platform
 import time
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
 
@@ -17,48 +18,78 @@ from curate.pixels import PixelCache
 from curate.splits import Split, draw_digest, trial_seed
 from curate.transform import Transform
 from fewshot import methods, prompts, records
+from fewshot.packs import SPLITS, Pack
 from fewshot.plan import Plan
 from fewshot.records import Predictions, Record, Trial
-from fewshot.task import Diverged, Draw, Images, ImageStore, Task
+from fewshot.settings import options
+from fewshot.task import Diverged, Draw, Fitted, Images, ImageStore, Method, Task, Together
 
 
 class Runner:
-    """Runs the trials of a plan in this process, with one model and one image store for all of them."""
+    """Runs packs of a plan in this process, with one model and one image store for all of them."""
 
     def __init__(self, plan: Plan, clip: ClipModel) -> None:
         self.plan = plan
         self.clip = clip
         self.texts = prompts.class_texts(plan.classes, plan.settings.prompts)
         self.store = _store(plan, clip)
-        self._split = lru_cache(maxsize=2)(plan.split)  # trials come split by split
+        self._split = lru_cache(maxsize=SPLITS)(plan.split)  # packs come some splits after the other
 
-    def run(self, trial: Trial) -> None:
-        """Run a trial and write its record."""
+    def run(self, pack: Pack) -> None:
+        """Run a pack, and write the records of its missing trials."""
         try:
-            record, predictions = self._finish(trial)
-        except Diverged as error:
-            record, predictions = self._failed(trial, "diverged", str(error)), None
-        except np.linalg.LinAlgError as error:
-            record, predictions = self._failed(trial, "singular", str(error)), None
+            self._run(pack)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-            record, predictions = self._failed(trial, "out of memory", "a smaller --batch-size may do"), None
-        records.write(self.plan.settings.out, record, predictions)
+            parts = pack.halves()
+            if parts == [pack]:
+                for trial in pack.missing:
+                    self._fail(trial, "out of memory", "a smaller --batch-size may do")
+                return
+            for part in parts:
+                self.run(part)
 
-    def _finish(self, trial: Trial) -> tuple[Record, Predictions]:
-        parts = self._split(trial.split)
-        drawn = self.plan.draw(parts, trial)
-        method = methods.build(trial.method, self.plan.settings.method_settings(trial.method))
-        task = Task(self.clip, self.plan.classes, self.texts, trial_seed(self.plan.settings.splitting.seed, trial.path))
+    def _run(self, pack: Pack) -> None:
+        """Fit each split that is needed, then write what comes of it, averaged as asked for."""
+        first = pack.trials[0]
+        own, chosen = options(self.plan.settings.method_settings(first.method))
+        method = methods.build(methods.parse(first.method).training, own)
+        together = isinstance(method, Together)
+        splits = [number for number in pack.splits if together or number in {each.split for each in pack.missing}]
+        rows = [self.plan.draw(self._split(number), replace(first, split=number)) for number in splits]
+        tasks = [self._task(replace(first, split=number), chosen) for number in splits]
         begun = time.perf_counter()
-        fitted = method.fit(self._labelled(drawn), task)
-        trained = time.perf_counter()
+        if isinstance(method, Together):
+            fitted = method.fit_many([self._labelled(drawn) for drawn in rows], tasks)
+        else:
+            fitted = [_fit(method, self._labelled(drawn), task) for drawn, task in zip(rows, tasks, strict=True)]
+        seconds = (time.perf_counter() - begun) / len(splits)
+        for number, drawn, outcome in zip(splits, rows, fitted, strict=True):
+            trials = [trial for trial in pack.missing if trial.split == number]
+            for place, trial in enumerate(trials):
+                self._finish(trial, drawn, outcome, seconds if place == 0 else 0.0)  # trained once for all of them
+
+    def _task(self, trial: Trial, chosen: dict[str, str]) -> Task:
+        trained = replace(trial, method=methods.parse(trial.method).training)
+        seed = trial_seed(self.plan.settings.splitting.seed, trained.path)
+        return Task(self.clip, self.plan.classes, self.texts, seed, **chosen)
+
+    def _finish(self, trial: Trial, drawn: pd.DataFrame, fitted: Fitted | Exception, seconds: float) -> None:
+        """Predict, and write the record."""
+        if isinstance(fitted, Exception):
+            self._fail(trial, "diverged" if isinstance(fitted, Diverged) else "singular", str(fitted))
+            return
+        parts = self._split(trial.split)
+        if fitted.averaged and (alpha := methods.parse(trial.method).alpha) < 1:
+            fitted = fitted.averaged(alpha)
+        begun = time.perf_counter()
         logits = fitted.logits(self._images(parts.test)).astype(np.float32)
-        ended = time.perf_counter()
+        predicting = time.perf_counter() - begun
         if not np.isfinite(logits).all():
-            raise Diverged("the scores of test images are not numbers")
-        predictions = Predictions(logits, self._labels(parts.test), parts.test["key"].to_numpy(dtype=str))
+            self._fail(trial, "diverged", "the scores of test images are not numbers")
+            return
+        keys, train = (table["key"].to_numpy(dtype=str) for table in (parts.test, drawn))
         record = Record(
             **self._about(trial),
             status="done",
@@ -67,12 +98,13 @@ class Runner:
             test_images=len(parts.test),
             chosen=fitted.chosen,
             digests=self._digests(trial, parts, drawn),
-            seconds={"fit": round(trained - begun, 4), "predict": round(ended - trained, 4)},
+            seconds={"fit": round(seconds, 4), "predict": round(predicting, 4)},
         )
-        return record, predictions
+        records.write(self.plan.settings.out, record, Predictions(logits, self._labels(parts.test), keys, train))
 
-    def _failed(self, trial: Trial, cause: str, detail: str) -> Record:
-        return Record(**self._about(trial), status="failed", cause=cause, detail=detail)
+    def _fail(self, trial: Trial, cause: str, detail: str) -> None:
+        record = Record(**self._about(trial), status="failed", cause=cause, detail=detail)
+        records.write(self.plan.settings.out, record, None)
 
     def _about(self, trial: Trial) -> dict:
         return {
@@ -111,7 +143,7 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     parts = (images[images["label"].isin(plan.classes)] for images in (plan.images, _added(plan)))
     for chosen in filter(len, parts):
         features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.fit), strict=True)
-        if "finetune" in plan.settings.methods:
+        if any(map(methods.needs_pixels, plan.settings.methods)):
             pixels.fill(chosen)
     return ImageStore(pixels.take, features)
 
@@ -119,6 +151,13 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
 def _added(plan: Plan) -> pd.DataFrame:
     """The synthetic images of all sets."""
     return pd.concat([synthetic.synthetic(each.images) for each in plan.sets.values()]).drop_duplicates("key")
+
+
+def _fit(method: Method, draw: Draw, task: Task) -> Fitted | Exception:
+    try:
+        return method.fit(draw, task)
+    except (Diverged, np.linalg.LinAlgError) as error:
+        return error
 
 
 def _is_out_of_memory(error: Exception) -> bool:

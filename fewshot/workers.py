@@ -1,4 +1,4 @@
-"""Trials in several processes of one machine. A worker that dies takes one trial with it, never the sweep."""
+"""Packs of trials in several processes of one machine. A worker that dies takes one trial with it, never the sweep."""
 
 import multiprocessing
 import os
@@ -12,6 +12,7 @@ from typing import Any
 from curate import models
 from curate.interrupts import ignore_ctrl_c, without_ctrl_c
 from fewshot import records
+from fewshot.packs import Pack
 from fewshot.plan import Plan
 from fewshot.records import Record, Trial
 
@@ -19,31 +20,35 @@ _plan: Any = None  # each worker's own, as is the runner that its first trial ma
 _runner: Any = None
 
 
-def run_in_processes(plan: Plan, trials: list[Trial], advance: Callable[[int], None]) -> None:
-    """Run `trials` in `plan.settings.workers` processes.
+def run_in_processes(plan: Plan, packs: list[Pack], advance: Callable[[int], None]) -> None:
+    """Run `packs` in `plan.settings.workers` processes. `advance` is told how many trials were done.
 
     When a worker is killed (usually by the system, for want of memory), what was in flight is tried again one by
-    one; a trial that kills its worker even alone is recorded as failed.
+    one, in ever smaller packs; a trial that kills its worker even alone is recorded as failed.
     """
-    waiting = list(reversed(trials))
+    waiting = list(reversed(packs))
     while waiting:
         suspects = _run(plan, waiting, plan.settings.workers, advance)
         while suspects:
-            for trial in _run(plan, suspects, 1, advance):
-                _record_lost(plan, trial)
-                advance(1)
+            for pack in _run(plan, suspects, 1, advance):
+                if pack.halves() != [pack]:  # half as many at once may do
+                    suspects += reversed(pack.halves())
+                    continue
+                for trial in pack.missing:
+                    _record_lost(plan, trial)
+                advance(len(pack.missing))
 
 
-def _run(plan: Plan, waiting: list[Trial], workers: int, advance: Callable[[int], None]) -> list[Trial]:
-    """Take trials from the end of `waiting` and run them, until none is left or a worker dies.
+def _run(plan: Plan, waiting: list[Pack], workers: int, advance: Callable[[int], None]) -> list[Pack]:
+    """Take packs from the end of `waiting` and run them, until none is left or a worker dies.
 
-    Returns the trials that were in flight when it died.
+    Returns those that were in flight when it died.
     """
     # "spawn": a forked child inherits torch's thread pools in an unusable state.
     context = multiprocessing.get_context("spawn")
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(workers, len(waiting)), context, initializer=_start, initargs=(plan, workers))
-    flying: dict[Future[None], Trial] = {}
+    flying: dict[Future[None], Pack] = {}
     try:
         while waiting or flying:
             while waiting and len(flying) < workers:
@@ -54,8 +59,7 @@ def _run(plan: Plan, waiting: list[Trial], workers: int, advance: Callable[[int]
             # Those that came to an end before those that a dying worker took along.
             for future in sorted(finished, key=lambda each: each.exception() is not None):
                 future.result()
-                del flying[future]
-                advance(1)
+                advance(len(flying.pop(future).missing))
     except BrokenProcessPool:
         return list(flying.values())
     except KeyboardInterrupt:
@@ -99,11 +103,11 @@ def _end_with(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def _run_one(trial: Trial) -> None:
+def _run_one(pack: Pack) -> None:
     from fewshot.trial import Runner
 
     global _runner
     if _runner is None:  # not in _start: what goes wrong here reaches the parent as it is
         settings = _plan.settings
         _runner = Runner(_plan, models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device))
-    _runner.run(trial)
+    _runner.run(pack)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from curate.errors import UsageError
 from curate.models import ClipModel, encode, has_native_bf16
-from fewshot.augment import KINDS, augment
+from fewshot.augment import augment
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.task import Diverged, Draw, Fitted, Images, Task
 
@@ -41,11 +41,10 @@ class Finetune:
     schedule: str = "constant"  # or "cosine": down to nothing over the run
     towers: str = "both"  # or "image": the texts stay as they are
     start: str = "text"  # or "probe"
-    augment: str = "none"  # flip, crop, flip+crop
 
     def __post_init__(self) -> None:
         choices = {"schedule": ("constant", "cosine"), "towers": ("both", "image"), "start": ("text", "probe")}
-        for name, allowed in (choices | {"augment": KINDS}).items():
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise UsageError(f"finetune: {name} must be {' or '.join(allowed)}, not {getattr(self, name)!r}")
         if (
@@ -62,7 +61,7 @@ class Finetune:
         _freeze_batch_norm(model)
         head = self._head(model, draw, task)
         random = torch.Generator().manual_seed(task.seed)
-        self._train(model.visual, head, _Batches(draw, clip, self, random, len(task.classes)), len(task.classes))
+        self._train(model.visual, head, _Batches(draw, clip, self, random, task), len(task.classes))
         with torch.inference_mode():
             weights, bias = (value.float().cpu().numpy() for value in head.class_vectors())
         tower = model.visual.eval().to(torch.bfloat16 if clip.precision == "bf16" else torch.float32)
@@ -162,14 +161,14 @@ class _ProbeHead(_Head):
 class _Batches:
     """The draw in a new random order at each pass, augmented, without ever dropping its last images."""
 
-    def __init__(self, draw: Draw, clip: ClipModel, settings: Finetune, random: torch.Generator, classes: int) -> None:
+    def __init__(self, draw: Draw, clip: ClipModel, settings: Finetune, random: torch.Generator, task: Task) -> None:
         self.clip = clip
-        self.kind = settings.augment
+        self.kind = task.augment
         self.random = random
         self.pixels = torch.from_numpy(draw.images.pixels()).to(clip.device)
         self.labels = torch.from_numpy(draw.labels).to(clip.device)
         # Parts of equal size: a last batch of one image would count as much as a whole one.
-        self.count = max(1, round(len(self.labels) / (settings.batch_size or classes)))
+        self.count = max(1, round(len(self.labels) / (settings.batch_size or len(task.classes))))
 
     def __len__(self) -> int:
         return self.count

@@ -161,11 +161,11 @@ def test_unknown_sets_and_methods_are_said_beside_those_that_there_are(store: Ca
 def test_wrong_settings_of_a_method_are_said_before_any_work(store: Callable) -> None:
     collection = store(table({"bow": 10, "cat": 10}))
     with pytest.raises(UsageError, match="augment must be none or flip"):
-        plan(collection, methods=("finetune",), finetune={"augment": "rotate"})
+        plan(collection, methods=("finetune",), recipes={"finetune": {"augment": "rotate"}})
     with pytest.raises(UsageError, match="lr and epochs must be positive"):
-        plan(collection, methods=("finetune",), finetune={"lr": -1.0})
+        plan(collection, methods=("finetune",), recipes={"finetune": {"lr": -1.0}})
     with pytest.raises(UsageError, match=r"settings of finetune: .*warmth"):
-        plan(collection, methods=("finetune",), finetune={"warmth": 1})
+        plan(collection, methods=("finetune",), recipes={"finetune": {"warmth": 1}})
     with pytest.raises(UsageError, match="--recipe soup: there are paper, lite0"):
         plan(collection, methods=("finetune",), recipe="soup")
 
@@ -283,4 +283,4 @@ def test_the_default_recipe_is_the_models_own(tmp_path: Path) -> None:
     assert recipe(model="lite0")["start"] == "probe"
     assert recipe(model="ViT-B-32/openai")["start"] == "text"
     assert recipe(model="lite0", recipe="paper")["start"] == "text"
-    assert recipe(model="lite0", finetune={"lr": 0.5})["lr"] == 0.5
+    assert recipe(model="lite0", recipes={"finetune": {"lr": 0.5}})["lr"] == 0.5

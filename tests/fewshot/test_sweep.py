@@ -23,6 +23,7 @@ from fewshot import records, workers
 from fewshot import sweep as sweeps
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
+from fewshot.packs import Pack
 from fewshot.records import Record, Trial, read_predictions, read_sweep
 from fewshot.report import write_report
 from fewshot.settings import SweepSettings
@@ -51,6 +52,10 @@ def tables(sweep: Path) -> dict[str, bytes]:
 def files(sweep: Path) -> dict[Path, int]:
     """Every file of every trial, with the moment of its last change."""
     return {path: path.stat().st_mtime_ns for path in sorted((sweep / "trials").rglob("*.*"))}
+
+
+def alone(trial: Trial) -> Pack:
+    return Pack((trial,), (trial,))
 
 
 def outcomes_of(out: Path, trials: tuple[Trial, ...]) -> list[str]:
@@ -157,7 +162,7 @@ def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings:
         ({"short": "all"}, "--short"),
         ({"prompts": ("a {}",)}, "--prompt"),
         ({"classes": ("bars", "waves")}, "choice of classes"),
-        ({"finetune": {"lr": 0.5}, "methods": ("finetune",)}, "recipe of a method"),
+        ({"recipes": {"finetune": {"lr": 0.5}}, "methods": ("finetune",)}, "recipe of a method"),
     ],
 )
 def test_a_changed_setting_is_refused_by_name(settings: Build, changes: dict[str, Any], named: str) -> None:
@@ -266,7 +271,7 @@ def test_a_fault_of_ours_is_not_taken_for_a_failed_trial(settings: Build, monkey
 
 
 def test_a_trial_that_diverges_is_a_record_with_its_cause(settings: Build) -> None:
-    asked = settings(methods=("zero-shot", "finetune"), finetune={"lr": 1e4, "epochs": 2}, shots=(2,))
+    asked = settings(methods=("zero-shot", "finetune"), recipes={"finetune": {"lr": 1e4, "epochs": 2}}, shots=(2,))
     summary = run_sweep(asked)
     assert summary.failed == {"diverged": 2}
     assert summary.done == 2
@@ -289,7 +294,7 @@ def test_features_that_are_not_numbers_are_no_result(settings: Build, tiny: mode
     runner = Runner(plan, tiny)
     for vector in runner.store.features.values():
         vector[:] = np.nan
-    runner.run(plan.trials[0])
+    runner.run(alone(plan.trials[0]))
     assert outcomes_of(asked.out, plan.trials) == ["singular"]
 
 
@@ -337,7 +342,7 @@ def test_a_method_is_given_no_label_of_a_test_image_and_no_other_image_than_its_
     plan = planning.make(asked)
     monkeypatch.setattr("fewshot.methods.build", lambda *arguments: Nosy())
     Nosy.seen = []
-    Runner(plan, tiny).run(plan.trials[0])
+    Runner(plan, tiny).run(alone(plan.trials[0]))
     draw, task, tested = Nosy.seen
     parts = plan.split(0)
     assert tested.ids == tuple(parts.test["id"])
@@ -355,7 +360,9 @@ def test_a_method_is_given_no_label_of_a_test_image_and_no_other_image_than_its_
 
 
 def test_permuted_test_labels_change_no_score(settings: Build, tmp_path: Path, tiny: models.ClipModel) -> None:
-    asked = settings(methods=("zero-shot", "linear-probe", "finetune"), finetune={"epochs": 1}, shots=(3,), splits=1)
+    asked = settings(
+        methods=("zero-shot", "linear-probe", "finetune"), recipes={"finetune": {"epochs": 1}}, shots=(3,), splits=1
+    )
     plan = planning.make(asked)
     liar = dataclasses.replace(plan, settings=dataclasses.replace(asked, out=tmp_path / "liar"))
     runner, lying = Runner(plan, tiny), Runner(liar, tiny)
@@ -363,15 +370,15 @@ def test_permuted_test_labels_change_no_score(settings: Build, tmp_path: Path, t
     lies = true.test.assign(label=np.roll(true.test["label"].to_numpy(), 1))
     lying._split = lambda number: dataclasses.replace(true, test=lies)
     for trial in plan.trials:
-        runner.run(trial)
-        lying.run(trial)
+        runner.run(alone(trial))
+        lying.run(alone(trial))
         honest, permuted = read_predictions(asked.out, trial), read_predictions(liar.settings.out, trial)
         assert (honest.labels != permuted.labels).any()
         np.testing.assert_array_equal(honest.logits, permuted.logits)
 
 
 def test_records_tell_what_was_done(settings: Build) -> None:
-    asked = settings(methods=("linear-probe", "finetune"), finetune={"epochs": 1}, shots=(3,), splits=1)
+    asked = settings(methods=("linear-probe", "finetune"), recipes={"finetune": {"epochs": 1}}, shots=(3,), splits=1)
     run_sweep(asked)
     plan = planning.make(asked)
     parts = plan.split(0)
@@ -413,7 +420,11 @@ def start(plan, workers):
     global out
     out = plan.settings.out
 
-def run_one(trial):
+def run_one(pack):
+    for trial in pack.missing:
+        run(trial)
+
+def run(trial):
     once, always, fault = (out / f"{kind}-{trial.split}" for kind in ("once", "always", "fault"))
     if once.exists() or always.exists():
         once.unlink(missing_ok=True)
@@ -449,7 +460,7 @@ def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: 
     # Left from an earlier run, whose failed trials are to be run again:
     records.write(plan.settings.out, Record(trials[9], "failed", "m", cause="long ago"), None)
     advanced = []
-    workers.run_in_processes(plan, trials, advanced.append)
+    workers.run_in_processes(plan, list(map(alone, trials)), advanced.append)
     found = outcomes_of(plan.settings.out, tuple(trials))
     assert found == ["as it should"] * 5 + ["killed"] + ["as it should"] * 4
     assert sum(advanced) == 10
@@ -458,16 +469,25 @@ def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: 
     assert "fewer --workers may do" in lost.detail
 
 
+def test_a_pack_that_kills_its_worker_is_taken_apart(trapped: Any) -> None:
+    plan, trials = trapped
+    (plan.settings.out / "always-5").touch()
+    advanced: list[int] = []
+    workers.run_in_processes(plan, [Pack(tuple(trials), tuple(trials[1:]))], advanced.append)
+    assert outcomes_of(plan.settings.out, tuple(trials)) == ["as it should"] * 4 + ["killed"] + ["as it should"] * 4
+    assert sum(advanced) == 9
+
+
 def test_a_fault_of_ours_in_a_worker_ends_the_sweep_with_its_name(trapped: Any) -> None:
     plan, trials = trapped
     (plan.settings.out / "fault-1").touch()
     with pytest.raises(KeyError, match="a fault of ours"):
-        workers.run_in_processes(plan, trials, lambda steps: None)
+        workers.run_in_processes(plan, list(map(alone, trials)), lambda steps: None)
 
 
 def test_every_trial_is_run_once_in_order_of_the_grid(trapped: Any) -> None:
     plan, trials = trapped
-    workers.run_in_processes(plan, trials, lambda steps: None)
+    workers.run_in_processes(plan, list(map(alone, trials)), lambda steps: None)
     order = [int(line) for line in (plan.settings.out / "log").read_text().split()]
     assert sorted(order) == list(range(10))
     assert all(abs(place - number) <= 2 for place, number in enumerate(order))

@@ -23,7 +23,7 @@ GRID = {
     "methods": ("zero-shot", "linear-probe", "finetune"),
     "splits": 6,
     "shots": (2, 5),
-    "finetune": {"epochs": 2, "lr": 1e-4},
+    "recipes": {"finetune": {"epochs": 2, "lr": 1e-4}},
 }
 FLAGS = "--methods zero-shot,linear-probe,finetune --splits 6 --shots 2,5 --epochs 2 --lr 1e-4 --workers 2"
 PROGRAM = [sys.executable, "-c", "from fewshot.cli import app; app()", "sweep"]

@@ -1,19 +1,28 @@
 """A linear probe: multinomial logistic regression on the frozen model's normalised image features.
 
 As in Radford et al. 2021 (arXiv 2103.00020, appendix A.3), with the L2 strength chosen by cross-validation. Here it
-is chosen on the draw alone, and copies of one picture stay in one fold.
+is chosen on the draw alone, and copies of one picture stay in one fold. Many draws are solved together: every power,
+strength and fold of each (fewshot/logistic.py).
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
+import torch
 
-from fewshot.folds import Parts, folds
+from fewshot import logistic
+from fewshot.calibration import temperature
+from fewshot.folds import folds
+from fewshot.logistic import Problems
 from fewshot.task import Draw, Fitted, Images, Task
+from fewshot.weighting import image_weights
 
-# Where the solver stops (the largest component of the mean loss's gradient). At scikit-learn's default the
-# probabilities are up to 0.015 from the optimum's: near enough to compare strengths, not to be the result.
-ROUGH, EXACT = 1e-4, 1e-8
+# Where the solver stops (the length of the mean loss's gradient): near enough to compare strengths, and the result.
+ROUGH, EXACT = 1e-5, 1e-8
+# How much is solved at once: on a CPU what its caches hold, on a GPU what it doesn't notice.
+CPU_BYTES, GPU_BYTES = 2**25, 2**32
 
 
 @dataclass(frozen=True)
@@ -30,87 +39,151 @@ class LinearProbe:
     folds: int = 5
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
-        import sklearn.linear_model  # noqa: F401 - its thread pools can only be limited once they are there
-        from threadpoolctl import threadpool_limits
+        fitted = self.fit_many([draw], [task])[0]
+        if isinstance(fitted, Exception):
+            raise fitted
+        return fitted
 
-        # One thread: these problems are too small for more, and the sums come out the same on any number of cores.
-        with threadpool_limits(1):
-            return self._fit(draw, task)
+    def pays(self, device: str) -> bool:
+        return True
 
-    def _fit(self, draw: Draw, task: Task) -> Fitted:
-        features = draw.images.features()
-        power, strength = self._choose(features, draw)
-        coordinates, basis = _rotate(_normalised(features, power))
-        weights, bias = _Solver(coordinates, draw.labels, len(task.classes), EXACT).solve(strength)
-        matrix, offset = (weights @ basis).astype(np.float32), bias.astype(np.float32)
+    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> "list[Fitted | Exception]":
+        """Of tasks that differ in nothing but their seeds. A LinAlgError for features that are not numbers."""
+        task, given = tasks[0], [_Given.of(draw, tasks[0], self.folds) for draw in draws]
+        sound = [each for each in given if np.isfinite(each.features).all()]
+        with logistic.steady():
+            solved = (_solve(part, self._choose(part, task), task) for part in _chunks(sound, len(self.powers), task))
+            fitted = dict(zip(map(id, sound), chain.from_iterable(solved), strict=True))
+        return [fitted.get(id(each), np.linalg.LinAlgError("the features are not numbers")) for each in given]
 
-        def logits(images: Images) -> np.ndarray:
-            return (_normalised(images.features(), power) @ matrix.T + offset).astype(np.float32)
+    def _choose(self, given: "list[_Given]", task: Task) -> list[dict[str, float]]:
+        """For each draw C, the power and, where something can be held back, the temperature."""
+        middle = {"C": self.strengths[len(self.strengths) // 2], "power": self.powers[0]}
+        able = [each for each in given if len(each.folds)]
+        held_out = iter(self._held_out(able, task) if able else [])
+        return [self._best(next(held_out), each) if len(each.folds) else middle for each in given]
 
-        return Fitted(logits, {"C": strength, "power": power}, {"weights": matrix, "bias": offset})
+    def _held_out(self, given: "list[_Given]", task: Task) -> np.ndarray:
+        """(draws, powers, strengths, n, classes): every image's scores by the fold that it was held out of."""
+        features = [_normalised(each.features, power) for each in given for power in self.powers]
+        labels = [each.labels for each in given for _ in self.powers]
+        weights = [each.folds for each in given for _ in self.powers]
+        problems = _problems(features, labels, weights, task, torch.float32)
+        fold_of = _padded([torch.from_numpy(each.fold_of) for each in given for _ in self.powers])
+        places = fold_of.to(problems.labels.device)[:, None, :, None].expand(-1, -1, -1, len(task.classes))
+        paths = logistic.path(problems, self.strengths, ROUGH)
+        found = torch.stack([solution.scores.gather(1, places)[:, 0] for solution in paths], dim=1)
+        return found.unflatten(0, (len(given), len(self.powers))).cpu().numpy()
 
-    def _choose(self, features: np.ndarray, draw: Draw) -> tuple[float, float]:
-        """The power and strength that guess most of the held-out folds' labels.
-
-        Neighbouring strengths count half, so that a plateau beats a peak; the first of equals wins.
-        """
-        middle = self.strengths[len(self.strengths) // 2]
-        if len(self.powers) * len(self.strengths) == 1 or not (parts := folds(draw, self.folds)):
-            return self.powers[0], middle
-        best, chosen = -1.0, (self.powers[0], middle)
-        for power in self.powers:
-            right = self._right(_rotate(_normalised(features, power))[0], draw.labels, parts)
-            smooth = np.convolve(np.pad(right, 1, mode="edge"), [0.5, 1, 0.5], mode="valid")
-            if smooth.max() > best:
-                best, chosen = smooth.max(), (power, self.strengths[int(smooth.argmax())])
+    def _best(self, scores: np.ndarray, draw: "_Given") -> dict[str, float]:
+        """The power and strength that guess most of the held-out images, from (powers, strengths, n, classes)."""
+        scores = scores[:, :, : len(draw.labels)]
+        power, strength = plateau((scores.argmax(axis=-1) == draw.labels).sum(axis=-1))
+        chosen = {"C": self.strengths[strength], "power": self.powers[power]}
+        if (known := draw.known).any():
+            chosen["temperature"] = temperature(scores[power, strength][known], draw.labels[known])
         return chosen
 
-    def _right(self, X: np.ndarray, labels: np.ndarray, parts: Parts) -> np.ndarray:
-        """For each strength, how many held-out images are classified correctly."""
-        right = np.zeros(len(self.strengths))
-        for fit, check in parts:
-            solver = _Solver(X[fit], labels[fit], int(labels.max()) + 1)
-            for position, strength in enumerate(self.strengths):
-                weights, bias = solver.solve(strength)
-                right[position] += ((X[check] @ weights.T + bias).argmax(axis=1) == labels[check]).sum()
-        return right
 
+def plateau(right: np.ndarray) -> tuple[int, int]:
+    """The place of the largest of (powers, strengths) counts of right guesses.
 
-def _normalised(features: np.ndarray, power: float) -> np.ndarray:
-    """(n, d) -> (n, d) float64 of length 1, after a power that keeps the sign."""
-    powered = np.sign(features) * np.abs(features.astype(np.float64)) ** power
-    return powered / np.linalg.norm(powered, axis=1, keepdims=True)
-
-
-def _rotate(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, d) features -> coordinates (n, r) and basis (r, d), r = min(n, d).
-
-    The optimum of an L2-regularised linear model lies in the span of its samples, so that solving in these
-    coordinates is exact, and with 66 images instead of 1,280 features an order of magnitude cheaper.
+    Neighbouring strengths count half, so that a plateau beats a peak; the first of equals wins.
     """
-    left, scale, basis = np.linalg.svd(features, full_matrices=False)
-    return left * scale, basis
+    padded = np.pad(right.astype(float), ((0, 0), (1, 1)), mode="edge")
+    smooth = padded[:, :-2] / 2 + padded[:, 1:-1] + padded[:, 2:] / 2
+    power, strength = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    return int(power), int(strength)
 
 
-class _Solver:
-    """scikit-learn's logistic regression for a series of strengths, each starting from the solution before."""
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """A draw as the probe uses it: `features` (n, d), `labels` (n,), `folds` (f, n) the weights of the images that each
+    fold learns from, and `fold_of` (n,) which fold an image is held out of."""
 
-    def __init__(self, X: np.ndarray, labels: np.ndarray, classes: int, tolerance: float = ROUGH) -> None:
-        from sklearn.linear_model import LogisticRegression
+    features: np.ndarray
+    labels: np.ndarray
+    folds: np.ndarray
+    fold_of: np.ndarray
 
-        self.X, self.labels, self.classes = X, labels, classes
-        self.present = np.unique(labels)
-        self.model = LogisticRegression(tol=tolerance, max_iter=5000, warm_start=True)
+    @classmethod
+    def of(cls, draw: Draw, task: Task, number: int) -> "_Given":
+        parts = folds(draw, number)
+        weights, fold_of = np.zeros((len(parts), len(draw.labels))), np.zeros(len(draw.labels), np.int64)
+        for fold, (_, check) in enumerate(parts):
+            fold_of[check] = fold
+        for fold in range(len(parts)):
+            weights[fold] = image_weights(draw.labels, task.class_weights, fold_of != fold)
+        return cls(draw.images.features(), draw.labels, weights, fold_of)
 
-    def solve(self, strength: float) -> tuple[np.ndarray, np.ndarray]:
-        """Weights (classes, d) and bias (classes,); a class without an image gets the least score."""
-        weights, bias = np.zeros((self.classes, self.X.shape[1])), np.full(self.classes, -1e3)
-        if len(self.present) < 2:
-            bias[self.present] = 0
-            return weights, bias
-        fitted = self.model.set_params(C=strength).fit(self.X, self.labels)
-        rows, offsets = fitted.coef_, fitted.intercept_
-        if len(self.present) == 2:  # scikit-learn keeps one row for two classes: the second against the first
-            rows, offsets = np.outer((-0.5, 0.5), rows[0]), np.multiply((-0.5, 0.5), offsets)
-        weights[self.present], bias[self.present] = rows, offsets
-        return weights, bias
+    @property
+    def known(self) -> np.ndarray:
+        """(n,): whether an image's class has others in the fold that it is held out of."""
+        learned = np.zeros((len(self.folds), self.labels.max() + 1), bool)
+        for fold, weights in enumerate(self.folds):
+            learned[fold, self.labels[weights > 0]] = True
+        return learned[self.fold_of, self.labels]
+
+
+def _chunks(given: list[_Given], powers: int, task: Task) -> Iterator[list[_Given]]:
+    """As many draws at a time as memory is meant for, and at least one."""
+    if not given:
+        return
+    most = CPU_BYTES if task.clip.device.type == "cpu" else GPU_BYTES
+    each = max(
+        logistic.bytes_of_set(len(draw.labels), draw.features.shape[1], max(1, len(draw.folds)), len(task.classes), 4)
+        for draw in given
+    )
+    at_once = max(1, most // (powers * each))
+    for begin in range(0, len(given), at_once):
+        yield given[begin : begin + at_once]
+
+
+def _solve(given: list[_Given], chosen: list[dict[str, float]], task: Task) -> list[Fitted]:
+    """The probes of draws, at the settings that are chosen for them."""
+    features = [_normalised(draw.features, settled["power"]) for draw, settled in zip(given, chosen, strict=True)]
+    whole = [image_weights(draw.labels, task.class_weights)[None] for draw in given]
+    problems = _problems(features, [draw.labels for draw in given], whole, task, torch.float64)
+    strengths = torch.tensor([settled["C"] for settled in chosen], dtype=torch.float64)
+    (solution,) = logistic.path(problems, [strengths], EXACT)
+    weights, bias = (each[:, 0].float().cpu().numpy() for each in solution.linear())
+    return [_probe(*each) for each in zip(weights, bias, chosen, strict=True)]
+
+
+def _probe(weights: np.ndarray, bias: np.ndarray, chosen: dict[str, float]) -> Fitted:
+    def logits(images: Images) -> np.ndarray:
+        features = _normalised(images.features(), chosen["power"]).numpy()
+        return (features @ weights.T + bias).astype(np.float32)
+
+    return Fitted(logits, chosen, {"weights": weights, "bias": bias})
+
+
+def _problems(
+    features: list[torch.Tensor], labels: list[np.ndarray], weights: list[np.ndarray], task: Task, dtype: torch.dtype
+) -> Problems:
+    device = task.clip.device
+    return Problems(
+        _padded(features).to(device, dtype),
+        _padded([torch.from_numpy(each) for each in labels]).to(device),
+        _padded([torch.from_numpy(each) for each in weights]).to(device, dtype),
+        len(task.classes),
+    )
+
+
+def _padded(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """Stacked, with zeros behind those that are shorter than others."""
+    sizes = [max(lengths) for lengths in zip(*(each.shape for each in tensors), strict=True)]
+    whole = tensors[0].new_zeros((len(tensors), *sizes))
+    for place, each in enumerate(tensors):
+        whole[place][tuple(slice(length) for length in each.shape)] = each
+    return whole
+
+
+def _normalised(features: np.ndarray, power: float) -> torch.Tensor:
+    """(n, d) -> (n, d) float64 of length 1, after a power that keeps the sign."""
+    values = torch.from_numpy(features).double()
+    if power == 1:
+        powered = values
+    else:
+        powered = (values.abs().sqrt() if power == 0.5 else values.abs() ** power).copysign_(values)
+    return powered / powered.norm(dim=1, keepdim=True)

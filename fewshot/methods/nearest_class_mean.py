@@ -1,20 +1,22 @@
 """Nearest class mean: the cosine between an image and the mean of each class's training images.
 
 Mensink et al. 2013 ("Distance-based image classification", TPAMI 35(11)), with the frozen model's features; the class
-means are the prototypes of Snell et al. 2017 (arXiv 1703.05175). Nothing is trained. The temperature, which changes no
-guess but says how sure it is, is chosen on the draw: each image is held back from its own class's mean.
+means are the prototypes of Snell et al. 2017 (arXiv 1703.05175). Nothing is trained. What the cosines are multiplied
+by, which changes no guess but says how sure it is, is chosen on the draw, and the temperature beside it: each image is
+held back from its own class's mean.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from fewshot.calibration import temperature
 from fewshot.task import Draw, Fitted, Images, Task
 
 
 @dataclass(frozen=True)
 class NearestClassMean:
-    temperatures: tuple[float, ...] = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)  # that the cosines are multiplied by
+    scales: tuple[float, ...] = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)  # what the cosines may be multiplied by
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
         features = draw.images.features()
@@ -22,34 +24,44 @@ class NearestClassMean:
         np.add.at(sums, draw.labels, features)
         means = _unit(sums)
         absent = np.bincount(draw.labels, minlength=len(means)) == 0
-        scale = self._temperature(features, draw, sums)
+        chosen = self._chosen(features, draw, sums)
+        scale = chosen["scale"]
 
         def logits(images: Images) -> np.ndarray:
             cosines = images.features() @ means.T
             return scale * np.where(absent, -1.0, cosines).astype(np.float32)
 
-        return Fitted(logits, {"temperature": scale}, {"weights": scale * means})
+        return Fitted(logits, chosen, {"weights": scale * means})
 
-    def _temperature(self, features: np.ndarray, draw: Draw, sums: np.ndarray) -> float:
-        """The one with the least log loss, of images whose class has others; the middle one where there are none."""
-        held = [i for i in range(len(features)) if (draw.labels == draw.labels[i]).sum() > _copies(draw, i)]
-        if not held:
-            return self.temperatures[len(self.temperatures) // 2]
-        cosines = np.stack([self._without(i, features, draw, sums) for i in held])
-        losses = [_log_loss(scale * cosines, draw.labels[held]) for scale in self.temperatures]
-        return self.temperatures[int(np.argmin(losses))]
+    def _chosen(self, features: np.ndarray, draw: Draw, sums: np.ndarray) -> dict[str, float]:
+        """The scale with the least log loss of images whose class has others, and the temperature of those logits.
 
-    def _without(self, i: int, features: np.ndarray, draw: Draw, sums: np.ndarray) -> np.ndarray:
-        """Cosines of image i with the class means, its own class's made without it and its copies."""
-        own = draw.labels == draw.labels[i]
-        others = sums.copy()
-        others[draw.labels[i]] -= features[own & (draw.groups == draw.groups[i])].sum(axis=0)
-        return _unit(others) @ features[i]
+        The middle scale and no temperature where there are none.
+        """
+        held = np.flatnonzero(_others(draw))
+        if not len(held):
+            return {"scale": self.scales[len(self.scales) // 2]}
+        cosines = _held_out(features, draw, sums)[held]
+        losses = [_log_loss(scale * cosines, draw.labels[held]) for scale in self.scales]
+        scale = self.scales[int(np.argmin(losses))]
+        return {"scale": scale, "temperature": temperature(scale * cosines, draw.labels[held])}
 
 
-def _copies(draw: Draw, i: int) -> int:
-    """How many images of its class are the same picture, itself among them."""
-    return int(((draw.groups == draw.groups[i]) & (draw.labels == draw.labels[i])).sum())
+def _held_out(features: np.ndarray, draw: Draw, sums: np.ndarray) -> np.ndarray:
+    """(n, classes): cosines of images with the class means, their own class's made without them and their copies."""
+    cosines = features @ _unit(sums).T
+    _, same = np.unique(np.stack([draw.groups, draw.labels]), axis=1, return_inverse=True)
+    copies = np.zeros((same.max() + 1, features.shape[1]), np.float32)
+    np.add.at(copies, same, features)
+    own = _unit(sums[draw.labels] - copies[same])
+    cosines[np.arange(len(features)), draw.labels] = (own * features).sum(axis=1)
+    return cosines
+
+
+def _others(draw: Draw) -> np.ndarray:
+    """(n,): whether an image's class has other pictures."""
+    pictures = np.unique(np.stack([draw.groups, draw.labels]), axis=1)[1]
+    return np.bincount(pictures)[draw.labels] > 1
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

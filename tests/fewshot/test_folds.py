@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
+from sklearn.model_selection import StratifiedGroupKFold
 
 from fewshot.folds import folds
 from fewshot.task import Draw
@@ -22,3 +24,14 @@ def test_where_a_class_has_one_image_nothing_can_be_held_back(patterns: Callable
     assert folds(patterns(1, 5).draw, 5) == []
     assert folds(patterns(4).draw, 5) == []
     assert len(folds(patterns(2, 5).draw, 5)) == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_parts_are_those_of_scikit_learn(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.repeat(np.arange(4), random.integers(5, 15, size=4)))
+    groups = random.integers(0, len(labels), len(labels)) if seed % 2 else np.arange(len(labels))
+    theirs = StratifiedGroupKFold(5).split(labels, labels, groups)
+    for (fit, check), (their_fit, their_check) in zip(folds(Draw(None, labels, groups), 5), theirs, strict=True):
+        np.testing.assert_array_equal(fit, their_fit)
+        np.testing.assert_array_equal(check, their_check)

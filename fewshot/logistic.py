@@ -1,0 +1,400 @@
+"""Many L2-regularised multinomial logistic regressions at once, as one batched tensor program.
+
+Each is scikit-learn's: the least C * (sum of the weighted log losses) + |W|^2 / 2, the intercept free. Problems come
+as `b` sets of n samples, each set with `f` weightings of its samples (a fold is a weighting with zeros), and all are
+solved for one C after another, each starting from its solution for the C before.
+
+The algorithm is a truncated Newton method (Nocedal & Wright 2006, section 7.1) on preconditioned conjugate gradients:
+
+* W is a combination of the samples, W = A X (the representer theorem), so that with fewer samples than features nothing
+  but their Gram matrix XX' is needed (`_Samples`). Otherwise W itself is solved for (`_Features`). Both are exact.
+* The preconditioner is (h X'X + mu I)^-1, one for each set: the Hessian if all probabilities were alike. Applied to a
+  residual it gives the scores of the new direction, too: one product with an (n, n) matrix is all that a step costs.
+* Scores are linear along a direction, so that a length is tried without another matrix product.
+* Each problem stops for itself, and sets whose problems have all stopped leave the batch: apart from rounding, a
+  solution doesn't depend on its company.
+
+Scores are (b, f, classes, n), the samples next to each other, so that softmax and sums run along them.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+ABSENT = -1e3  # the bias of a class without samples
+_NEVER = -1e9  # that added to its scores while the others are solved
+_STEPS, _INNER_STEPS, _HALVINGS = 50, 500, 40  # at most; 3, 5 and 0 are usual
+
+
+@dataclass(frozen=True)
+class Problems:
+    """`features` (b, n, d) float32 or float64, `labels` (b, n) int64 below `classes`, `weights` (b, f, n) at least 0.
+
+    Samples of weight 0 are scored, but not learned from. Sets of unlike size are padded with rows of zeros that no
+    weighting counts. Results are of the features' type, on their device.
+    """
+
+    features: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+    classes: int
+
+
+@dataclass(frozen=True)
+class Solution:
+    """For one C: `scores` (b, f, n, classes) of every sample, and `steepness` (b, f), where the solver stopped.
+
+    That is the length of the mean loss's gradient with respect to the steepest class's vector, which no component
+    exceeds in any rotation of the features. A class without a weighted sample has the bias ABSENT and no weights.
+    """
+
+    scores: torch.Tensor
+    steepness: torch.Tensor
+    _weights: torch.Tensor
+    _bias: torch.Tensor
+    _space: "_Samples | _Features"
+
+    def linear(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights (b, f, classes, d) and bias (b, f, classes)."""
+        weights = self._space.weights(self._weights)
+        return weights, self._bias - _rows(weights, self._space.centre.mT)[..., 0]
+
+
+def path(problems: Problems, strengths: Sequence[float | torch.Tensor], tolerance: float) -> Iterator[Solution]:
+    """Solve for each of `strengths` in turn (scikit-learn's C; a number, or (b,) for each set its own).
+
+    Until the steepness is at most `tolerance`, or rounding allows no less.
+    """
+    given = _Given.of(problems)
+    penalties = [given.penalties(strength) for strength in strengths]
+    space = _space(problems.features, penalties[len(penalties) // 2].amin(dim=(1, 2, 3)), problems.classes)
+    state = _State.zero(space, given)
+    for penalty in penalties:
+        state = _minimise(space, given, penalty, state, tolerance)
+        shift = torch.where(given.present, 0.0, ABSENT).to(state.scores)
+        bias = (state.bias + shift)[..., 0]
+        yield Solution((state.scores + shift).mT, state.steepness[:, :, 0, 0], state.coefficients, bias, space)
+
+
+def bytes_of_set(samples: int, features: int, weightings: int, classes: int, element: int) -> int:
+    """About what one set takes while it is solved, at `element` bytes a number."""
+    side = min(samples, features)
+    vectors = 20 * weightings * classes * samples  # what conjugate gradients keep, and what they make on the way
+    return element * (vectors + 4 * side * side + 2 * samples * features)
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """One thread, since these matrices are too small for more, and float32 products in full precision on any GPU."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+
+
+class _Given(NamedTuple):
+    """The problems as the solver uses them: `labels` (b, 1, 1, n), `targets` (b, 1, classes, n) their one-hot rows,
+    `weights` (b, f, 1, n), `total` (b, f, 1, 1) their sum, `present` (b, f, classes, 1)."""
+
+    labels: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    total: torch.Tensor
+    present: torch.Tensor
+
+    @classmethod
+    def of(cls, problems: Problems) -> "_Given":
+        weights = problems.weights.to(problems.features)[:, :, None]
+        one_hot = torch.nn.functional.one_hot(problems.labels, problems.classes).mT[:, None].to(weights)
+        total = weights.sum(dim=-1, keepdim=True)
+        present = _rows(weights, one_hot[:, 0].mT).mT > 0
+        return cls(problems.labels[:, None, None], one_hot, weights, torch.where(total > 0, total, 1.0), present)
+
+    def subset(self, chosen: torch.Tensor) -> "_Given":
+        return _Given(*(each[chosen] for each in self))
+
+    def penalties(self, strength: float | torch.Tensor) -> torch.Tensor:
+        """(b, f, 1, 1): 1 / C. Of two classes scikit-learn keeps the difference of their vectors, w, and penalises
+        |w|^2, which is twice what it would be for the two, w/2 and -w/2."""
+        strengths = torch.as_tensor(strength, dtype=self.total.dtype, device=self.total.device).reshape(-1, 1, 1, 1)
+        return torch.where(self.present.sum(dim=2, keepdim=True) == 2, 2.0, 1.0) / strengths
+
+    def log_probabilities(self, scores: torch.Tensor) -> torch.Tensor:
+        return torch.log_softmax(scores + torch.where(self.present, 0.0, _NEVER).to(scores), dim=2)
+
+    def loss(self, log_probabilities: torch.Tensor) -> torch.Tensor:
+        """(b, f, 1, 1): the weighted sum of log losses."""
+        own = log_probabilities.gather(2, self.labels.expand(-1, log_probabilities.shape[1], -1, -1))
+        return -(self.weights * own).sum(dim=-1, keepdim=True)
+
+
+class _State(NamedTuple):
+    """Where the problems stand: the solutions' `coefficients` in their space, their scores without the bias (`pushed`),
+    the `bias` (b, f, classes, 1), the `scores`, and the `steepness` (b, f, 1, 1)."""
+
+    coefficients: torch.Tensor
+    pushed: torch.Tensor
+    bias: torch.Tensor
+    scores: torch.Tensor
+    steepness: torch.Tensor
+
+    @classmethod
+    def zero(cls, space: "_Samples | _Features", given: _Given) -> "_State":
+        shape = (*given.present.shape[:3], given.weights.shape[-1])
+        scores = given.weights.new_zeros(shape)
+        coefficients = given.weights.new_zeros((*shape[:3], space.matrix.shape[-1]))
+        bias = given.weights.new_zeros((*shape[:3], 1))
+        return cls(coefficients, scores, bias, scores, given.weights.new_full((*shape[:2], 1, 1), torch.inf))
+
+    def subset(self, chosen: torch.Tensor) -> "_State":
+        return _State(*(each[chosen] for each in self))
+
+    def put(self, chosen: torch.Tensor, other: "_State") -> None:
+        for mine, theirs in zip(self, other, strict=True):
+            mine[chosen] = theirs
+
+
+class _Samples(NamedTuple):
+    """W = A X, by coefficients A: `matrix` is XX' (b, n, n), `inverse` that of h XX' + mu I in float32, where
+    mu is (b, 1, 1, 1) and no more than `most`."""
+
+    features: torch.Tensor
+    centre: torch.Tensor
+    matrix: torch.Tensor
+    inverse: torch.Tensor
+    most: torch.Tensor
+    mu: torch.Tensor
+    h: float
+
+    def subset(self, chosen: torch.Tensor) -> "_Samples":
+        features, centre, matrix, inverse, most, mu = (each[chosen] for each in self[:-1])
+        return _Samples(features, centre, matrix, inverse, most, mu, self.h)
+
+    def pull(self, scores: torch.Tensor) -> torch.Tensor:
+        """The coefficients of X' times what is said of each sample."""
+        return scores
+
+    def push(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """The scores that coefficients give."""
+        return _rows(coefficients, self.matrix)
+
+    def precondition(self, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(h X'X + mu)^-1 times a residual: its coefficients z = (h XX' + mu)^-1 r, and their scores, which are XX' z =
+        (r - mu z) / h."""
+        direction = _rows(residual, self.inverse)
+        return direction, (residual - self.mu * direction) / self.h
+
+    def squares(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """(b, f, classes, 1): the squared length of each class's vector."""
+        return (coefficients * self.push(coefficients)).sum(dim=-1, keepdim=True)
+
+    def product(self, coefficients: torch.Tensor, other: torch.Tensor, pushed: torch.Tensor) -> torch.Tensor:
+        """(b, f, 1, 1): the inner product with `other`, whose scores are `pushed`."""
+        return _dot(coefficients, pushed)
+
+    def weights(self, coefficients: torch.Tensor) -> torch.Tensor:
+        return _rows(coefficients, self.features)
+
+
+class _Features(NamedTuple):
+    """W itself: `matrix` is X'X (b, d, d), `inverse` that of h X'X + mu I, as above."""
+
+    features: torch.Tensor
+    centre: torch.Tensor
+    matrix: torch.Tensor
+    inverse: torch.Tensor
+    most: torch.Tensor
+
+    def subset(self, chosen: torch.Tensor) -> "_Features":
+        return _Features(*(each[chosen] for each in self))
+
+    def pull(self, scores: torch.Tensor) -> torch.Tensor:
+        return _rows(scores, self.features.to(scores.dtype))
+
+    def push(self, coefficients: torch.Tensor) -> torch.Tensor:
+        return _rows(coefficients, self.features.mT.to(coefficients.dtype))
+
+    def precondition(self, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        direction = _rows(residual, self.inverse)
+        return direction, self.push(direction)
+
+    def squares(self, coefficients: torch.Tensor) -> torch.Tensor:
+        return coefficients.square().sum(dim=-1, keepdim=True)
+
+    def product(self, coefficients: torch.Tensor, other: torch.Tensor, pushed: torch.Tensor) -> torch.Tensor:
+        return _dot(coefficients, other)
+
+    def weights(self, coefficients: torch.Tensor) -> torch.Tensor:
+        return coefficients
+
+
+def _space(features: torch.Tensor, penalty: torch.Tensor, classes: int) -> "_Samples | _Features":
+    """`penalty` (b,) is what the preconditioner is made for.
+
+    The curvature h is an eighth of what alike probabilities have, 1/classes: they don't stay alike. On photos18 half or
+    twice of it costs up to a third more steps. Samples are centred, which changes nothing but the bias, and parts its
+    direction from the others'.
+    """
+    centre = features.mean(dim=1, keepdim=True)
+    centred = features - centre
+    narrow = features.shape[1] <= features.shape[2]
+    matrix = centred @ centred.mT if narrow else centred.mT @ centred
+    diagonal = matrix.diagonal(dim1=1, dim2=2)
+    h = 1 / (8 * classes)
+    # Of the same order as h X'X: else its inverse would lose the smaller of the two to rounding.
+    usual = h * diagonal.mean(dim=1).clamp_min(1e-6)
+    most = 100 * usual
+    mu = penalty.maximum(1e-3 * usual).minimum(most)[:, None, None]
+    shifted = (h * matrix).float()
+    mu, most = mu.float(), most.float()[:, None, None, None]
+    shifted.diagonal(dim1=1, dim2=2).add_(mu[:, 0])
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(shifted))
+    if narrow:
+        return _Samples(centred, centre, matrix, inverse, most, mu[..., None], h)
+    return _Features(centred, centre, matrix, inverse, most)
+
+
+def _minimise(
+    space: "_Samples | _Features", given: _Given, penalty: torch.Tensor, start: _State, tolerance: float
+) -> _State:
+    """Newton steps, of those sets that have a problem which is not solved."""
+    state, part = _State(*(each.clone() for each in start)), start
+    places = torch.arange(len(penalty), device=penalty.device)
+    futile = torch.zeros_like(given.total, dtype=torch.bool)  # where rounding is all that a step would change
+    for _ in range(_STEPS):
+        part, residual, free, probabilities = _measure(space, given, penalty, part)
+        unsolved = ((part.steepness > tolerance) & ~futile).flatten(1).any(dim=1)
+        if not bool(unsolved.all()):
+            state.put(places, part)
+            if not bool(unsolved.any()):
+                return state
+            space, given, part = space.subset(unsolved), given.subset(unsolved), part.subset(unsolved)
+            places, penalty, futile = places[unsolved], penalty[unsolved], futile[unsolved]
+            residual, free, probabilities = residual[unsolved], free[unsolved], probabilities[unsolved]
+        step = _newton(space, given, penalty, part, (residual, free), probabilities, tolerance)
+        futile = -step.slope <= 0.01 * torch.finfo(penalty.dtype).eps * given.total
+        part = _advance(space, given, penalty, part, step)
+    state.put(places, _measure(space, given, penalty, part)[0])
+    return state
+
+
+def _measure(
+    space: "_Samples | _Features", given: _Given, penalty: torch.Tensor, state: _State
+) -> tuple[_State, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The state with its steepness, the gradient downwards (of coefficients and bias), and the probabilities."""
+    probabilities = given.log_probabilities(state.scores).exp_()
+    missed = given.weights * (given.targets - probabilities)
+    residual = space.pull(missed) - penalty * state.coefficients
+    free = missed.sum(dim=-1, keepdim=True)
+    lengths = space.squares(residual).clamp_min(0).sqrt().maximum(free.abs())
+    return state._replace(steepness=lengths.amax(dim=2, keepdim=True) / given.total), residual, free, probabilities
+
+
+class _Step(NamedTuple):
+    """A direction: of coefficients, of scores without the bias, of the bias; and the `slope` of the loss along it."""
+
+    coefficients: torch.Tensor
+    pushed: torch.Tensor
+    bias: torch.Tensor
+    slope: torch.Tensor
+
+
+def _newton(
+    space: "_Samples | _Features",
+    given: _Given,
+    penalty: torch.Tensor,
+    state: _State,
+    downwards: tuple[torch.Tensor, torch.Tensor],
+    probabilities: torch.Tensor,
+    tolerance: float,
+) -> _Step:
+    """Conjugate gradients on the Newton equations, as far as the steepness is worth it.
+
+    In float32, whatever the problems are in: the next step starts from a gradient that is exact again.
+    """
+    kind = space.inverse.dtype
+    residual, free = (each.to(kind, copy=True) for each in downwards)
+    probabilities, weights, total, penalty = (
+        each.to(kind) for each in (probabilities, given.weights, given.total, penalty)
+    )
+    steepness = state.steepness.to(kind)
+    enough = steepness.sqrt().clamp_max(0.3).maximum(0.3 * tolerance / steepness).square()
+    working = steepness > tolerance
+    # The bias's, as the preconditioner sees it, which takes no more than `most` for the other directions' penalty.
+    curvature = total / (8 * probabilities.shape[2]) * (space.most / penalty).clamp_max(1)
+    step = [torch.zeros_like(each, dtype=kind) for each in (state.coefficients, state.pushed, state.bias)]
+    ways: list[torch.Tensor] = []
+    first = last = torch.zeros_like(enough)
+    for number in range(_INNER_STEPS):
+        new = [*space.precondition(residual), free / curvature]
+        size = space.product(residual, new[0], new[1]) + _dot(free, new[2])
+        first = size if number == 0 else first
+        working = working & (size > enough * first)
+        if not bool(working.any()):
+            break
+        if number:
+            again = torch.where(working, size / last, 0.0)
+            new = [each.addcmul_(again, old) for each, old in zip(new, ways, strict=True)]
+        ways, last = new, size
+        bent = _bend(probabilities, ways[1] + ways[2], weights)
+        lifted = bent.sum(dim=-1, keepdim=True)
+        turned = space.pull(bent).addcmul_(penalty, ways[0])
+        length = size / (space.product(turned, ways[0], ways[1]) + _dot(lifted, ways[2]))
+        length = torch.where(working, length, 0.0)
+        for whole, way in zip(step, ways, strict=True):
+            whole.addcmul_(length, way)
+        residual.addcmul_(length, turned, value=-1)
+        free.addcmul_(length, lifted, value=-1)
+    coefficients, pushed, bias = (each.to(downwards[0].dtype) for each in step)
+    if kind != downwards[0].dtype:
+        pushed = space.push(coefficients)
+    slope = -space.product(downwards[0], coefficients, pushed) - _dot(downwards[1], bias)
+    return _Step(coefficients, pushed, bias, slope)
+
+
+def _bend(probabilities: torch.Tensor, scores: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The Hessian of the losses with respect to the scores, times a change of these."""
+    bent = probabilities * scores
+    return bent.addcmul_(probabilities, bent.sum(dim=2, keepdim=True), value=-1).mul_(weights)
+
+
+def _advance(space: "_Samples | _Features", given: _Given, penalty: torch.Tensor, state: _State, step: _Step) -> _State:
+    """Along the step, half as far until the loss falls (Armijo), rounding allowed for."""
+    before = given.loss(given.log_probabilities(state.scores))
+    along = penalty * space.product(state.coefficients, step.coefficients, step.pushed)
+    across = penalty / 2 * space.product(step.coefficients, step.coefficients, step.pushed)
+    moved = step.pushed + step.bias
+    allowed = 8 * torch.finfo(before.dtype).eps * given.total.maximum(before)
+    length = torch.ones_like(before)
+    for _ in range(_HALVINGS):
+        after = given.loss(given.log_probabilities(state.scores + length * moved))
+        rise = after - before + length * along + length.square() * across
+        high = ~(rise <= 1e-4 * length * step.slope + allowed)
+        if not bool(high.any()):
+            break
+        length = torch.where(high, length / 2, length)
+    return state._replace(
+        coefficients=state.coefficients + length * step.coefficients,
+        pushed=state.pushed + length * step.pushed,
+        bias=state.bias + length * step.bias,
+        scores=state.scores + length * moved,
+    )
+
+
+def _rows(vectors: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """(b, f, c, n) times (b, n, m): one product for each set."""
+    b, f, c, n = vectors.shape
+    return (vectors.reshape(b, f * c, n) @ matrices).reshape(b, f, c, matrices.shape[-1])
+
+
+def _dot(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """(b, f, 1, 1): the inner products of problems' vectors."""
+    b, f = one.shape[:2]
+    return (one.reshape(b * f, 1, -1) @ other.reshape(b * f, -1, 1)).reshape(b, f, 1, 1)

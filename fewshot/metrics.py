@@ -4,6 +4,7 @@ Everything but the calibration error follows from the confusion counts, so they'
 the same numbers (the tests compare), but warns where a class was predicted that has no test image, which is usual here.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,11 +26,15 @@ class Scores:
     balanced_accuracy: float
     macro_f1: float
     ece: float
+    ece_calibrated: float  # of the logits divided by the temperature that was chosen on the draw; NaN without one
     confusion: np.ndarray
 
 
-def score(predictions: Predictions) -> Scores:
-    """Score a trial. Raises UnusablePredictionsError where its predictions make no sense."""
+def score(predictions: Predictions, temperature: float | None = None) -> Scores:
+    """Score a trial. Raises UnusablePredictionsError where its predictions make no sense.
+
+    `temperature` (> 0), where the method chose one, is what its logits are divided by to be calibrated.
+    """
     _check(predictions)
     predicted = predictions.logits.argmax(axis=1)
     counts = confusion(predictions.labels, predicted, predictions.logits.shape[1])
@@ -38,6 +43,11 @@ def score(predictions: Predictions) -> Scores:
         balanced_accuracy=balanced_accuracy(counts),
         macro_f1=macro_f1(counts),
         ece=calibration_error(predictions.logits, predictions.labels),
+        ece_calibrated=(
+            calibration_error(predictions.logits / np.float32(temperature), predictions.labels)
+            if temperature
+            else math.nan
+        ),
         confusion=counts,
     )
 
@@ -71,18 +81,42 @@ def macro_f1(confusion: np.ndarray) -> float:
     return float(np.mean(2 * np.diagonal(confusion)[present] / occurrences[present]))
 
 
-def calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """The expected calibration error of softmax(logits): mean |accuracy − confidence| over bins, weighted by images.
+@dataclass(frozen=True)
+class Reliability:
+    """Images by how sure the answer was, in bins of equal width: all arrays (bins,), sums over the images of a bin."""
 
-    Confidence is the largest probability; the bins ((m-1)/bins, m/bins] are of equal width. Guo, Pleiss, Sun and
-    Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, equation 3. Units: a fraction between 0 and 1.
+    images: np.ndarray  # how many
+    confidence: np.ndarray  # the sum of their largest probabilities
+    right: np.ndarray  # how many were named rightly
+
+    def __add__(self, other: "Reliability") -> "Reliability":
+        return Reliability(self.images + other.images, self.confidence + other.confidence, self.right + other.right)
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: mean |accuracy − confidence| over the bins, weighted by images."""
+        return float(np.abs(self.right - self.confidence).sum() / self.images.sum())
+
+
+def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Reliability:
+    """Bin images by confidence, the largest probability of softmax(logits): ((m-1)/bins, m/bins].
+
+    Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 2.
     """
     confidence = softmax(logits).max(axis=1)
     right = logits.argmax(axis=1) == labels
     inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
     places = np.digitize(confidence, inner_edges, right=True)
-    gaps = np.bincount(places, weights=right - confidence, minlength=bins)  # images x (accuracy - confidence), by bin
-    return float(np.abs(gaps).sum() / len(labels))
+    return Reliability(
+        np.bincount(places, minlength=bins),
+        np.bincount(places, weights=confidence, minlength=bins),
+        np.bincount(places, weights=right, minlength=bins),
+    )
+
+
+def calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
+    """The expected calibration error of softmax(logits), a fraction between 0 and 1: Guo et al. 2017, equation 3."""
+    return reliability(logits, labels, bins).error
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

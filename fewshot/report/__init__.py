@@ -22,6 +22,9 @@ class ReportFiles:
     results: Path
     differences: Path
     wrong: Path
+    curves: Path
+    classes: Path
+    influence: Path
     markdown: Path
     html: Path
     table: "pd.DataFrame"
@@ -43,6 +46,9 @@ def write_report(sweep_dir: Path, out: Path | None = None) -> ReportFiles:
         results=out / "results.csv",
         differences=out / "differences.csv",
         wrong=out / "wrong.csv",
+        curves=out / "curves.csv",
+        classes=out / "classes.csv",
+        influence=out / "influence.csv",
         markdown=out / "report.md",
         html=out / "report.html",
         table=content.results,
@@ -50,6 +56,9 @@ def write_report(sweep_dir: Path, out: Path | None = None) -> ReportFiles:
     atomic.write_bytes(files.results, tables.to_csv(content.results))
     atomic.write_bytes(files.differences, tables.to_csv(content.differences))
     atomic.write_bytes(files.wrong, tables.to_csv(content.wrong))
+    atomic.write_bytes(files.curves, tables.to_csv(content.curves))
+    atomic.write_bytes(files.classes, tables.to_csv(content.classes))
+    atomic.write_bytes(files.influence, tables.to_csv(content.influence))
     atomic.write_text(files.markdown, markdown.render(content))
     atomic.write_text(files.html, page.render(content))
     return files

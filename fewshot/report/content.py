@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from fewshot.records import Sweep
-from fewshot.report import summary, tables
+from fewshot.report import fitted_curve, influence, per_class, reliability, summary, tables
+from fewshot.report.fitted_curve import Fitted
 from fewshot.report.measure import Cell, Measured, measure
 
 
@@ -18,17 +19,32 @@ class Content:
     results: pd.DataFrame
     differences: pd.DataFrame
     wrong: pd.DataFrame
+    fitted: list[Fitted]
+    curves: pd.DataFrame
+    classes: pd.DataFrame
+    class_warnings: list[str]
+    calibration: reliability.Calibration | None
+    influence: pd.DataFrame
     summary: summary.Summary
 
     @classmethod
     def of(cls, sweep: Sweep) -> "Content":
         measured = measure(sweep)
         results, differences = tables.results(measured), tables.differences(measured)
+        focus = tables.focus(results)
+        fitted = fitted_curve.fitted_curves(measured)
+        classes = per_class.classes(measured)
         return cls(
             measured=measured,
             results=results,
             differences=differences,
-            wrong=tables.wrong_images(measured, tables.focus(results)),
+            wrong=tables.wrong_images(measured, focus),
+            fitted=fitted,
+            curves=fitted_curve.table(fitted),
+            classes=classes,
+            class_warnings=per_class.warnings(measured, focus, classes),
+            calibration=reliability.calibration(measured, focus),
+            influence=influence.influence(measured),
             summary=summary.summarize(measured, results, differences),
         )
 

@@ -5,27 +5,39 @@ different markers, and their names stand at their lines.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from fewshot.curves import LearningCurve
 from fewshot.report import wording
 from fewshot.report.svg import LETTER, Scale, line, path, picture, spread, tag
 from fewshot.report.tables import decisive, rows_of
 
 COLOURS = 6
+STEPS = 33  # of a fitted curve
 STRIP, BREAK = 46, 24  # px: the heights of the lower part of a broken scale, and of the gap above it
 
 
-def learning_curve(rows: pd.DataFrame, among: pd.DataFrame, methods: Sequence[str], width: int, height: int) -> Markup:
+def learning_curve(
+    rows: pd.DataFrame,
+    among: pd.DataFrame,
+    methods: Sequence[str],
+    width: int,
+    height: int,
+    fitted: Mapping[str, LearningCurve] | None = None,
+) -> Markup:
     """Accuracy against shots for the `rows` of one set, on a scale that fits all sets of the results table `among`.
 
     A line a method, labelled at its end. The band is the 95 % interval for new images (the one over splits where there
-    is no other), the bar at a point the one over splits. A method without training images (shots 0) is a level line.
-    Where level lines lie far below the others they get a lower part of their own: the scale is broken, and shows it.
+    is no other), the bar at a point the one over splits. Where a power law was `fitted` to a method's points, it is the
+    line, with a narrow band of its own; elsewhere the points are joined. A method without training images (shots 0) is
+    a level line. Where level lines lie far below the others they get a lower part of their own: the scale is
+    broken, and shows it.
     """
     scored = rows[rows["n"] > 0]
     longest = max((len(f"{method} 99.9") for method in [*methods, "chance"]), default=0)
@@ -47,7 +59,9 @@ def learning_curve(rows: pd.DataFrame, among: pd.DataFrame, methods: Sequence[st
         for level in (row for row in of_method if not row.shots):
             parts += _level(level, scale, frame, colour)
         curve = [(x(_log(row.shots)) + aside, row) for row in of_method if x and row.shots]
-        parts += _curve(curve, scale, colour, place) if curve else []
+        law = (fitted or {}).get(method)
+        smooth = _smooth(law, x, aside) if law and x else None
+        parts += _curve(curve, smooth, scale, colour, place) if curve else []
         labels.append((scale(of_method[-1].mean), _label_text(method, of_method[-1].mean), colour))
     places = spread([place for place, _, _ in labels], 17, frame.top + 4, frame.bottom)
     for y, (_, text, colour) in zip(places, labels, strict=True):
@@ -144,7 +158,33 @@ def _shots_axis(shots: list[int], x: Scale | None, frame: _Frame) -> list[Markup
     return [*parts, tag("text", "training images a class", x=middle, y=frame.bottom + 35, class_="axis middle")]
 
 
-def _curve(points: list[tuple[float, Any]], y: _Accuracy, colour: str, marker: int) -> list[Markup]:
+Smooth = list[tuple[float, float, float, float]]  # place, accuracy, and the ends of its interval
+
+
+def _smooth(curve: LearningCurve, x: Scale, aside: float) -> Smooth:
+    """A fitted curve at close places over the measured numbers."""
+    shots = np.geomspace(curve.shots[0], curve.shots[-1], STEPS)
+    low, high = curve.band(shots)
+    values = zip(shots.tolist(), curve.law.at(shots)[0].tolist(), low.tolist(), high.tolist(), strict=True)
+    return [(x(_log(images)) + aside, *rest) for images, *rest in values]
+
+
+def _joined(points: list[tuple[float, Any]], smooth: Smooth | None, y: _Accuracy, colour: str) -> list[Markup]:
+    """The line through a method's points: the fitted curve with its band, or straight from one to the next."""
+    clip = y.upper.clipped
+    if smooth is None:
+        return [path([(place, clip(row.mean)) for place, row in points], f"curve-line stroke {colour}")]
+    fitted = path([(place, clip(mean)) for place, mean, _, _ in smooth], f"curve-line stroke {colour}")
+    if math.isnan(smooth[0][2]):
+        return [fitted]
+    edge = [(place, clip(high)) for place, _, _, high in smooth]
+    edge += [(place, clip(low)) for place, _, low, _ in reversed(smooth)]
+    return [path(edge, f"band of-curve fill {colour}", closed=True), fitted]
+
+
+def _curve(
+    points: list[tuple[float, Any]], smooth: Smooth | None, y: _Accuracy, colour: str, marker: int
+) -> list[Markup]:
     """The band, line, bars and markers of one method, from (place, row of the results)."""
     clip = y.upper.clipped
     known = [(place, *decisive(row)) for place, row in points if not math.isnan(row.ci_low)]
@@ -154,12 +194,12 @@ def _curve(points: list[tuple[float, Any]], y: _Accuracy, colour: str, marker: i
         parts.append(path(edge, f"band fill {colour}", closed=True))
     elif known:  # a single number of shots has no width: a broad bar instead of a band
         parts.append(line(*edge[0], *edge[1], f"broad stroke {colour}"))
+    parts += _joined(points, smooth, y, colour)
     parts += [
         line(place, clip(row.ci_low), place, clip(row.ci_high), f"bar stroke {colour}")
         for place, row in points
         if not math.isnan(row.ci_low)
     ]
-    parts.append(path([(place, clip(row.mean)) for place, row in points], f"curve-line stroke {colour}"))
     return parts + [_marker(place, clip(row.mean), marker, colour, _point_title(row)) for place, row in points]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from fewshot.report import tables, wording
+from fewshot.report import fitted_curve, reliability, tables, wording
 from fewshot.report.content import Content
 from fewshot.report.page import MOST_PAIRS, MOST_WRONG
 from fewshot.report.wording import count, interval, percent, points
@@ -24,8 +24,11 @@ def render(content: Content) -> str:
     parts = [
         *_opening(content),
         *_results(content.results),
+        *_needed(content),
         *_differences(content),
         *_mistakes(content),
+        *_classes(content),
+        *_calibration(content),
         *_failed(content.measured.failed),
         "## What the intervals cover",
         _INTERVALS,
@@ -37,7 +40,10 @@ _INTERVALS = (
     "*Over splits*: mean ± t · SD / √n over the splits that were run. It covers the choice of splits of this one "
     "collection, and says nothing of other images.\n\n"
     "*For new images*: the same, allowing for the test images that splits share (Nadeau and Bengio, 2003). It covers "
-    "the accuracy to expect on new images of the same kind."
+    "the accuracy to expect on new images of the same kind.\n\n"
+    "*Other test images*: a bootstrap over the test images, each with all that its splits said of it. It covers which "
+    "images there happened to be to test on, with the classifiers as they were trained here; copies of a picture count "
+    "as independent images."
 )
 
 
@@ -60,16 +66,57 @@ def _results(results: pd.DataFrame) -> list[str]:
     rows = [
         (
             *(row.set, row.shots, row.method, row.n, percent(row.mean), interval(row.ci_low, row.ci_high)),
-            *(interval(row.ci_corrected_low, row.ci_corrected_high), percent(row.sd)),
-            *(percent(row.balanced_accuracy), percent(row.macro_f1), percent(row.ece), row.failed, row.unfinished),
+            *(interval(row.ci_corrected_low, row.ci_corrected_high), interval(row.ci_images_low, row.ci_images_high)),
+            *(percent(row.sd), percent(row.balanced_accuracy), percent(row.macro_f1)),
+            *(percent(row.ece), percent(row.ece_calibrated), row.failed, row.unfinished),
         )
         for row in tables.rows_of(results)
     ]
     head = (
-        *("set", "images a class", "method", "splits", "accuracy %", "95 % over splits", "95 % for new images", "SD"),
-        *("balanced %", "macro-F1 %", "calibration error %", "failed", "to come"),
+        *("set", "images a class", "method", "splits", "accuracy %", "95 % over splits", "95 % for new images"),
+        *("95 % other test images", "SD", "balanced %", "macro-F1 %"),
+        *("calibration error %", "with temperature", "failed", "to come"),
     )
-    return ["## Results", _table(head, rows, numeric=(1, *range(3, 13)))]
+    return ["## Results", _table(head, rows, numeric=(1, *range(3, 15)))]
+
+
+def _needed(content: Content) -> list[str]:
+    """How many images a class reach an accuracy, by the fitted curves."""
+    rows = [
+        (row["set"], row["method"], *row["needed"], f"{row['at_double']} {row['range']}", row["warning"] or "–")
+        for row in fitted_curve.by_curve(content.curves)
+    ]
+    if not rows:
+        return []
+    targets = [f"{100 * target:g} %" for target in fitted_curve.TARGETS]
+    head = ("set", "method", "a point below the most images", *targets, "twice as many would give %", "fit")
+    said = fitted_curve.sentence(content.curves, content.focus)
+    return [
+        "## How many images are needed",
+        *([escape(said)] if said else []),
+        _table(head, rows, numeric=tuple(range(2, len(head) - 1))),
+        _NEEDED,
+    ]
+
+
+_NEEDED = (
+    "Images a class that reach an accuracy, by the power law accuracy = a − b · N^−c through the means; brackets are "
+    "95 % intervals from resampling whole splits, and take the power law for granted. \\* lies beyond twice the "
+    "largest number that was measured."
+)
+
+
+def _classes(content: Content) -> list[str]:
+    if not content.class_warnings:
+        return []
+    return ["## Class by class", "\n".join(f"* {escape(sentence)}" for sentence in content.class_warnings)]
+
+
+def _calibration(content: Content) -> list[str]:
+    if content.calibration is None or content.focus is None:
+        return []
+    of = f"Of {escape(content.focus.method)} on {escape(content.focus.set)}."
+    return ["## Calibration", f"{of} {escape(reliability.sentence(content.calibration))}"]
 
 
 def _differences(content: Content) -> list[str]:
@@ -78,16 +125,19 @@ def _differences(content: Content) -> list[str]:
         (
             *(row.shots, row.set or row.method, f"{row.a} − {row.b}", points(row.mean)),
             *(interval(row.ci_low, row.ci_high, True), interval(row.ci_corrected_low, row.ci_corrected_high, True)),
+            interval(row.ci_images_low, row.ci_images_high, True),
             *(row.n, outcomes.get(row.verdict, wording.UNKNOWN).format(a=row.a, b=row.b)),
         )
         for row in tables.rows_of(content.differences)
     ]
     head = (
         *("images a class", "on", "comparison", "points"),
-        *("95 % over splits", "95 % for new images", "splits", "outcome"),
+        *("95 % over splits", "95 % for new images", "95 % other test images", "splits", "outcome"),
     )
     said = ["\n".join(f"* {escape(sentence)}" for sentence in content.summary.additions)]
-    return ["## Paired differences", *filter(None, said), _table(head, rows, numeric=(0, 3, 4, 5, 6))] if rows else []
+    return (
+        ["## Paired differences", *filter(None, said), _table(head, rows, numeric=(0, 3, 4, 5, 6, 7))] if rows else []
+    )
 
 
 def _mistakes(content: Content) -> list[str]:

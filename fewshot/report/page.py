@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from fewshot.report import tables, wording
+from fewshot.report import fitted_curve, influence, per_class, reliability, tables, wording
 from fewshot.report.confusion_matrix import confusion_matrix
 from fewshot.report.content import Content
 from fewshot.report.difference_marks import difference_axis, difference_limit, difference_mark
@@ -54,6 +54,11 @@ def render(content: Content) -> str:
         script=Markup(script),  # noqa: S704  # ours
         policy=_policy(script),
         curves=_curves(content),
+        needed=_needed(content),
+        calibration=_calibration(content),
+        class_curves=per_class.class_curves(content.classes, content.results, content.focus, MOST_CLASSES),
+        calibrated=bool(content.results["ece_calibrated"].notna().any()),
+        influence=_influence(content),
         results=_results(content),
         differences=_differences(content),
         mistakes=_mistakes(content),
@@ -81,9 +86,41 @@ def _curves(content: Content) -> list[dict[str, Any]]:
     for name in sets:
         rows = content.results[content.results["set"] == name]
         if (rows["n"] > 0).sum() > 1:  # one point makes no picture
-            drawn = tuple(learning_curve(rows, content.results, methods, *size) for size in ((wide, 340), (350, 300)))
+            laws = {each.method: each.curve for each in content.fitted if each.set == name}
+            sizes = ((wide, 340), (350, 300))
+            drawn = tuple(learning_curve(rows, content.results, methods, *size, laws) for size in sizes)
             pictures.append({"set": name, "wide": drawn[0], "narrow": drawn[1]})
     return pictures
+
+
+def _needed(content: Content) -> dict[str, Any] | None:
+    """The table of how many images a class a target needs; None where no curve was fitted."""
+    if content.curves.empty:
+        return None
+    rows = fitted_curve.by_curve(content.curves)
+    return {
+        "rows": rows,
+        "targets": [f"{100 * target:g} %" for target in fitted_curve.TARGETS],
+        "sentence": fitted_curve.sentence(content.curves, content.focus),
+        "extrapolated": bool(content.curves["extrapolated"].any()),
+        "warned": any(row["warning"] for row in rows),
+    }
+
+
+def _calibration(content: Content) -> dict[str, Any] | None:
+    """The reliability diagrams of the focus cell, as it says and with its temperature."""
+    found = content.calibration
+    if found is None:
+        return None
+    pictures = [("As the method states it", found.stated), ("Divided by the temperature", found.calibrated)]
+    return {
+        "sentence": reliability.sentence(found),
+        "pictures": [
+            {"title": title, "error": bins.error, "picture": reliability.reliability_diagram(bins, title)}
+            for title, bins in pictures
+            if bins
+        ],
+    }
 
 
 def _results(content: Content) -> list[dict[str, Any]]:
@@ -137,6 +174,16 @@ def _mistakes(content: Content) -> dict[str, Any] | None:
         "more_pairs": max(0, len(pairs) - MOST_PAIRS),
         "by_class": _by_class(content, confusion),
     }
+
+
+def _influence(content: Content) -> dict[str, Any] | None:
+    """What is said of training images that help or hurt, and those of which it can be told."""
+    sentences = influence.sentences(content.influence)
+    if not sentences:
+        return None
+    told = content.influence[content.influence["q_value"] <= influence.FALSE]
+    order = told["effect_points"].abs().sort_values(ascending=False, kind="stable").index[:MOST_PAIRS]
+    return {"sentences": sentences, "rows": told.loc[order].to_dict("records"), "told": len(told)}
 
 
 def _by_class(content: Content, confusion: np.ndarray) -> list[dict[str, Any]]:

@@ -14,17 +14,19 @@ import pandas as pd
 
 from fewshot import records
 from fewshot.additions import REAL, composition
-from fewshot.report.measure import Cell, Measured
+from fewshot.bootstrap import Resampled
+from fewshot.report.measure import SCORES, Cell, Measured
 from fewshot.statistics import Interval, paired, summarize
 
 RESULTS = (
     *("set", "method", "model", "shots", "n", "mean", "sd", "ci_low", "ci_high"),
     *("balanced_accuracy", "macro_f1", "ece", "failed", "chance"),
     *("ci_corrected_low", "ci_corrected_high", "unfinished", "real_images", "synthetic_images"),
+    *("ci_images_low", "ci_images_high", "ece_calibrated"),
 )
 DIFFERENCES = (
     *("kind", "set", "method", "shots", "a", "b", "n", "mean", "sd", "ci_low", "ci_high"),
-    *("ci_corrected_low", "ci_corrected_high", "verdict"),
+    *("ci_corrected_low", "ci_corrected_high", "verdict", "ci_images_low", "ci_images_high"),
 )
 WRONG = (
     *("set", "method", "shots", "key", "label", "tested", "wrong", "share"),
@@ -39,6 +41,8 @@ def results(measured: Measured) -> pd.DataFrame:
     `mean`, `sd` and the intervals are of the accuracy over the splits; the other scores are means, and so are the
     numbers of photographs and of synthetic images that a trial was trained on, of all classes together. `chance` is
     the expected accuracy of guessing every class alike. A cell of which no trial could be scored has n = 0.
+    `ci_images_*` is the bootstrap interval over test images, `ece_calibrated` the calibration error with the
+    temperatures that were chosen on the draws: empty unless every trial of the cell has one.
     """
     failed = Counter(Cell(row.set, row.method, row.shots) for row in rows_of(measured.failed))
     unfinished = Counter(Cell(trial.set, trial.method, trial.shots) for trial in measured.unfinished)
@@ -50,7 +54,8 @@ def results(measured: Measured) -> pd.DataFrame:
             {"set": cell.set, "method": cell.method, "shots": cell.shots}
             | {"model": "+".join(sorted(set(trials["model"]))) or measured.sweep.settings.get("model", "")}
             | _columns(summarize(scores), summarize(scores, measured.overlap))
-            | {name: trials[name].mean() for name in ("balanced_accuracy", "macro_f1", "ece")}
+            | {name: trials[name].mean(skipna=False) for name in SCORES if name != "accuracy"}
+            | _over_images(measured.resampled.get(cell))
             | {
                 "real_images": (trials["train_images"] - trials["synthetic_images"]).mean(),
                 "synthetic_images": trials["synthetic_images"].mean(),
@@ -91,7 +96,8 @@ def differences(measured: Measured) -> pd.DataFrame:
     ):
         values = accuracies.get(a, {}), accuracies.get(b, {})
         plain, corrected = paired(*values), paired(*values, overlap=measured.overlap)
-        rows.append(row | _columns(plain, corrected) | {"verdict": verdict(plain, corrected)})
+        of_images = _over_images(_difference(measured, a, b))
+        rows.append(row | _columns(plain, corrected) | {"verdict": verdict(plain, corrected)} | of_images)
     return pd.DataFrame(rows, columns=list(DIFFERENCES))
 
 
@@ -122,6 +128,16 @@ def _columns(plain: Interval, corrected: Interval) -> dict[str, Any]:
         "ci_corrected_low": corrected.low,
         "ci_corrected_high": corrected.high,
     }
+
+
+def _difference(measured: Measured, a: Cell, b: Cell) -> Resampled | None:
+    resampled = measured.resampled
+    return resampled[a].minus(resampled[b]) if a in resampled and b in resampled else None
+
+
+def _over_images(resampled: Resampled | None) -> dict[str, float]:
+    low, high = resampled.interval() if resampled else (math.nan, math.nan)
+    return {"ci_images_low": low, "ci_images_high": high}
 
 
 def _method_pairs(cells: list[Cell]) -> Iterator[tuple[dict[str, Any], Cell, Cell]]:

@@ -1,12 +1,16 @@
 """The command `fewshot`: it parses, calls one function, and prints."""
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from curate import console
 from curate.errors import FewposeError, UsageError
+
+if TYPE_CHECKING:
+    from fewshot.sweep import SweepSummary
 
 commands = console.application(
     "Measure, honestly, how few images a CLIP model needs to tell postures apart.\n\n"
@@ -23,14 +27,31 @@ def _commands() -> None:
     """Keeps `sweep` a command of its own even where it is the only one."""
 
 
+def _print_template(asked: bool) -> None:
+    if asked:
+        from fewshot.config import template
+
+        typer.echo(template(), nl=False)
+        raise typer.Exit
+
+
 @commands.command()
 def sweep(
+    context: typer.Context,
     collection: Annotated[Path, typer.Argument(help="made by curate import")],
     out: Annotated[Path, typer.Option(help="directory of the results; the same one goes on where it stopped")],
+    config: Annotated[
+        Path | None, typer.Option(help="a file (YAML) with any of these settings; flags that are given win")
+    ] = None,
     shots: Annotated[str, typer.Option(help="training images a class")] = "43,20,6",
     splits: Annotated[int, typer.Option(help="number of train/test splits")] = 10,
     method: Annotated[
-        str, typer.Option("--methods", help="zero-shot, nearest-class-mean, linear-probe, tip-adapter(-f), finetune")
+        str,
+        typer.Option(
+            "--methods",
+            help="zero-shot, nearest-class-mean, linear-probe, tip-adapter(-f), proj, lora, finetune-last2 (the last 2 "
+            "blocks), finetune; the last four also @0.5 (weights averaged half and half with those before)",
+        ),
     ] = "zero-shot,linear-probe",
     sets: Annotated[
         str,
@@ -57,82 +78,188 @@ def sweep(
         list[str] | None,
         typer.Option(help="a sentence with {} for the class, or paper, short, photo, ensemble; repeatable"),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="of finetune: paper or lite0; the model's own if empty")] = "",
-    lr: Annotated[float | None, typer.Option(help="of finetune")] = None,
-    epochs: Annotated[int | None, typer.Option(help="of finetune")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="of finetune; 0 is the number of classes")] = None,
-    augment: Annotated[str | None, typer.Option(help="of finetune: none, flip, crop, flip+crop")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="of finetune and finetune-last: paper or lite0; the model's own if empty")
+    ] = "",
+    lr: Annotated[float | None, typer.Option(help="of finetune and finetune-last")] = None,
+    epochs: Annotated[int | None, typer.Option(help="of finetune and finetune-last")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="of finetune and finetune-last; 0 is the number of classes")
+    ] = None,
     image_only: Annotated[bool, typer.Option("--image-only", help="finetune the image tower, keep the texts")] = False,
-    workers: Annotated[int, typer.Option(help="processes that share the trials")] = 1,
+    augment: Annotated[
+        str, typer.Option(help="of every method that trains the image tower: none, flip, crop, flip+crop")
+    ] = "",
+    class_weights: Annotated[
+        str, typer.Option(help="none, or balanced: every class weighs the same in the loss")
+    ] = "none",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="the same bits each time on the same machine, if slower")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(help="processes that share the trials; 0: one, or one a card, or a cluster's places")
+    ] = 0,
+    engine: Annotated[str, typer.Option(help="auto, processes (of this machine), ray (of a cluster)")] = "auto",
+    address: Annotated[
+        str, typer.Option(help="of the Ray cluster; RAY_ADDRESS, or a Ray of this machine alone, if empty")
+    ] = "",
+    gpu_share: Annotated[float, typer.Option(help="of a card, for each of Ray's workers")] = 1.0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again")] = False,
+    template: Annotated[
+        bool,
+        typer.Option(
+            "--config-template",
+            help="print a file for --config with every key",
+            callback=_print_template,
+            is_eager=True,
+        ),
+    ] = False,
 ) -> None:
     """Run a grid of trials: sets x methods x shots x splits. Interrupted, the same command goes on.
 
     Example: fewshot sweep runs/yoga --out runs/sweep1 --splits 78 --methods zero-shot,linear-probe,finetune
 
     What do synthetic images add? --sets filtered,filtered+synthetic,filtered+real --synthetic-per-class 20,50
+
+    Which recipe? --config recipes.yaml, with "methods: {finetune: {lr: [1e-5, 1e-4]}}": a sweep for each, and a table.
     """
-    from curate.splits import Splitting
-    from fewshot.additions import expanded
-    from fewshot.settings import SweepSettings
+    from fewshot import config as file
+    from fewshot import series
     from fewshot.sweep import run_sweep
 
-    flags = {"lr": lr, "epochs": epochs, "batch_size": batch_size}
-    finetune = {name: value for name, value in flags.items() if value is not None}
-    settings = SweepSettings(
-        collection=collection,
-        out=out,
-        sets=expanded(_names(sets), _numbers("--synthetic-per-class", synthetic_per_class)),
-        methods=_names(method),
-        shots=_numbers("--shots", shots),
-        splits=splits,
-        splitting=Splitting(split, test_fraction, seed),
-        classes=_names(classes),
-        short=short,
-        model=model,
-        checkpoint=checkpoint,
-        device=device,
-        fit=fit,
-        prompts=tuple(prompt or ()),
-        recipe=recipe,
-        recipes={"finetune": finetune | ({"towers": "image"} if image_only else {})},
-        augment=augment or "",
-        workers=workers,
-    )
-    summary = run_sweep(settings, retry_failed=retry_failed)
-    console.out.print(
-        f"{summary.done} trials done ({summary.found} were there already) in {summary.out}",
-        markup=False,
-        soft_wrap=True,
-    )
-    if summary.dropped_classes:
-        console.out.print(
-            f"left out, too few images: {', '.join(summary.dropped_classes)}", markup=False, soft_wrap=True
-        )
-    for cause, count in summary.failed.items():
+    flags = {name: context.params[name] for name in _AS_THEY_ARE} | {
+        "sets": _names(sets),
+        "synthetic_per_class": _numbers("--synthetic-per-class", synthetic_per_class),
+        "method": _names(method),
+        "shots": _numbers("--shots", shots),
+        "classes": _names(classes),
+        "prompt": tuple(prompt or ()),
+    }
+    keys = {"method": "methods", "prompt": "prompts"}
+    values = {keys.get(name, name): value for name, value in flags.items() if _given(context, name)}
+    tuning = {name: context.params[name] for name in ("lr", "epochs", "batch_size") if _given(context, name)}
+    recipes = {"finetune": tuning | ({"towers": "image"} if image_only else {}), "finetune-last": tuning}
+    asked = file.Asked(values, recipes).over(file.read(config) if config else file.Asked())
+    members = file.members(asked, collection, out)
+    if len(members) == 1 and not members[0].name:
+        _say_how_it_went([run_sweep(members[0].settings, retry_failed=retry_failed)], out)
+        return
+    summaries = series.run(members, out, retry_failed=retry_failed)
+    console.out.print(series.terminal_table(series.table(members)))
+    console.out.print(f"table: {out / series.TABLE}", markup=False, soft_wrap=True)
+    _say_how_it_went(summaries, out, f"{out}/{members[0].name}")
+
+
+_AS_THEY_ARE = (
+    *("splits", "split", "test_fraction", "seed", "short", "model", "checkpoint", "device", "fit", "recipe"),
+    *("augment", "class_weights", "deterministic", "workers", "engine", "address", "gpu_share"),
+)
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, rather than left at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _say_how_it_went(summaries: "list[SweepSummary]", out: Path, reported: str = "") -> None:
+    """Say what was done; exit code 1 where trials failed."""
+    done, found = sum(each.done for each in summaries), sum(each.found for each in summaries)
+    console.out.print(f"{done} trials done ({found} were there already) in {out}", markup=False, soft_wrap=True)
+    dropped = dict.fromkeys(name for each in summaries for name in each.dropped_classes)
+    if dropped:
+        console.out.print(f"left out, too few images: {', '.join(dropped)}", markup=False, soft_wrap=True)
+    failed: Counter[str] = Counter()
+    for each in summaries:
+        failed.update(each.failed)
+    for cause, count in failed.items():
         console.err.print(f"{count} trials failed: {cause}; fewshot report names them", style="yellow", markup=False)
-    console.out.print(f"next: fewshot report {summary.out}", markup=False, soft_wrap=True)
-    if summary.failed:
+    for pace in filter(None, (each.pace for each in summaries)):
+        console.out.print(pace, markup=False, soft_wrap=True)
+    console.out.print(f"next: fewshot report {reported or out}", markup=False, soft_wrap=True)
+    if failed:
         raise typer.Exit(1)
 
 
 @commands.command()
 def report(
-    sweep: Annotated[Path, typer.Argument(help="directory of a sweep, finished or not")],
-    out: Annotated[Path | None, typer.Option(help="where to write; the sweep's own directory if left out")] = None,
+    sweeps: Annotated[
+        list[Path], typer.Argument(metavar="SWEEP [OTHER]", help="directory of a sweep, finished or not; or of two")
+    ],
+    out: Annotated[Path | None, typer.Option(help="where to write; the first sweep's directory if left out")] = None,
 ) -> None:
     """Write results.csv, report.md and a self-contained report.html from a sweep's records, and print the table.
 
+    Of two sweeps, compare.csv and compare.md: the first one's accuracy minus the other's, split by split where both
+    tested the same images.
+
     Example: fewshot report runs/sweep1
+
+    Example: fewshot report runs/sweep2 runs/sweep1
     """
+    if len(sweeps) > 2:
+        raise UsageError(f"fewshot report takes one sweep, or two to compare, not {len(sweeps)}")
+    try:
+        if len(sweeps) == 2:
+            _compare(sweeps[0], sweeps[1], out)
+        else:
+            _report(sweeps[0], out)
+    except OSError as error:
+        place = out or sweeps[0]
+        raise FewposeError(f"{place} can't be written to ({error.strerror}); choose another --out") from error
+
+
+def _report(sweep: Path, out: Path | None) -> None:
     from fewshot.report import terminal_table, write_report
 
-    try:
-        files = write_report(sweep, out)
-    except OSError as error:
-        raise FewposeError(f"{out or sweep} can't be written to ({error.strerror}); choose another --out") from error
+    files = write_report(sweep, out)
     console.out.print(terminal_table(files))
     console.out.print(f"page: {files.html}", markup=False, soft_wrap=True)
+
+
+def _compare(first: Path, other: Path, out: Path | None) -> None:
+    from fewshot.report.compare import terminal_table, write_comparison
+
+    files = write_comparison(first, other, out)
+    console.out.print(terminal_table(files.comparison))
+    for sentence in files.comparison.notes:
+        console.out.print(sentence, markup=False, soft_wrap=True)
+    console.out.print(f"table: {files.table}, text: {files.markdown}", markup=False, soft_wrap=True)
+
+
+@commands.command()
+def paper(
+    collection: Annotated[Path, typer.Argument(help="made by curate import; curate check gives the filtered set")],
+    out: Annotated[Path, typer.Option(help="directory of the sweeps and of paper.html; the same one goes on")],
+    quick: Annotated[bool, typer.Option("--quick", help="a small grid, to see the whole in minutes")] = False,
+    classes: Annotated[
+        str, typer.Option(help="the labels of the six-class tables; those with most images if empty")
+    ] = "",
+    model: Annotated[str, typer.Option(help="lite0, or open_clip's NAME/TAG such as ViT-B-32/openai")] = "lite0",
+    checkpoint: Annotated[Path | None, typer.Option(help="local weights for --model NAME (.safetensors, .pt)")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    splits: Annotated[int, typer.Option(help="of the tables over splits; the paper's 78 (--quick: 3) if 0")] = 0,
+    workers: Annotated[int, typer.Option(help="processes that share the trials; 0: one, or one a card")] = 0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again")] = False,
+) -> None:
+    """Make the tables of arXiv 2501.07221 on your images, each row beside the paper's number where it is known.
+
+    Zero-shot, prompt wordings, recipes, filtered and unfiltered, 43/20/6 images a class. Interrupted, it goes on.
+
+    Example: fewshot paper runs/yoga82 --out runs/paper --model ViT-B-32/openai
+    """
+    from fewshot.paper import PaperSettings, run_paper
+
+    settings = PaperSettings(
+        collection, out, quick, _names(classes), model, checkpoint, device, splits, workers, retry_failed
+    )
+    try:
+        made = run_paper(settings)
+    except OSError as error:
+        raise FewposeError(f"{out} can't be written to ({error.strerror}); choose another --out") from error
+    for table in made.terminal_tables():
+        console.out.print(table)
+    console.out.print(f"page: {made.html}", markup=False, soft_wrap=True)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -17,7 +17,11 @@ def app(
         Path | None, typer.Option(help="Local weights for --model NAME (.safetensors, .pt).", show_default=False)
     ] = None,
     sweep: Annotated[
-        Path | None, typer.Option(help="A sweep: how often each image was wrong, and as what.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="A sweep: how often each image was wrong, and as what; with a report, what hurts training.",
+            show_default=False,
+        ),
     ] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="5151, or a free one, unless said.", show_default=False)

@@ -17,6 +17,7 @@ import pandas as pd
 from curate import sets, synthetic
 from curate.app import engine, index, views
 from curate.app.index import Features
+from curate.app.predictions import INFLUENCE
 from curate.checks import findings
 from curate.checks.findings import Findings
 from curate.checks.rule import Kind
@@ -261,6 +262,10 @@ def _write_finding(dataset: Any, name: str, table: pd.DataFrame) -> None:
 def _write_predictions(dataset: Any, predictions: pd.DataFrame) -> None:
     fo = engine.fo()
     kinds = {"tested": fo.IntField, "wrong_share": fo.FloatField, "confused_with": fo.StringField}
+    if set(INFLUENCE) <= set(predictions):
+        kinds |= dict.fromkeys(INFLUENCE, fo.FloatField)
+    elif stale := [name for name in INFLUENCE if dataset.has_sample_field(name)]:
+        dataset.delete_sample_fields(stale)  # of another sweep
     wanted = {}
     for name, kind in kinds.items():
         if not dataset.has_sample_field(name):

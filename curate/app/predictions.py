@@ -1,7 +1,8 @@
 """What a sweep says of each image: how often it was taken for another class when it was tested.
 
 Read from the sweep's files as docs/fewshot.md describes them: sweep.json, and trials/SET/METHOD/nNN/sNNN.json (the
-record, written last) beside .npz (logits, labels, keys). A report's wrong.csv leaves out what was never wrong.
+record, written last) beside .npz (logits, labels, keys). A report's wrong.csv leaves out what was never wrong. What
+each training image does to accuracy is read from the report's influence.csv, where fewshot report was run.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ import pandas as pd
 from curate.errors import UsageError
 
 COLUMNS = ("key", "tested", "wrong_share", "confused_with")
+INFLUENCE = ("influence", "influence_q")
 _FORMAT = 1
 
 Cell = tuple[str, str, int]  # set, method, shots
@@ -27,7 +29,10 @@ def read(sweep: Path) -> pd.DataFrame:
 
     tested: in how many splits. wrong_share: in which part of them it was called something else. confused_with: what it
     was called most often then (the first of equals by name), "" where it was always right.
-    Raises UsageError where `sweep` holds no finished trial.
+    With a report's influence.csv also INFLUENCE, None where nothing is known. influence: what training on the image
+    changes of accuracy, in percentage points, shrunk by what is noise. influence_q: of the images that are at least as
+    far from 0, such a part is so by chance.
+    Raises UsageError where `sweep` holds no finished trial, or an influence.csv that can't be read.
     """
     classes = _classes(sweep)
     cells: dict[Cell, list[Any]] = defaultdict(list)
@@ -38,7 +43,21 @@ def read(sweep: Path) -> pd.DataFrame:
     if not cells:
         raise UsageError(f"{sweep} has no finished trial yet; go on with fewshot sweep")
     best = max(sorted(cells), key=lambda cell: (len(cells[cell]), _accuracy(cells[cell])))
-    return _counted(cells[best], classes)
+    return _with_influence(_counted(cells[best], classes), sweep / "influence.csv")
+
+
+def _with_influence(told: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The same rows with INFLUENCE: only images that are tested at some time have one."""
+    if not path.exists():
+        return told
+    try:
+        names = {"shrunk_points": "influence", "q_value": "influence_q"}
+        table = pd.read_csv(path, usecols=["key", *names], dtype={"key": str}).rename(columns=names)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} can't be read; write it again with fewshot report {path.parent}") from error
+    known = table.dropna().set_index("key").astype(float)
+    values = {name: pd.Series([known[name].get(key) for key in told["key"]], dtype=object) for name in INFLUENCE}
+    return told.assign(**values)
 
 
 def _classes(sweep: Path) -> list[str]:

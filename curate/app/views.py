@@ -6,6 +6,8 @@ from curate import synthetic
 from curate.app import engine
 
 WRONG = "wrong in most splits"
+HURTS = "hurts training"
+CHANCE = 0.2  # of the images in HURTS, about so many are there by chance
 WORKSPACE = "curate"
 
 
@@ -44,6 +46,10 @@ def _ours(dataset: Any) -> dict[str, Any]:
         views[rule] = flagged.sort_by(f"{rule}.confidence", reverse=True)
     if dataset.has_sample_field("wrong_share"):
         views[WRONG] = dataset.match(field("wrong_share") > 0.5).sort_by("wrong_share", reverse=True)
+    if dataset.has_sample_field("influence"):
+        known = field("influence").exists()  # to MongoDB, nothing is less than 0
+        hurts = known & (field("influence") < 0) & (field("influence_q") <= CHANCE)
+        views[HURTS] = dataset.match(hurts).sort_by("influence")
     return views
 
 

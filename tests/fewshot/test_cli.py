@@ -1,12 +1,15 @@
 """The command line: what it prints, its exit codes, and one sentence for a mistake."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
+from curate import resources
 from curate.collection import Collection
 from fewshot import cli
 from fewshot.methods.linear_probe import LinearProbe
@@ -39,9 +42,10 @@ def quick(collection: Collection, tmp_path: Path) -> list[object]:
 def test_a_sweep_and_its_report(run: Run, quick: list[object], tmp_path: Path) -> None:
     code, out, _ = run(*quick)
     assert code == 0
-    assert out == (
-        f"1 trials done (0 were there already) in {tmp_path / 'sweep'}\nnext: fewshot report {tmp_path / 'sweep'}\n"
-    )
+    done, pace, following = out.splitlines()
+    assert done == f"1 trials done (0 were there already) in {tmp_path / 'sweep'}"
+    assert re.fullmatch(r"1 trial in 0:00:\d\d, [\d,]+ an hour", pace)
+    assert following == f"next: fewshot report {tmp_path / 'sweep'}"
     assert run(*quick)[1].startswith("1 trials done (1 were there already)")
     code, out, _ = run("report", tmp_path / "sweep")
     assert code == 0
@@ -98,7 +102,8 @@ def test_failed_trials_are_counted_by_cause_and_make_exit_code_1(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(LinearProbe, "fit", fit)
+        for name in ("fit", "fit_many"):
+            patch.setattr(LinearProbe, name, fit)
         code, out, errors = run(*quick, "--methods", "zero-shot,linear-probe")
     assert code == 1
     assert out.startswith("1 trials done")
@@ -202,3 +207,72 @@ def test_help_has_an_example(run: Run, command: list[str]) -> None:
     code, out, _ = run(*command, "--help")
     assert code == 0
     assert "Example: fewshot" in out
+
+
+def test_a_file_and_flags_that_win_over_it(run: Run, collection: Collection, tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text("model: tiny/random\nmethods: [zero-shot]\nshots: 3\nsplits: 2\nshort: all\n")
+    flags = ["--config", tmp_path / "sweep.yaml", "--device", "cpu", "--splits", "1"]
+    code, out, _ = run("sweep", collection.root, "--out", tmp_path / "sweep", *flags)
+    assert code == 0
+    assert out.startswith("1 trials done")
+    found = read_sweep(tmp_path / "sweep").settings
+    assert (found["model"], found["methods"], found["shots"], found["splits"]) == ("tiny/random", ["zero-shot"], [3], 1)
+    assert found["short"] == "all"
+
+
+def test_a_list_of_recipes_is_a_series_with_a_table(run: Run, quick: list[object], tmp_path: Path) -> None:
+    text = "methods: {nearest-class-mean: , finetune: {lr: [1e-4, 1e-5], epochs: 1, towers: image}}\n"
+    (tmp_path / "recipes.yaml").write_text(text)
+    arguments = [*quick[:-2], "--config", tmp_path / "recipes.yaml"]
+    code, out, errors = run(*arguments)
+    assert code == 0
+    table = pd.read_csv(tmp_path / "sweep" / "recipes.csv")
+    assert table["directory"].tolist() == ["other-methods", "finetune-lr=0.0001", "finetune-lr=1e-05"]
+    assert table["lr"].tolist()[1:] == [1e-4, 1e-5]
+    assert table["mean"].between(0, 1).all()
+    assert "2/3: finetune-lr=0.0001" in errors
+    assert f"table: {tmp_path}/sweep/recipes.csv\n3 trials done (0 were there already)" in out
+    assert out.endswith(f"next: fewshot report {tmp_path}/sweep/other-methods\n")
+    before = (tmp_path / "sweep" / "recipes.csv").read_bytes()
+    assert "3 trials done (3 were there already)" in run(*arguments)[1]
+    assert (tmp_path / "sweep" / "recipes.csv").read_bytes() == before
+
+
+def test_a_series_is_not_mixed_with_a_single_sweep(run: Run, quick: list[object], tmp_path: Path) -> None:
+    assert run(*quick[:-1], "zero-shot")[0] == 0
+    (tmp_path / "recipes.yaml").write_text("methods: {finetune: {lr: [1e-4, 1e-5]}}\n")
+    code, _, errors = run(*quick[:-2], "--config", tmp_path / "recipes.yaml")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "holds a single sweep, and this is a series of them; choose another --out" in errors
+
+
+def test_the_template_of_a_file_is_printed(run: Run) -> None:
+    code, out, _ = run("sweep", "--config-template")
+    assert code == 0
+    assert out == resources.path("sweep.yaml").read_text()
+
+
+def test_flags_of_every_tuned_method_and_of_where_it_runs(run: Run, quick: list[object], tmp_path: Path) -> None:
+    flags = (
+        "--methods finetune --epochs 1 --lr 1e-4 --image-only --augment flip --class-weights balanced --deterministic"
+    )
+    assert run(*quick, *flags.split(), "--engine", "processes", "--workers", "1")[0] == 0
+    used = read_sweep(tmp_path / "sweep").settings["method_settings"]["finetune"]
+    assert (used["augment"], used["class_weights"], used["lr"], used["towers"]) == ("flip", "balanced", 1e-4, "image")
+
+
+def test_two_sweeps_are_compared(run: Run, quick: list[object], tmp_path: Path) -> None:
+    grid = ["--methods", "zero-shot,nearest-class-mean", "--splits", "2"]
+    run(*quick, *grid)
+    run(*quick, *grid, "--fit", "pad", "--out", tmp_path / "other")
+    code, out, _ = run("report", tmp_path / "sweep", tmp_path / "other", "--out", tmp_path / "page")
+    assert code == 0
+    assert "Differences are sweep minus other, in percentage points." in out
+    assert "They differ in: fitting into the square (crop and pad)." in out
+    assert pd.read_csv(tmp_path / "page" / "compare.csv")["pairing"].tolist() == ["paired", "paired"]
+    run(*quick, *grid, "--classes", "bars,waves", "--out", tmp_path / "few")
+    code, out, errors = run("report", tmp_path / "sweep", tmp_path / "few")
+    assert (code, out, errors.count("\n")) == (2, "", 1)
+    assert "sweep and few have other classes" in errors
+    code, _, errors = run("report", tmp_path, tmp_path, tmp_path)
+    assert (code, errors) == (2, "error: fewshot report takes one sweep, or two to compare, not 3\n")

@@ -171,6 +171,20 @@ def test_predictions_become_fields_and_a_view(collection: Collection) -> None:
     assert view(build(collection), "wrong in most splits") == ["tree/0.png", "boat/0.png"]
 
 
+def test_what_hurts_training_is_a_field_and_a_view_as_long_as_a_sweep_tells(collection: Collection) -> None:
+    columns = ["key", "tested", "wrong_share", "confused_with"]
+    told = [(key, 4, 0.5, "") for key in ("boat/0.png", "boat/1.png", "boat/2.png", "tree/0.png")]
+    without = pd.DataFrame(told, columns=columns)
+    known = pd.Series([-1.0, -4.0, -2.0, None], dtype=object), pd.Series([0.1, 0.01, 0.6, None], dtype=object)
+    dataset = build(collection, predictions=without.assign(influence=known[0], influence_q=known[1]))
+    assert view(dataset, "hurts training") == ["boat/1.png", "boat/0.png"]
+    assert field(dataset, "influence")["tree/0.png"] is None
+    assert view(build(collection), "hurts training") == ["boat/1.png", "boat/0.png"]
+    again = build(collection, predictions=without)  # of a sweep that tells nothing of it
+    assert not again.has_sample_field("influence")
+    assert not again.has_saved_view("hurts training")
+
+
 def test_collections_of_one_name_are_two_datasets(tmp_path: Path) -> None:
     names = {datasets.name_of(Collection.create(tmp_path / parent / "my yoga")) for parent in "ab"}
     assert len(names) == 2

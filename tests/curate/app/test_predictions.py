@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from curate import atomic
@@ -10,6 +11,8 @@ from curate.app import predictions
 from curate.errors import UsageError
 from fewshot import records
 from fewshot.records import Predictions, Record, Trial
+from fewshot.report import influence
+from fewshot.report.tables import to_csv
 
 CLASSES = ["arch", "boat", "tree"]
 
@@ -65,3 +68,26 @@ def test_what_is_no_sweep_or_an_empty_one_is_said(sweep: Path, tmp_path: Path) -
         predictions.read(sweep)
     with pytest.raises(UsageError, match="is not a sweep"):
         predictions.read(tmp_path / "nothing")
+
+
+def test_influence_is_read_from_a_report(sweep: Path) -> None:
+    store(sweep, Trial("filtered", "probe", 6, 0), dict.fromkeys(("a/1", "a/2", "a/3"), ("arch", "boat")))
+    assert "influence" not in predictions.read(sweep)
+    lines = ["key,label,shrunk_points,q_value", "a/1,arch,-3.5,0.01", "a/2,arch,,", "elsewhere,arch,1,1"]
+    (sweep / "influence.csv").write_text("\n".join(lines))
+    told = predictions.read(sweep)[["key", "influence", "influence_q"]]
+    assert list(told.itertuples(index=False, name=None)) == [
+        ("a/1", -3.5, 0.01),
+        ("a/2", None, None),
+        ("a/3", None, None),
+    ]
+    (sweep / "influence.csv").write_text("key;label")
+    with pytest.raises(UsageError, match=r"influence.csv can't be read; write it again with fewshot report"):
+        predictions.read(sweep)
+
+
+def test_a_reports_own_table_is_understood(sweep: Path) -> None:
+    table = pd.DataFrame([dict.fromkeys(influence.COLUMNS, 0.5) | {"key": "a/1"}])
+    store(sweep, Trial("filtered", "probe", 6, 0), {"a/1": ("arch", "boat")})
+    (sweep / "influence.csv").write_bytes(to_csv(table))
+    assert predictions.read(sweep)["influence"].tolist() == [0.5]

@@ -16,8 +16,13 @@ def augment(images: torch.Tensor, kind: str, random: torch.Generator) -> torch.T
         images = _light(_crop(images, random), random)
     if "flip" in kind:
         mirrored = torch.rand(len(images), generator=random) < 0.5
-        images = torch.where(mirrored.view(-1, 1, 1, 1).to(images.device), images.flip(3), images)
+        images = torch.where(to_device(mirrored, images.device).view(-1, 1, 1, 1), images.flip(3), images)
     return images.contiguous(memory_format=torch.channels_last)
+
+
+def to_device(drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """What was drawn on the CPU, on `device`, without waiting for it."""
+    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)
 
 
 def _crop(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
@@ -29,11 +34,12 @@ def _crop(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     affine = torch.zeros(len(images), 2, 3)
     affine[:, 0, 0], affine[:, 1, 1] = width, height
     affine[:, 0, 2], affine[:, 1, 2] = (1 - width) * (2 * x - 1), (1 - height) * (2 * y - 1)
-    grid = F.affine_grid(affine, list(images.shape), align_corners=False).to(images.device)
+    grid = F.affine_grid(to_device(affine, images.device), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def _light(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    shift, contrast = (torch.rand(2, len(images), generator=random) - 0.5).view(2, -1, 1, 1, 1).to(images.device)
+    drawn = (torch.rand(2, len(images), generator=random) - 0.5).view(2, -1, 1, 1, 1)
+    shift, contrast = to_device(drawn, images.device)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return (images - mean) * (1 + 0.4 * contrast) + mean + 0.4 * shift

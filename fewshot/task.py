@@ -9,19 +9,25 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from torch import Tensor
 
 from curate.models import ClipModel
+
+Activations = Callable[[Iterable[str], int, bool], Tensor | None]
 
 
 @dataclass(frozen=True)
 class ImageStore:
     """Pixels and frozen features of images, by content id.
 
-    `pixels(ids)`: (n, size, size, 3) uint8. `features`: id -> (d,) float32, not normalised.
+    `pixels(ids)`: (n, size, size, 3) uint8, an array or, where they lie on a GPU, a tensor there. `features`: id ->
+    (d,) float32, not normalised. `activations(ids, blocks, mirrored)`: what goes into the last blocks of the frozen
+    image tower (see fewshot.prefix), (n, ...) in its precision, on the CPU; None where it isn't kept.
     """
 
-    pixels: Callable[[Iterable[str]], np.ndarray]
+    pixels: Callable[[Iterable[str]], np.ndarray | Tensor]
     features: dict[str, np.ndarray]
+    activations: Activations = lambda ids, blocks, mirrored: None
 
 
 @dataclass(frozen=True)
@@ -37,20 +43,30 @@ class Images:
         chosen = tuple(ids)
         allowed = {image: store.features[image] for image in chosen}
 
-        def pixels(wanted: Iterable[str]) -> np.ndarray:
+        def only(wanted: Iterable[str]) -> tuple[str, ...]:
             wanted = tuple(wanted)
             if unknown := set(wanted) - allowed.keys():
                 raise KeyError(f"{len(unknown)} images that were not handed over")
-            return store.pixels(wanted)
+            return wanted
 
-        return cls(ImageStore(pixels, allowed), chosen)
+        def pixels(wanted: Iterable[str]) -> np.ndarray | Tensor:
+            return store.pixels(only(wanted))
+
+        def activations(wanted: Iterable[str], blocks: int, mirrored: bool) -> Tensor | None:
+            return store.activations(only(wanted), blocks, mirrored)
+
+        return cls(ImageStore(pixels, allowed, activations), chosen)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def pixels(self) -> np.ndarray:
-        """(n, size, size, 3) uint8."""
+    def pixels(self) -> np.ndarray | Tensor:
+        """(n, size, size, 3) uint8: an array, or a tensor where the pixels lie on a GPU."""
         return self.store.pixels(self.ids)
+
+    def activations(self, blocks: int, *, mirrored: bool = False) -> Tensor | None:
+        """What goes into the last `blocks` blocks (see ImageStore); fewshot.prefix computes what isn't kept."""
+        return self.store.activations(self.ids, blocks, mirrored)
 
     def features(self) -> np.ndarray:
         """(n, d) float32 image features of the frozen model, of length 1."""
@@ -110,6 +126,19 @@ class Together(Method, Protocol):
 
     def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> "list[Fitted | Exception]":
         """In their order; a Diverged or LinAlgError in the place of what failed. Anything else is raised."""
+        ...
+
+    def pays(self, device: str) -> bool:
+        """Whether it is faster on "cpu" or "cuda"; where it isn't, trials are better kept apart."""
+        ...
+
+
+@runtime_checkable
+class Choosy(Method, Protocol):
+    """A method that can't use every model."""
+
+    def check(self, clip: ClipModel) -> None:
+        """Raises UsageError, before any work, for a model that it can't use."""
         ...
 
 

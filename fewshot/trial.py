@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -18,11 +19,14 @@ from curate.pixels import PixelCache
 from curate.splits import Split, draw_digest, trial_seed
 from curate.transform import Transform
 from fewshot import methods, prompts, records
+from fewshot.activations import ActivationCache
 from fewshot.packs import SPLITS, Pack
 from fewshot.plan import Plan
 from fewshot.records import Predictions, Record, Trial
+from fewshot.resident import pixels_for
 from fewshot.settings import options
 from fewshot.task import Diverged, Draw, Fitted, Images, ImageStore, Method, Task, Together
+from fewshot.training import is_out_of_memory
 
 
 class Runner:
@@ -37,18 +41,27 @@ class Runner:
 
     def run(self, pack: Pack) -> None:
         """Run a pack, and write the records of its missing trials."""
+        if self._fits(pack):
+            return
+        parts = pack.halves()
+        if parts == [pack]:
+            for trial in pack.missing:
+                self._fail(trial, "out of memory", "a smaller --batch-size may do")
+            return
+        for part in parts:
+            self.run(part)
+
+    def _fits(self, pack: Pack) -> bool:
+        """Run a pack; False where memory runs out. The error ends here, and with it what its frames held."""
         try:
             self._run(pack)
+            return True
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            parts = pack.halves()
-            if parts == [pack]:
-                for trial in pack.missing:
-                    self._fail(trial, "out of memory", "a smaller --batch-size may do")
-                return
-            for part in parts:
-                self.run(part)
+        if self.clip.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return False
 
     def _run(self, pack: Pack) -> None:
         """Fit each split that is needed, then write what comes of it, averaged as asked for."""
@@ -135,17 +148,41 @@ class Runner:
 
 
 def _store(plan: Plan, clip: ClipModel) -> ImageStore:
-    """The frozen features of every image of the plan's classes, and pixels where a method needs them."""
+    """The frozen features of every image of the plan's classes, and where methods need them, pixels and activations."""
     collection = Collection.open(plan.settings.collection)
-    pixels = PixelCache(collection, Transform(clip.image_size, plan.settings.fit))
+    transform = Transform(clip.image_size, plan.settings.fit)
+    pixels = PixelCache(collection, transform)
     features: dict[str, np.ndarray] = {}
+    kept = {key: ActivationCache(collection, clip, transform, key[0], mirrored=key[1]) for key in _activations(plan)}
     # Apart: a photograph is computed in the same batches whether or not there are synthetic images.
     parts = (images[images["label"].isin(plan.classes)] for images in (plan.images, _added(plan)))
     for chosen in filter(len, parts):
         features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.fit), strict=True)
         if any(map(methods.needs_pixels, plan.settings.methods)):
             pixels.fill(chosen)
-    return ImageStore(pixels.take, features)
+        for cache in kept.values():
+            cache.fill(chosen, pixels)
+
+    def activations(ids: Iterable[str], blocks: int, mirrored: bool) -> torch.Tensor | None:
+        return kept[blocks, mirrored].take(ids) if (blocks, mirrored) in kept else None
+
+    needed = features if any(map(methods.needs_pixels, plan.settings.methods)) else ()
+    return ImageStore(pixels_for(clip.device, pixels, needed), features, activations)
+
+
+def _activations(plan: Plan) -> list[tuple[int, bool]]:
+    """Of how many last blocks a method of the plan needs what goes into them, and whether of the mirrored images.
+
+    Where images are cropped at random there is nothing to be kept for training, and test images pass the whole tower.
+    """
+    wanted: set[tuple[int, bool]] = set()
+    for name in plan.settings.methods:
+        named, augment = methods.parse(name), plan.settings.method_settings(name).get("augment", "none")
+        if named.base == "proj":
+            wanted.add((0, False))
+        elif named.base == "finetune-last" and "crop" not in augment:
+            wanted |= {(named.blocks, False)} | ({(named.blocks, True)} if augment == "flip" else set())
+    return sorted(wanted)
 
 
 def _added(plan: Plan) -> pd.DataFrame:
@@ -158,13 +195,6 @@ def _fit(method: Method, draw: Draw, task: Task) -> Fitted | Exception:
         return method.fit(draw, task)
     except (Diverged, np.linalg.LinAlgError) as error:
         return error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, of the GPU or, where torch raises a plain RuntimeError, of the machine."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def device_name(device: torch.device) -> str:

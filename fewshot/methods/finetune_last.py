@@ -1,0 +1,55 @@
+"""Fine-tuning the last blocks of the image tower and free class vectors; the rest of the model stays as it is.
+
+What goes into the first of these blocks is computed once a sweep, so that a step costs what the blocks cost. The class
+vectors start as the texts' (the zero-shot head of Wortsman et al. 2022, arXiv 2109.01903) or as the linear probe of the
+frozen features (LP-FT; Kumar et al. 2022, arXiv 2202.10054). Loss and divergence are those of `finetune`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from curate.models import ClipModel
+from fewshot import prefix
+from fewshot.heads import FreeHead, TextHead
+from fewshot.methods.finetune import Finetune, set_to_probe
+from fewshot.starting import WorkingCopy, working_copy
+from fewshot.task import Draw, Fitted, Task
+from fewshot.tuning import Tuning
+
+
+@dataclass(frozen=True)
+class FinetuneLast(Finetune):
+    """As Finetune, of `blocks` blocks (see fewshot.prefix; UsageError where the model has fewer).
+
+    `towers` says nothing here: the text tower is never trained.
+    """
+
+    blocks: int = 1
+
+    def check(self, clip: ClipModel) -> None:
+        """Raises UsageError for an image tower that has fewer blocks, or can't be cut."""
+        prefix.cut(clip.model.visual, self.blocks)
+
+    def fit(self, draw: Draw, task: Task) -> Fitted:
+        """Raises Diverged."""
+        copy = working_copy(task.clip)
+        tuning, head = copy.kept((self, task.texts), lambda: self._with_head(copy, draw, task))
+
+        def begin() -> None:
+            if self.start == "probe":
+                set_to_probe(head, draw, task)
+            else:
+                head.set(*copy.kept(task.texts, lambda: _of_texts(copy, task)))
+
+        return tuning.fit(draw, task, begin)
+
+    def _with_head(self, copy: WorkingCopy, draw: Draw, task: Task) -> tuple[Tuning, FreeHead]:
+        head = FreeHead(len(task.classes), draw.images.features().shape[1], task.clip.device)
+        return Tuning(task.clip, copy, head, self.optimisation(), self.blocks), head
+
+
+@torch.no_grad()
+def _of_texts(copy: WorkingCopy, task: Task) -> tuple[Tensor, Tensor]:
+    return TextHead(copy.model, task, frozen=True).class_vectors()

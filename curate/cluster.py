@@ -21,15 +21,18 @@ def ray() -> Any:
     return ray
 
 
-def connect(ray: Any) -> bool:
-    """To the cluster at RAY_ADDRESS, else to a Ray of this machine alone. True where there was no connection before.
+def connect(ray: Any, address: str = "") -> bool:
+    """To the cluster at `address` or RAY_ADDRESS, else to a Ray of this machine alone.
+
+    True where there was no connection before.
 
     Raises FewposeError where nobody answers.
     """
     if ray.is_initialized():
         return False
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    address = os.environ.get("RAY_ADDRESS")
+    named = f"--address {address}" if address else f"RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}"
+    address = address or os.environ.get("RAY_ADDRESS", "")
     try:
         if address:
             _knock(address)
@@ -38,7 +41,7 @@ def connect(ray: Any) -> bool:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # our user was not asked whether Ray may call home
             ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
     except (OSError, OverflowError, ValueError, RuntimeError) as error:
-        where = f"no Ray cluster answers at RAY_ADDRESS={address}" if address else "Ray does not start here"
+        where = f"no Ray cluster answers at {named}" if address else "Ray does not start here"
         raise FewposeError(f"{where} ({error}); without --engine ray, it works without Ray") from error
     return True
 

@@ -8,7 +8,7 @@ whole, and the records that were there stay.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from fewshot import methods
+from fewshot import additions, methods
 from fewshot.plan import Plan
 from fewshot.records import Trial
 from fewshot.settings import SweepSettings, options
@@ -39,10 +39,14 @@ class Pack:
         return Pack(*(tuple(each for each in trials if each.split in splits) for trials in (self.trials, self.missing)))
 
 
-def packs(plan: Plan, missing: Iterable[Trial]) -> list[Pack]:
-    """The packs that have missing trials, in the order of the plan's trials."""
+# What a method's training costs an image, roughly: of finetune and lora both towers, or one of them, run both ways.
+_COSTS = {"finetune": 100, "lora": 100, "finetune-last": 20, "proj": 5}
+
+
+def packs(plan: Plan, missing: Iterable[Trial], device: str = "cpu") -> list[Pack]:
+    """The packs that have missing trials, in the order of the plan's trials. device: the kind, "cpu" or "cuda"."""
     wanted = set(missing)
-    together = {name: _fits_together(name, plan.settings) for name in plan.settings.methods}
+    together = {name: _fits_together(name, plan.settings, device) for name in plan.settings.methods}
     found: dict[tuple[object, ...], list[Trial]] = {}
     for trial in plan.trials:
         number = trial.split // SPLITS if together[trial.method] else trial.split
@@ -51,11 +55,28 @@ def packs(plan: Plan, missing: Iterable[Trial]) -> list[Pack]:
     return list(_filled(found.values(), wanted))
 
 
+def dealt(packs: Iterable[Pack]) -> list[Pack]:
+    """The order in which several workers should take packs.
+
+    One block of SPLITS splits after the other, so that a sweep that is stopped has compared everything on the blocks
+    that it finished; within a block the dearest first, so that no worker begins a long pack when the others are done.
+    """
+    return sorted(packs, key=lambda pack: (pack.splits[0] // SPLITS, -_cost(pack)))
+
+
+def _cost(pack: Pack) -> float:
+    """Of training, in units of one image through a method that only looks at frozen features."""
+    first = pack.trials[0]
+    made_of = additions.composition(first.set)
+    return _COSTS.get(methods.parse(first.method).base, 1) * len(pack.splits) * (first.shots + made_of.amount)
+
+
 def _filled(arranged: Iterable[list[Trial]], wanted: set[Trial]) -> Iterator[Pack]:
     for trials in arranged:
         if missing := tuple(trial for trial in trials if trial in wanted):
             yield Pack(tuple(trials), missing)
 
 
-def _fits_together(name: str, settings: SweepSettings) -> bool:
-    return isinstance(methods.build(name, options(settings.method_settings(name))[0]), Together)
+def _fits_together(name: str, settings: SweepSettings, device: str) -> bool:
+    method = methods.build(name, options(settings.method_settings(name))[0])
+    return isinstance(method, Together) and method.pays(device)

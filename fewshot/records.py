@@ -12,6 +12,8 @@ import dataclasses
 import hashlib
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import numpy as np
 from curate import atomic
 from curate.errors import FewposeError
 
-FORMAT = 1
+FORMAT = 2  # 1 was without the keys of the training images; it is read as before
 
 
 @dataclass(frozen=True, order=True)
@@ -82,12 +84,28 @@ def trial_file(sweep: Path, trial: Trial, suffix: str) -> Path:
 
 
 def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
-    """Store a trial. `predictions` is None for a failed one."""
-    if predictions is not None:
-        content = predictions.to_bytes()
-        atomic.write_bytes(trial_file(sweep, record.trial, ".npz"), content)
-        record = dataclasses.replace(record, predictions_sha256=hashlib.sha256(content).hexdigest())
-    atomic.write_json(trial_file(sweep, record.trial, ".json"), {"format": FORMAT} | dataclasses.asdict(record))
+    """Store a trial. `predictions` is None for a failed one.
+
+    Raises FewposeError where that can't be done, on a full disk say: the trial then has no record.
+    """
+    with told(sweep):
+        if predictions is not None:
+            content = predictions.to_bytes()
+            atomic.write_bytes(trial_file(sweep, record.trial, ".npz"), content)
+            record = dataclasses.replace(record, predictions_sha256=hashlib.sha256(content).hexdigest())
+        atomic.write_json(trial_file(sweep, record.trial, ".json"), {"format": FORMAT} | dataclasses.asdict(record))
+
+
+@contextmanager
+def told(sweep: Path) -> Iterator[None]:
+    """What keeps this block from writing into a sweep, in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise FewposeError(
+            f"{sweep} can't be written to ({error.strerror or error}); what is done is kept: make room or make it "
+            "writable, and the same command goes on"
+        ) from error
 
 
 def read(sweep: Path, trial: Trial) -> Record | None:

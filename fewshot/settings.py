@@ -41,8 +41,10 @@ class SweepSettings:
     augment: str = ""  # of every method that tunes the model; "" is the recipe's
     class_weights: str = "none"  # or "balanced"
     deterministic: bool = False
-    workers: int = 1
-    engine: str = "auto"  # processes, if several are asked for; or ray
+    workers: int = 0  # 0: one a card where there are several, a cluster's places, else one
+    engine: str = "auto"  # processes of this machine, if there is to be more than one; or ray
+    address: str = ""  # of the Ray cluster; "" is RAY_ADDRESS, or a Ray of this machine alone
+    gpu_share: float = 1.0  # of a card, for each of Ray's workers
 
     def __post_init__(self) -> None:
         if self.short not in SHORT:
@@ -51,10 +53,12 @@ class SweepSettings:
             raise UsageError(f"--fit {self.fit}: there are crop and pad")
         if not self.shots or min(self.shots) < 1:
             raise UsageError("--shots: give numbers of training images a class, such as 43,20,6")
-        if self.splits < 1 or self.workers < 1:
+        if self.splits < 1 or self.workers < 0:
             raise UsageError("--splits and --workers must be at least 1")
         if self.engine not in ENGINES:
             raise UsageError(f"--engine {self.engine}: there are {', '.join(ENGINES)}")
+        if not 0 < self.gpu_share <= 1:
+            raise UsageError(f"--gpu-share {self.gpu_share:g}: a part of a card, more than 0 and at most 1")
         if not self.sets or not self.methods:
             raise UsageError("--sets and --methods must name at least one each")
 
@@ -64,19 +68,20 @@ class SweepSettings:
         Among them may be those of a trial whatever its method (OPTIONS).
         """
         named = methods.parse(method)
-        chosen = self._recipe() if named.base in ("finetune", "finetune-last") else {}
+        chosen = self._recipe(named.base) if named.base in ("finetune", "finetune-last") else {}
         if self.augment and named.base in methods.TUNED:
             chosen = chosen | {"augment": self.augment}
         if self.class_weights != "none" and methods.trains(method):
             chosen = chosen | {"class_weights": self.class_weights}
         return chosen | self.recipes.get(named.base, {})
 
-    def _recipe(self) -> dict[str, Any]:
+    def _recipe(self, method: str) -> dict[str, Any]:
         recipes = yaml.safe_load(resources.path("recipes.yaml").read_text())
         name = self.recipe or ("lite0" if self.model == "lite0" else "paper")
         if name not in recipes:
             raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
-        return recipes[name]
+        own = recipes[name].pop("finetune-last", {})  # where it differs from finetune's
+        return recipes[name] | (own if method == "finetune-last" else {})
 
 
 def options(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

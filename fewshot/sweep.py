@@ -2,63 +2,77 @@
 
 import fcntl
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curate import atomic, console, models, synthetic
+from curate import atomic, models, synthetic
 from curate.errors import FewposeError, UsageError
 from curate.sets import TrainingSet
+from fewshot import engines, methods, prompts, records
 from fewshot import plan as planning
-from fewshot import prompts, records
 from fewshot.packs import packs
 from fewshot.plan import Plan
 from fewshot.records import Trial
-from fewshot.settings import SweepSettings
-from fewshot.trial import Runner, device_name, versions
-from fewshot.workers import run_in_processes
+from fewshot.settings import SweepSettings, options
+from fewshot.task import Choosy
+from fewshot.trial import device_name, versions
 
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """`found` trials had a record already; of all of them `done` have a result, and `failed` counts the causes."""
+    """`found` trials had a record already; of all of them `done` have a result, and `failed` counts the causes.
+
+    `ran` trials were run now, in `seconds`, with all that belongs to it: workers that start, images that are embedded.
+    """
 
     out: Path
     found: int
     done: int
     failed: dict[str, int]
     dropped_classes: tuple[str, ...]
+    ran: int = 0
+    seconds: float = 0.0
+
+    @property
+    def pace(self) -> str:
+        """ "12 trials in 0:01:05, 665 an hour"; "" where none was run."""
+        if not self.ran:
+            return ""
+        whole = round(self.seconds)
+        clock = f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+        trials = "1 trial" if self.ran == 1 else f"{self.ran:,} trials"
+        return f"{trials} in {clock}, {3600 * self.ran / max(self.seconds, 1e-3):,.0f} an hour"
 
 
 def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSummary:
     """Run what is missing of a sweep.
 
     `retry_failed` runs failed trials again. Raises UsageError where `settings.out` holds another sweep or another
-    process is working on it.
+    process is working on it, FewposeError where it can't be written to.
     """
     plan = planning.make(settings)
     clip = models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device)
+    _check_methods(plan, clip)
     with _only_one(settings.out):
         _clear_debris(settings.out)
         _write_settings(plan, clip)
         missing = [trial for trial in plan.trials if _is_missing(settings.out, trial, retry_failed)]
+        begun = time.monotonic()
         if missing:
-            _run(plan, clip, missing)
-    return _summary(plan, len(plan.trials) - len(missing))
+            engines.run(plan, clip, packs(plan, missing, clip.device.type))
+        seconds = time.monotonic() - begun
+    return _summary(plan, len(missing), seconds)
 
 
-def _run(plan: Plan, clip: models.ClipModel, missing: list[Trial]) -> None:
-    runner = Runner(plan, clip)  # decodes and embeds in this process, for all
-    with console.progress("trials", len(missing)) as advance:
-        waiting = packs(plan, missing)
-        if plan.settings.workers > 1:
-            run_in_processes(plan, waiting, advance)
-            return
-        for pack in waiting:
-            runner.run(pack)
-            advance(len(pack.missing))
+def _check_methods(plan: Plan, clip: models.ClipModel) -> None:
+    for name in plan.settings.methods:
+        method = methods.build(name, options(plan.settings.method_settings(name))[0])
+        if isinstance(method, Choosy):
+            method.check(clip)
 
 
 def _clear_debris(out: Path) -> None:
@@ -72,12 +86,12 @@ def _is_missing(out: Path, trial: Trial, retry_failed: bool) -> bool:
     return record is None or (retry_failed and record.status == "failed")
 
 
-def _summary(plan: Plan, found: int) -> SweepSummary:
+def _summary(plan: Plan, ran: int, seconds: float) -> SweepSummary:
     finished = [records.read(plan.settings.out, trial) for trial in plan.trials]
     causes = [record.cause for record in finished if record is not None and record.status == "failed"]
     failed = {cause: causes.count(cause) for cause in sorted(set(causes))}
     done = sum(record is not None and record.status == "done" for record in finished)
-    return SweepSummary(plan.settings.out, found, done, failed, plan.dropped)
+    return SweepSummary(plan.settings.out, len(plan.trials) - ran, done, failed, plan.dropped, ran, seconds)
 
 
 def _write_settings(plan: Plan, clip: models.ClipModel) -> None:
@@ -86,7 +100,8 @@ def _write_settings(plan: Plan, clip: models.ClipModel) -> None:
     new = _describe(plan, clip)
     if path.exists():
         new = _joined(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
-    atomic.write_json(path, new)
+    with records.told(plan.settings.out):
+        atomic.write_json(path, new)
 
 
 def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
@@ -131,7 +146,7 @@ def _describe_set(each: TrainingSet) -> dict[str, Any]:
 
 # What a later call may widen; anything else that differs makes another sweep.
 _GRID = ("sets", "methods", "method_settings", "shots", "splits", "trials")
-_MAY_DIFFER = (*_GRID, "collection", "device", "versions")
+_MAY_DIFFER = (*_GRID, "format", "collection", "device", "versions")
 # How a person would call what differs, where the field's name doesn't say it.
 _WORDS = {
     "images_digest": "content of the collection",

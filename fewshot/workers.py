@@ -3,43 +3,45 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from curate import models
 from curate.interrupts import ignore_ctrl_c, without_ctrl_c
 from fewshot import records
 from fewshot.packs import Pack
 from fewshot.plan import Plan
 from fewshot.records import Record, Trial
+from fewshot.seat import Seat, shared_threads
 
-_plan: Any = None  # each worker's own, as is the runner that its first trial makes
-_runner: Any = None
+_seat: Any = None  # each worker's own
 
 
-def run_in_processes(plan: Plan, packs: list[Pack], advance: Callable[[int], None]) -> None:
-    """Run `packs` in `plan.settings.workers` processes. `advance` is told how many trials were done.
+def run_in_processes(plan: Plan, packs: Sequence[Pack], devices: Sequence[str], advance: Callable[[int], None]) -> None:
+    """Run `packs` in processes, one for each of `devices`. `advance` is told how many trials were done.
 
     When a worker is killed (usually by the system, for want of memory), what was in flight is tried again one by
     one, in ever smaller packs; a trial that kills its worker even alone is recorded as failed.
     """
     waiting = list(reversed(packs))
+    threads = shared_threads(len(devices))  # the same ones where a pack is tried again, and so the same result
     while waiting:
-        suspects = _run(plan, waiting, plan.settings.workers, advance)
+        suspects = _run(plan, waiting, devices, threads, advance)
         while suspects:
-            for pack in _run(plan, suspects, 1, advance):
+            for pack in _run(plan, suspects, devices[:1], threads, advance):
                 if pack.halves() != [pack]:  # half as many at once may do
                     suspects += reversed(pack.halves())
                     continue
                 for trial in pack.missing:
-                    _record_lost(plan, trial)
+                    record_lost(plan, trial)
                 advance(len(pack.missing))
 
 
-def _run(plan: Plan, waiting: list[Pack], workers: int, advance: Callable[[int], None]) -> list[Pack]:
+def _run(
+    plan: Plan, waiting: list[Pack], devices: Sequence[str], threads: int, advance: Callable[[int], None]
+) -> list[Pack]:
     """Take packs from the end of `waiting` and run them, until none is left or a worker dies.
 
     Returns those that were in flight when it died.
@@ -47,11 +49,15 @@ def _run(plan: Plan, waiting: list[Pack], workers: int, advance: Callable[[int],
     # "spawn": a forked child inherits torch's thread pools in an unusable state.
     context = multiprocessing.get_context("spawn")
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(min(workers, len(waiting)), context, initializer=_start, initargs=(plan, workers))
+    devices = devices[: len(waiting)]
+    free = context.SimpleQueue()  # each worker takes a device, and keeps it
+    for device in devices:
+        free.put(device)
+    pool = ProcessPoolExecutor(len(devices), context, initializer=_start, initargs=(plan, free, threads))
     flying: dict[Future[None], Pack] = {}
     try:
         while waiting or flying:
-            while waiting and len(flying) < workers:
+            while waiting and len(flying) < len(devices):
                 with without_ctrl_c():
                     future = pool.submit(_run_one, waiting[-1])
                 flying[future] = waiting.pop()
@@ -69,10 +75,12 @@ def _run(plan: Plan, waiting: list[Pack], workers: int, advance: Callable[[int],
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        free.close()
     return []
 
 
-def _record_lost(plan: Plan, trial: Trial) -> None:
+def record_lost(plan: Plan, trial: Trial) -> None:
+    """The record of a trial that kills whoever runs it."""
     detail = "its process was killed, probably for want of memory; fewer --workers may do"
     settings = plan.settings.method_settings(trial.method)
     records.write(
@@ -82,19 +90,13 @@ def _record_lost(plan: Plan, trial: Trial) -> None:
     )
 
 
-def _start(plan: Plan, workers: int) -> None:
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    global _plan
+def _start(plan: Plan, free: Any, threads: int) -> None:
+    global _seat
     ignore_ctrl_c()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
-    _plan = plan
+    _seat = Seat(plan, free.get(), threads)  # it begins with its first pack: what goes wrong there reaches the parent
 
 
 def _end_with(parent: BaseProcess) -> None:
@@ -104,10 +106,4 @@ def _end_with(parent: BaseProcess) -> None:
 
 
 def _run_one(pack: Pack) -> None:
-    from fewshot.trial import Runner
-
-    global _runner
-    if _runner is None:  # not in _start: what goes wrong here reaches the parent as it is
-        settings = _plan.settings
-        _runner = Runner(_plan, models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device))
-    _runner.run(pack)
+    _seat.run(pack)

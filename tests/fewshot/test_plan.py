@@ -267,7 +267,7 @@ def test_an_official_split_that_is_missing_is_said(store: Callable) -> None:
         ({"shots": (0,)}, "--shots: give numbers"),
         ({"shots": ()}, "--shots: give numbers"),
         ({"splits": 0}, "--splits and --workers must be at least 1"),
-        ({"workers": 0}, "--splits and --workers must be at least 1"),
+        ({"workers": -1}, "--splits and --workers must be at least 1"),
         ({"methods": ()}, "--sets and --methods must name at least one each"),
     ],
 )

@@ -56,6 +56,23 @@ def test_predictions_are_read_as_they_were_written(sweep: Path) -> None:
     assert found.logits.dtype == np.float32
 
 
+def test_the_keys_of_training_images_are_kept_and_missing_in_older_records(sweep: Path) -> None:
+    assert read_predictions(sweep, TRIAL).train.tolist() == []
+    trained = dataclasses.replace(PREDICTIONS, train=np.array(["bow/7.jpg", "Ärm's/8.jpg"]))
+    write(sweep, RECORD, trained)
+    assert read_predictions(sweep, TRIAL).train.tolist() == ["bow/7.jpg", "Ärm's/8.jpg"]
+    with np.load(trial_file(sweep, TRIAL, ".npz")) as arrays:
+        old = {name: arrays[name] for name in ("logits", "labels", "keys")}
+    np.savez_compressed(trial_file(sweep, TRIAL, ".npz"), **old)
+    assert read_predictions(sweep, TRIAL).train.shape == (0,)
+
+
+def test_a_record_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "trials").write_text("in the way")
+    with pytest.raises(FewposeError, match=r"can't be written to \(.*\); what is done is kept.*same command goes on"):
+        write(tmp_path, RECORD, PREDICTIONS)
+
+
 def test_a_failed_trial_has_a_cause_and_no_predictions(tmp_path: Path) -> None:
     failed = Record(TRIAL, "failed", "lite0", cause="diverged", detail="the loss is nan")
     write(tmp_path, failed, None)

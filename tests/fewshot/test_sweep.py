@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import io
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +19,8 @@ from curate import models
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.splits import Splitting
+from fewshot import engines, records, workers
 from fewshot import plan as planning
-from fewshot import records, workers
 from fewshot import sweep as sweeps
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
@@ -37,11 +38,10 @@ TABLES = ("results.csv", "differences.csv", "wrong.csv")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, tiny: models.ClipModel) -> None:
-    """What takes long and has tests of its own: choosing the probe's strength, and loading a model."""
+    """What takes long and has tests of its own: loading a model."""
     load = models.load
     loaded = {"tiny/random": tiny}
     monkeypatch.setattr(models, "load", lambda name, **options: loaded.get(name) or load(name, **options))
-    monkeypatch.setattr(LinearProbe, "_choose", lambda *arguments: (1.0, 32.0))
 
 
 def tables(sweep: Path) -> dict[str, bytes]:
@@ -101,7 +101,7 @@ def test_a_finished_sweep_is_not_touched_again(settings: Build, monkeypatch: pyt
     asked = settings()
     run_sweep(asked)
     before = files(asked.out)
-    monkeypatch.setattr(sweeps, "Runner", None)  # nothing is loaded or embedded for it either
+    monkeypatch.setattr(engines, "Runner", None)  # nothing is loaded or embedded for it either
     assert run_sweep(asked).found == 6
     assert files(asked.out) == before
 
@@ -168,7 +168,7 @@ def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings:
 def test_a_changed_setting_is_refused_by_name(settings: Build, changes: dict[str, Any], named: str) -> None:
     started = settings(methods=("zero-shot", "finetune"), splits=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeps, "_run", lambda *arguments: None)  # no trial is needed
+        patch.setattr(engines, "run", lambda *arguments: None)  # no trial is needed
         run_sweep(started)
     before = (started.out / "sweep.json").read_bytes()
     with pytest.raises(UsageError, match=rf"holds a sweep with another {named}.*; choose another --out$"):
@@ -224,14 +224,14 @@ def test_a_directory_that_holds_something_else_under_our_name_is_refused(setting
 
 
 def memory_runs_out(kind: type[Exception], message: str, split_shots: int = 5) -> Callable:
-    original = LinearProbe.fit
+    original = LinearProbe.fit_many
 
-    def fit(self: LinearProbe, draw: Any, task: Any) -> Fitted:
-        if len(draw.images) == 3 * split_shots:
+    def fit_many(self: LinearProbe, draws: Any, tasks: Any) -> list[Fitted | Exception]:
+        if len(draws[0].images) == 3 * split_shots:
             raise kind(message)
-        return original(self, draw, task)
+        return original(self, draws, tasks)
 
-    return fit
+    return fit_many
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_trial_that_runs_out_of_memory_is_a_record_and_the_rest_goes_on(
 ) -> None:
     asked = settings()
     with monkeypatch.context() as patch:
-        patch.setattr(LinearProbe, "fit", memory_runs_out(kind, message))
+        patch.setattr(LinearProbe, "fit_many", memory_runs_out(kind, message))
         summary = run_sweep(asked)
     assert summary.failed == {"out of memory": 2}
     assert summary.done == 4
@@ -265,7 +265,7 @@ def test_a_trial_that_runs_out_of_memory_is_a_record_and_the_rest_goes_on(
 
 
 def test_a_fault_of_ours_is_not_taken_for_a_failed_trial(settings: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LinearProbe, "fit", memory_runs_out(RuntimeError, "shapes cannot be multiplied"))
+    monkeypatch.setattr(LinearProbe, "fit_many", memory_runs_out(RuntimeError, "shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
         run_sweep(settings())
 
@@ -282,7 +282,7 @@ def test_a_trial_that_diverges_is_a_record_with_its_cause(settings: Build) -> No
 
 def test_scores_that_are_not_numbers_are_no_result(settings: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     nonsense = Fitted(lambda images: np.full((len(images), 3), np.nan, np.float32))
-    monkeypatch.setattr(LinearProbe, "fit", lambda *arguments: nonsense)
+    monkeypatch.setattr(LinearProbe, "fit_many", lambda self, draws, tasks: [nonsense] * len(draws))
     summary = run_sweep(settings(splits=1, shots=(2,)))
     assert summary.failed == {"diverged": 1}
     assert summary.done == 1
@@ -392,7 +392,7 @@ def test_records_tell_what_was_done(settings: Build) -> None:
         predictions = read_predictions(asked.out, record.trial)
         assert predictions.keys.tolist() == parts.test["key"].tolist()
         assert [plan.classes[label] for label in predictions.labels] == parts.test["label"].tolist()
-        expected = {"C", "power"} if record.trial.method == "linear-probe" else set()
+        expected = {"C", "power", "temperature"} if record.trial.method == "linear-probe" else set()
         assert record.chosen.keys() == expected
     assert {"lr", "epochs"} <= next(
         record.settings.keys() for record in read_sweep(asked.out).records if record.trial.method == "finetune"
@@ -409,6 +409,8 @@ def test_each_trial_has_a_seed_of_its_own(settings: Build, monkeypatch: pytest.M
 # Several processes (that two give the same tables as one is shown in test_sweep_killed.py)
 
 
+TWO = ("cpu", "cuda:1")  # devices, of which these workers only leave a note
+
 # Workers that start in a moment, and die where a file says so.
 TRAP = """
 import os, signal
@@ -416,9 +418,10 @@ from pathlib import Path
 from fewshot import records
 from fewshot.records import Record
 
-def start(plan, workers):
+def start(plan, free, threads):
     global out
     out = plan.settings.out
+    (out / f"{free.get()} {threads}").touch()
 
 def run_one(pack):
     for trial in pack.missing:
@@ -447,7 +450,7 @@ def trapped(settings: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(workers, "_start", trap.start)
     monkeypatch.setattr(workers, "_run_one", trap.run_one)
-    asked = settings(workers=2)
+    asked = settings()
     asked.out.mkdir()
     trials = [Trial("unfiltered", "linear-probe", 6, number) for number in range(10)]
     return SimpleNamespace(settings=asked), trials
@@ -460,7 +463,7 @@ def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: 
     # Left from an earlier run, whose failed trials are to be run again:
     records.write(plan.settings.out, Record(trials[9], "failed", "m", cause="long ago"), None)
     advanced = []
-    workers.run_in_processes(plan, list(map(alone, trials)), advanced.append)
+    workers.run_in_processes(plan, list(map(alone, trials)), TWO, advanced.append)
     found = outcomes_of(plan.settings.out, tuple(trials))
     assert found == ["as it should"] * 5 + ["killed"] + ["as it should"] * 4
     assert sum(advanced) == 10
@@ -473,7 +476,7 @@ def test_a_pack_that_kills_its_worker_is_taken_apart(trapped: Any) -> None:
     plan, trials = trapped
     (plan.settings.out / "always-5").touch()
     advanced: list[int] = []
-    workers.run_in_processes(plan, [Pack(tuple(trials), tuple(trials[1:]))], advanced.append)
+    workers.run_in_processes(plan, [Pack(tuple(trials), tuple(trials[1:]))], TWO, advanced.append)
     assert outcomes_of(plan.settings.out, tuple(trials)) == ["as it should"] * 4 + ["killed"] + ["as it should"] * 4
     assert sum(advanced) == 9
 
@@ -482,15 +485,50 @@ def test_a_fault_of_ours_in_a_worker_ends_the_sweep_with_its_name(trapped: Any) 
     plan, trials = trapped
     (plan.settings.out / "fault-1").touch()
     with pytest.raises(KeyError, match="a fault of ours"):
-        workers.run_in_processes(plan, list(map(alone, trials)), lambda steps: None)
+        workers.run_in_processes(plan, list(map(alone, trials)), TWO, lambda steps: None)
 
 
 def test_every_trial_is_run_once_in_order_of_the_grid(trapped: Any) -> None:
     plan, trials = trapped
-    workers.run_in_processes(plan, list(map(alone, trials)), lambda steps: None)
+    workers.run_in_processes(plan, list(map(alone, trials)), TWO, lambda steps: None)
     order = [int(line) for line in (plan.settings.out / "log").read_text().split()]
     assert sorted(order) == list(range(10))
     assert all(abs(place - number) <= 2 for place, number in enumerate(order))
+
+
+def test_each_process_has_a_device_and_its_part_of_the_cores(trapped: Any) -> None:
+    plan, trials = trapped
+    workers.run_in_processes(plan, list(map(alone, trials)), TWO, lambda steps: None)
+    each = max(1, (os.cpu_count() or 1) // 2)
+    assert {path.name for path in plan.settings.out.glob("c*")} == {f"cpu {each}", f"cuda:1 {each}"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "cards", "expected"),
+    [
+        ({}, 0, ["auto"]),
+        ({}, 1, ["auto"]),
+        ({}, 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        ({"device": "cuda", "workers": 5}, 2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]),
+        ({"workers": 1}, 4, ["cuda:0"]),
+        ({"device": "cuda:1", "workers": 2}, 4, ["cuda:1", "cuda:1"]),
+        ({"device": "cpu"}, 4, ["cpu"]),
+        ({"device": "cpu", "workers": 2}, 4, ["cpu", "cpu"]),
+    ],
+)
+def test_every_card_is_used_unless_one_is_named(
+    settings: Build, changes: dict[str, Any], cards: int, expected: list[str]
+) -> None:
+    assert list(engines.seats(settings(**{"device": "auto"} | changes), cards)) == expected
+
+
+def test_the_summary_tells_the_pace(settings: Build) -> None:
+    first = run_sweep(settings(methods=("zero-shot",)))
+    assert first.ran == 2
+    assert 0 < first.seconds < 60
+    assert first.pace.startswith("2 trials in 0:00:")
+    assert run_sweep(settings(methods=("zero-shot",))).pace == ""
+    assert dataclasses.replace(first, ran=1200, seconds=3700.0).pace == "1,200 trials in 1:01:40, 1,168 an hour"
 
 
 def test_an_image_that_has_changed_since_its_import_is_named(settings: Build, own_collection: Collection) -> None:

@@ -19,7 +19,6 @@ from curate.errors import FewposeError, UsageError
 from curate.splits import draw_digest
 from fewshot import plan as planning
 from fewshot.additions import Composition, composition, expanded
-from fewshot.methods.linear_probe import LinearProbe
 from fewshot.plan import Plan
 from fewshot.records import Trial, read_sweep
 from fewshot.report import write_report
@@ -347,7 +346,6 @@ def test_a_class_of_synthetic_images_alone_is_no_class(store: Callable) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tiny: models.ClipModel) -> None:
     monkeypatch.setattr(models, "load", lambda name, **options: tiny)
-    monkeypatch.setattr(LinearProbe, "_choose", lambda *arguments: (1.0, 32.0))
 
 
 def add_pictures(collection: Collection, draw_pattern: Callable[[int, int], np.ndarray], number: int) -> None:

@@ -151,13 +151,14 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     """The frozen features of every image of the plan's classes, and where methods need them, pixels and activations."""
     collection = Collection.open(plan.settings.collection)
     transform = Transform(clip.image_size, plan.settings.fit)
-    pixels = PixelCache(collection, transform)
     features: dict[str, np.ndarray] = {}
     kept = {key: ActivationCache(collection, clip, transform, key[0], mirrored=key[1]) for key in _activations(plan)}
     # Apart: a photograph is computed in the same batches whether or not there are synthetic images.
-    parts = (images[images["label"].isin(plan.classes)] for images in (plan.images, _added(plan)))
+    parts = [images[images["label"].isin(plan.classes)] for images in (plan.images, _added(plan))]
     for chosen in filter(len, parts):
         features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.fit), strict=True)
+    pixels = PixelCache(collection, transform)  # knows what embedding decoded
+    for chosen in filter(len, parts):
         if any(map(methods.needs_pixels, plan.settings.methods)):
             pixels.fill(chosen)
         for cache in kept.values():

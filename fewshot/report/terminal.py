@@ -11,7 +11,7 @@ from fewshot.report.wording import count, interval, percent
 def results_table(results: pd.DataFrame) -> Table:
     """A rich Table of the results; N: training images a class. Names are shown as they are, no markup is read."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("set", overflow="fold")  # unfiltered+augmented20: of all, it may take two lines
+    table.add_column("set", overflow="fold", min_width=10)  # unfiltered+augmented20: of all, it may take two lines
     table.add_column("method", no_wrap=True)
     # What fits 80 columns; the rest is in results.csv and on the page.
     for name in ("N", "splits", "accuracy %", "95 % interval", "SD", "F1 %"):

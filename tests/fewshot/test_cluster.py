@@ -34,23 +34,7 @@ GRID = {
     "shots": (2, 5),
     "recipes": {"finetune": {"epochs": 2, "lr": 1e-4}},
 }
-PATIENCE = 120.0
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Two nodes of one CPU each."""
-    from ray.cluster_utils import Cluster
-
-    small = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # a test calls nobody
-        nodes = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
-        nodes.add_node(**small)
-        ray.init(nodes.address, log_to_driver=False, logging_level="ERROR")
-        yield nodes
-        ray.shutdown()
-        nodes.shutdown()
+PATIENCE = 400.0  # seconds: on a busy machine, Ray's workers took three minutes to load a model
 
 
 def predictions(out: Path) -> dict[str, bytes]:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,22 +21,6 @@ ray = pytest.importorskip("ray")
 
 MANNEQUIN = Settings("mannequin", width=64, height=64)
 RAY = Resources(engine="ray")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """Two nodes of one CPU each."""
-    from ray.cluster_utils import Cluster
-
-    small = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # a test calls nobody
-        nodes = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
-        nodes.add_node(**small)
-        ray.init(nodes.address, log_to_driver=False, logging_level="ERROR")
-        yield
-        ray.shutdown()
-        nodes.shutdown()
 
 
 def mannequins(root: Path, resources: Resources = RAY) -> Summary:

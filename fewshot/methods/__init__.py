@@ -48,11 +48,10 @@ def parse(name: str) -> Named:
     if not found or found["base"] not in _WHERE:
         raise UsageError(f"there is no method {name!r}; there are {', '.join(NAMES)}")
     base, blocks = found["base"], int(found["blocks"] or 0)
-    if (base == "finetune-last") != (blocks > 0):
-        raise UsageError(
-            f"{name}: only finetune-last has a number behind its name, that of the blocks it trains, from 1 on: "
-            "finetune-last2"
-        )
+    if base == "finetune-last" and not blocks:
+        raise UsageError(f"{name}: say how many of the last blocks it trains, from 1 on: finetune-last2")
+    if blocks and base != "finetune-last":
+        raise UsageError(f"{name}: only finetune-last has a number behind its name, that of the blocks it trains")
     alpha = 1.0 if found["alpha"] is None else float(found["alpha"])
     if alpha > 1 or (found["alpha"] is not None and base not in TUNED):
         raise UsageError(

@@ -11,6 +11,7 @@ from curate.checks.check import check
 from curate.collection import REJECT_COLUMNS, Collection
 from curate.errors import FewposeError, UsageError
 from curate.splits import Splitting
+from fewshot import methods
 from fewshot import plan as planning
 from fewshot.records import Trial
 from fewshot.settings import SweepSettings
@@ -156,6 +157,28 @@ def test_unknown_sets_and_methods_are_said_beside_those_that_there_are(store: Ca
         plan(collection, sets=("unfiltered", "best"))
     with pytest.raises(UsageError, match="'magic'; there are zero-shot, "):
         plan(collection, methods=("magic",))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("finetune-last", "say how many of the last blocks it trains, from 1 on"),
+        ("finetune-last0", "say how many of the last blocks it trains, from 1 on"),
+        ("lora2", "only finetune-last has a number behind its name"),
+        ("finetune@2", "by a weight from 0 to 1"),
+        ("linear-probe@0.5", "averages what proj, lora, finetune-last, finetune trained"),
+        ("finetune@", "there is no method 'finetune@'"),
+    ],
+)
+def test_names_of_methods_that_make_no_sense_are_refused(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        methods.parse(name)
+
+
+def test_a_name_says_what_is_trained_and_what_is_averaged() -> None:
+    assert methods.parse("finetune-last12@0.25") == methods.Named("finetune-last", 12, 0.25)
+    assert methods.parse("finetune-last12@0.25").training == "finetune-last12"
+    assert methods.parse("tip-adapter-f") == methods.Named("tip-adapter-f")
 
 
 def test_wrong_settings_of_a_method_are_said_before_any_work(store: Callable) -> None:

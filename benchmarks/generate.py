@@ -15,7 +15,6 @@ torch.utils.flop_counter). Writing files is on neither side.
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import spread, write_result
+from benchmarks.common import spread, timed, write_result
 from synth.generate import library, pipeline
 from synth.generate.settings import Settings
 from synth.generate.shot import Made, Shot
@@ -126,14 +125,6 @@ def plain(pipe: Any, shots: list[Shot], choice: Any) -> list[Any]:
         )
         images.append(output.images[0])
     return images
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    begun = time.perf_counter()
-    result = work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - begun, result
 
 
 def most_difference(theirs: list[Any], made: list[Made]) -> int:

@@ -29,7 +29,6 @@ import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +40,7 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import plain_loop
-from benchmarks.common import PHOTOS, RESULTS, environment, spread, write_result
+from benchmarks.common import PHOTOS, RESULTS, environment, spread, timed, write_result
 from benchmarks.plain_loop import Cell, Recipe
 from curate import models
 from curate.checks.check import check
@@ -261,14 +260,6 @@ class Sides:
         if record is not None and record.status == "done":
             said = records.read_predictions(self.plan.settings.out, trial)
             self.own[trial] = float((said.logits.argmax(axis=1) == said.labels).mean())
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    begun = time.perf_counter()
-    result = work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - begun, result
 
 
 def summary(run: Run, rounds: list[dict[str, Any]], sides: Sides) -> dict[str, Any]:

@@ -133,6 +133,14 @@ class Together(Method, Protocol):
         ...
 
 
+def fit_alone(method: Together, draw: Draw, task: Task) -> Fitted:
+    """One draw, by a method that fits many. Raises what `fit_many` puts in the place of one that failed."""
+    (fitted,) = method.fit_many([draw], [task])
+    if isinstance(fitted, Exception):
+        raise fitted
+    return fitted
+
+
 @runtime_checkable
 class Choosy(Method, Protocol):
     """A method that can't use every model."""

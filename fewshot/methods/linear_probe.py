@@ -16,7 +16,7 @@ from fewshot import logistic
 from fewshot.calibration import temperature
 from fewshot.folds import folds
 from fewshot.logistic import Problems
-from fewshot.task import Draw, Fitted, Images, Task
+from fewshot.task import Draw, Fitted, Images, Task, fit_alone
 from fewshot.weighting import image_weights
 
 # Where the solver stops (the length of the mean loss's gradient): near enough to compare strengths, and the result.
@@ -39,10 +39,7 @@ class LinearProbe:
     folds: int = 5
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
-        fitted = self.fit_many([draw], [task])[0]
-        if isinstance(fitted, Exception):
-            raise fitted
-        return fitted
+        return fit_alone(self, draw, task)
 
     def pays(self, device: str) -> bool:
         return True

@@ -23,7 +23,7 @@ from curate.errors import UsageError
 from curate.models import ClipModel, encode
 from fewshot import lora
 from fewshot.heads import TextHead
-from fewshot.task import Draw, Fitted, Images, Task
+from fewshot.task import Draw, Fitted, Images, Task, fit_alone
 from fewshot.training import Batch, Batches, Optimisation, mixed_precision, train
 
 TOWERS = ("both", "image", "text")
@@ -73,10 +73,7 @@ class Lora:
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
         """Raises Diverged."""
-        (fitted,) = self.fit_many([draw], [task])
-        if isinstance(fitted, Exception):
-            raise fitted
-        return fitted
+        return fit_alone(self, draw, task)
 
     def pays(self, device: str) -> bool:
         return device == "cuda"  # see STACKED

@@ -28,7 +28,7 @@ from fewshot import prefix
 from fewshot.calibration import temperature
 from fewshot.folds import Parts, folds
 from fewshot.methods.zero_shot import class_embeddings
-from fewshot.task import Diverged, Draw, Fitted, Images, Task
+from fewshot.task import Diverged, Draw, Fitted, Images, Task, fit_alone
 from fewshot.weighting import image_weights
 
 # What the stacked matrices, their gradients and moments may take at once. On a CPU more is no faster: the products of
@@ -66,10 +66,7 @@ class Projection:
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
         """Raises Diverged."""
-        (fitted,) = self.fit_many([draw], [task])
-        if isinstance(fitted, Exception):
-            raise fitted
-        return fitted
+        return fit_alone(self, draw, task)
 
     def pays(self, device: str) -> bool:
         return True

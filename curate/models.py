@@ -22,11 +22,10 @@ import torch
 
 from curate import resources
 from curate.errors import FewposeError, UsageError
+from curate.normalisation import Colour, Normalisation
 from curate.quiet import quiet
 
 OTHER_WAYS = "use --model NAME --checkpoint FILE with weights that you have, or --model lite0, which needs no download"
-
-Colour = tuple[float, float, float]  # red, green, blue, of values in [0, 1]
 
 
 @dataclass
@@ -41,13 +40,14 @@ class ClipModel:
     std: Colour
     device: torch.device
     text_trained: bool = True
+    normalise: Normalisation = field(init=False, repr=False)
     precision: str = field(init=False)  # of the frozen encoder: "bf16" where the device computes it natively
     _encoder: torch.nn.Module | None = field(init=False, default=None, repr=False)
     _image_digest: str = field(init=False, default="", repr=False)
-    _scale: tuple[torch.Tensor, ...] = field(init=False, default=(), repr=False)  # of normalise, on the device
 
     def __post_init__(self) -> None:
-        self.precision = "bf16" if has_native_bf16(self.device) else "fp32"
+        self.normalise = Normalisation(self.mean, self.std, self.device)
+        self.precision = native_precision(self.device)
 
     @property
     def image_digest(self) -> str:
@@ -56,25 +56,15 @@ class ClipModel:
             self._image_digest = digest(self.model.visual)
         return self._image_digest
 
-    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, size, size, 3) uint8 on any device -> (n, 3, size, size) float32 on the model's, channels last."""
-        values = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float()
-        if not self._scale:  # once: on CUDA the transfer would be waited for
-            colours = (self.mean, self.std)
-            self._scale = tuple(torch.tensor(each, device=self.device).mul(255).view(3, 1, 1) for each in colours)
-        mean, std = self._scale
-        return (values - mean) / std
-
     @torch.inference_mode()
     def encode_images(self, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
         """(n, size, size, 3) uint8 -> (n, d) float32 image features of the frozen model, not normalised."""
-        return encode(self.frozen_encoder(), self, pixels)
+        return encode(self.frozen_encoder(), self.normalise, pixels)
 
     def frozen_encoder(self) -> torch.nn.Module:
         """A copy of the image tower in `precision`, channels last: it never sees the training of `model`."""
         if self._encoder is None:
-            dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-            self._encoder = copy.deepcopy(self.model.visual).eval().to(dtype, memory_format=torch.channels_last)
+            self._encoder = for_use(copy.deepcopy(self.model.visual), self.precision)
         return self._encoder
 
     @torch.inference_mode()
@@ -86,13 +76,25 @@ class ClipModel:
         return self.tokenizer(texts).to(self.device)
 
 
-def encode(tower: torch.nn.Module, clip: ClipModel, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
+@torch.inference_mode()
+def encode(tower: torch.nn.Module, normalise: Normalisation, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
     """Run an image tower over (n, size, size, 3) uint8 pixels in batches that suit the device -> (n, d) float32."""
     # 16 images' activations fit a CPU's caches: lite0 took 5.3 ms an image so, and 9.1 ms by 64 (2 cores, bf16).
-    batch = 256 if clip.device.type == "cuda" else 16
+    batch = 256 if normalise.device.type == "cuda" else 16
     dtype = next(tower.parameters()).dtype
-    parts = [tower(clip.normalise(part).to(dtype)).float().cpu() for part in torch.as_tensor(pixels).split(batch)]
+    parts = [tower(normalise(part).to(dtype)).float().cpu() for part in torch.as_tensor(pixels).split(batch)]
     return torch.cat(parts).numpy()
+
+
+def for_use(tower: Any, precision: str) -> Any:
+    """An image tower, changed in place to "bf16" or "fp32", channels last, in evaluation mode."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    return tower.eval().to(dtype, memory_format=torch.channels_last)
+
+
+def native_precision(device: torch.device) -> str:
+    """What frozen towers run in: "bf16" where the device computes it natively, else "fp32"."""
+    return "bf16" if has_native_bf16(device) else "fp32"
 
 
 def load(name: str, *, checkpoint: Path | None = None, device: str = "auto") -> ClipModel:
@@ -188,11 +190,26 @@ def _check_known(architecture: str) -> None:
         raise FewposeError(f"--model {architecture} needs a package for its texts: pip install transformers")
 
 
-def _untrained(architecture: str) -> Any:
+def _untrained(architecture: str, **options: Any) -> Any:
     """The same untrained weights each time, without touching the global random state."""
     with torch.random.fork_rng(devices=[]), quiet():
         torch.default_generator.manual_seed(0)  # torch.manual_seed would set the GPUs' as well
-        return open_clip.create_model(architecture, pretrained_text=False)
+        return open_clip.create_model(architecture, pretrained_text=False, **options)
+
+
+def shape(clip: ClipModel) -> tuple[str, bool]:
+    """What `empty_tower` needs to make an image tower of the same shape: open_clip's name, whether of QuickGELUs."""
+    quick = any(isinstance(each, open_clip.transformer.QuickGELU) for each in clip.model.visual.modules())
+    return clip.name.partition("/")[0], quick
+
+
+def empty_tower(architecture: str, quick_gelu: bool) -> Any:
+    """An image tower (open_clip's `visual`) for weights to be loaded into. Raises UsageError for an unknown name."""
+    _check_known(architecture)
+    tower = _untrained(architecture, force_quick_gelu=quick_gelu).visual
+    if hasattr(tower, "output_tokens"):
+        tower.output_tokens = False  # as in `load`
+    return tower
 
 
 def _lite0() -> Any:

@@ -53,6 +53,13 @@ class WorkingCopy:
         torch._foreach_copy_(_tensors(self.tower), _tensors(self.model.visual))
         return self.tower
 
+    @torch.no_grad()
+    def trained_tower(self, like: nn.Module) -> nn.Module:
+        """A copy of the image tower `like` with the present weights of `model`, in fp32 and nobody else's."""
+        tower = copy.deepcopy(like)  # `model`'s own has its batch norms folded, by methods that a copy would not have
+        torch._foreach_copy_(_tensors(tower), _tensors(self.model.visual))
+        return tower
+
     def kept(self, key: Any, make: Callable[[], Any]) -> Any:
         """What belongs to this copy and is used again (optimisers with their state, captured steps), by `key`."""
         if key not in self._kept:

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from curate.models import ClipModel
+from fewshot.classifier import Classifier, Head
 
 Activations = Callable[[Iterable[str], int, bool], Tensor | None]
 
@@ -104,14 +105,21 @@ class Task:
 class Fitted:
     """A trained method: `logits(images)` -> (n, classes) float32; `chosen` is what was settled on inside the draw.
 
-    `averaged(alpha)`: what comes of alpha times the weights at the end of training plus 1 - alpha times those at its
-    beginning (Wortsman et al. 2022, arXiv 2109.01903), for methods that tune the model.
+    `classifier()`: the same as a tower and a head, which need neither draw nor task. `averaged(alpha)`: what comes of
+    alpha times the weights at the end of training plus 1 - alpha times those at its beginning (Wortsman et al. 2022,
+    arXiv 2109.01903), for methods that tune the model.
     """
 
     logits: Callable[[Images], np.ndarray]
+    classifier: Callable[[], Classifier]
     chosen: dict[str, Any] = field(default_factory=dict)
-    weights: dict[str, np.ndarray] = field(default_factory=dict)  # what was learned, where it is small
     averaged: "Callable[[float], Fitted] | None" = None
+
+    @classmethod
+    def on_features(cls, head: Head, task: Task, chosen: dict[str, Any] | None = None) -> "Fitted":
+        """Of a method that leaves the image tower as it is."""
+        tower = task.clip.model.visual
+        return cls(lambda images: head.scores(images.features()), lambda: Classifier(tower, head), chosen or {})
 
 
 class Method(Protocol):

@@ -71,19 +71,20 @@ class Runner:
         together = isinstance(method, Together)
         splits = [number for number in pack.splits if together or number in {each.split for each in pack.missing}]
         rows = [self.plan.draw(self._split(number), replace(first, split=number)) for number in splits]
-        tasks = [self._task(replace(first, split=number), chosen) for number in splits]
+        tasks = [self.task(replace(first, split=number), chosen) for number in splits]
         begun = time.perf_counter()
         if isinstance(method, Together):
-            fitted = method.fit_many([self._labelled(drawn) for drawn in rows], tasks)
+            fitted = method.fit_many([self.draw(drawn) for drawn in rows], tasks)
         else:
-            fitted = [_fit(method, self._labelled(drawn), task) for drawn, task in zip(rows, tasks, strict=True)]
+            fitted = [_fit(method, self.draw(drawn), task) for drawn, task in zip(rows, tasks, strict=True)]
         seconds = (time.perf_counter() - begun) / len(splits)
         for number, drawn, outcome in zip(splits, rows, fitted, strict=True):
             trials = [trial for trial in pack.missing if trial.split == number]
             for place, trial in enumerate(trials):
                 self._finish(trial, drawn, outcome, seconds if place == 0 else 0.0)  # trained once for all of them
 
-    def _task(self, trial: Trial, chosen: dict[str, str]) -> Task:
+    def task(self, trial: Trial, chosen: dict[str, str]) -> Task:
+        """`chosen`: the OPTIONS of the method's settings."""
         trained = replace(trial, method=methods.parse(trial.method).training)
         seed = trial_seed(self.plan.settings.splitting.seed, trained.path)
         return Task(self.clip, self.plan.classes, self.texts, seed, **chosen)
@@ -97,7 +98,7 @@ class Runner:
         if fitted.averaged and (alpha := methods.parse(trial.method).alpha) < 1:
             fitted = fitted.averaged(alpha)
         begun = time.perf_counter()
-        logits = fitted.logits(self._images(parts.test)).astype(np.float32)
+        logits = fitted.logits(self.images(parts.test)).astype(np.float32)
         predicting = time.perf_counter() - begun
         if not np.isfinite(logits).all():
             self._fail(trial, "diverged", "the scores of test images are not numbers")
@@ -113,7 +114,7 @@ class Runner:
             digests=self._digests(trial, parts, drawn),
             seconds={"fit": round(seconds, 4), "predict": round(predicting, 4)},
         )
-        records.write(self.plan.settings.out, record, Predictions(logits, self._labels(parts.test), keys, train))
+        records.write(self.plan.settings.out, record, Predictions(logits, self.labels(parts.test), keys, train))
 
     def _fail(self, trial: Trial, cause: str, detail: str) -> None:
         record = Record(**self._about(trial), status="failed", cause=cause, detail=detail)
@@ -136,15 +137,16 @@ class Runner:
             "image_weights": self.clip.image_digest,
         }
 
-    def _images(self, rows: pd.DataFrame) -> Images:
+    def images(self, rows: pd.DataFrame) -> Images:
         return Images.of(self.store, rows["id"])
 
-    def _labels(self, rows: pd.DataFrame) -> np.ndarray:
+    def labels(self, rows: pd.DataFrame) -> np.ndarray:
         return np.searchsorted(self.plan.classes, rows["label"].to_numpy(dtype=str)).astype(np.int64)
 
-    def _labelled(self, rows: pd.DataFrame) -> Draw:
+    def draw(self, rows: pd.DataFrame) -> Draw:
+        """Rows of the image table as training images."""
         groups = np.unique(rows["group"].to_numpy(dtype=str), return_inverse=True)[1]
-        return Draw(self._images(rows), self._labels(rows), groups)
+        return Draw(self.images(rows), self.labels(rows), groups)
 
 
 def _store(plan: Plan, clip: ClipModel) -> ImageStore:

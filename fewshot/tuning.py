@@ -9,6 +9,7 @@ from torch import Tensor
 
 from curate.models import ClipModel, encode
 from fewshot import heads, prefix
+from fewshot.classifier import Classifier, LinearHead
 from fewshot.heads import Head
 from fewshot.starting import WorkingCopy
 from fewshot.task import Draw, Fitted, Images, Task
@@ -58,22 +59,31 @@ class Tuning:
             mean = [torch.lerp(first, last, alpha) for first, last in zip(beginning, values, strict=True)]
             return self._fitted(mean, beginning)
 
-        return Fitted(lambda images: self._logits(values, images), averaged=averaged)
+        return Fitted(lambda images: self._logits(values, images), lambda: self._classifier(values), averaged=averaged)
 
-    @torch.no_grad()
-    def _logits(self, values: list[Tensor], images: Images) -> np.ndarray:
+    def _hold(self, values: list[Tensor]) -> None:
+        """Put trained `values` into the working copy, unless it holds them."""
         if self.copy.holds is not values:
             self.copy.restore()
             torch._foreach_copy_([each.detach() for each in self.parameters], values)
             self.copy.use()
             self.copy.holds = values
+
+    @torch.no_grad()
+    def _classifier(self, values: list[Tensor]) -> Classifier:
+        self._hold(values)
+        return Classifier(self.copy.trained_tower(self.clip.model.visual), LinearHead(*self.head.class_vectors()))
+
+    @torch.no_grad()
+    def _logits(self, values: list[Tensor], images: Images) -> np.ndarray:
+        self._hold(values)
         weights, bias = (value.float().cpu().numpy() for value in self.head.class_vectors())
         features = self._features(images)
         return (features / np.linalg.norm(features, axis=1, keepdims=True) @ weights.T + bias).astype(np.float32)
 
     def _features(self, images: Images) -> np.ndarray:
         if self.blocks is None:
-            return encode(self.copy.tower, self.clip, images.pixels())
+            return encode(self.copy.tower, self.clip.normalise, images.pixels())
         dtype = next(self.copy.tower.parameters()).dtype
         kept = prefix.activations(images, self.clip, self.blocks)
         parts = [self.look(part.to(self.clip.device, dtype)).float().cpu() for part in kept.split(LOOKED_AT)]

@@ -63,5 +63,5 @@ class Finetune:
 
 def set_to_probe(head: FreeHead, draw: Draw, task: Task) -> None:
     """Set class vectors to the linear probe of the frozen features."""
-    probe = LinearProbe(powers=(1.0,)).fit(draw, task).weights
-    head.set(probe["weights"], probe["bias"])
+    probe = LinearProbe(powers=(1.0,)).fit(draw, task).classifier().head
+    head.set(**probe.state_dict())

@@ -14,9 +14,10 @@ import torch
 
 from fewshot import logistic
 from fewshot.calibration import temperature
+from fewshot.classifier import LinearHead, powered
 from fewshot.folds import folds
 from fewshot.logistic import Problems
-from fewshot.task import Draw, Fitted, Images, Task, fit_alone
+from fewshot.task import Draw, Fitted, Task, fit_alone
 from fewshot.weighting import image_weights
 
 # Where the solver stops (the length of the mean loss's gradient): near enough to compare strengths, and the result.
@@ -144,15 +145,10 @@ def _solve(given: list[_Given], chosen: list[dict[str, float]], task: Task) -> l
     strengths = torch.tensor([settled["C"] for settled in chosen], dtype=torch.float64)
     (solution,) = logistic.path(problems, [strengths], EXACT)
     weights, bias = (each[:, 0].float().cpu().numpy() for each in solution.linear())
-    return [_probe(*each) for each in zip(weights, bias, chosen, strict=True)]
-
-
-def _probe(weights: np.ndarray, bias: np.ndarray, chosen: dict[str, float]) -> Fitted:
-    def logits(images: Images) -> np.ndarray:
-        features = _normalised(images.features(), chosen["power"]).numpy()
-        return (features @ weights.T + bias).astype(np.float32)
-
-    return Fitted(logits, chosen, {"weights": weights, "bias": bias})
+    return [
+        Fitted.on_features(LinearHead(own, offset, settled["power"]), task, settled)
+        for own, offset, settled in zip(weights, bias, chosen, strict=True)
+    ]
 
 
 def _problems(
@@ -178,9 +174,5 @@ def _padded(tensors: list[torch.Tensor]) -> torch.Tensor:
 
 def _normalised(features: np.ndarray, power: float) -> torch.Tensor:
     """(n, d) -> (n, d) float64 of length 1, after a power that keeps the sign."""
-    values = torch.from_numpy(features).double()
-    if power == 1:
-        powered = values
-    else:
-        powered = (values.abs().sqrt() if power == 0.5 else values.abs() ** power).copysign_(values)
-    return powered / powered.norm(dim=1, keepdim=True)
+    values = powered(torch.from_numpy(features).double(), power)
+    return values / values.norm(dim=1, keepdim=True)

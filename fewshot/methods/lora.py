@@ -13,6 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 from curate.errors import UsageError
 from curate.models import ClipModel, encode
 from fewshot import lora
+from fewshot.classifier import Classifier, LinearHead
 from fewshot.heads import TextHead
 from fewshot.task import Draw, Fitted, Images, Task, fit_alone
 from fewshot.training import Batch, Batches, Optimisation, mixed_precision, train
@@ -168,16 +170,23 @@ def _fitted(task: Task, factors: dict[str, lora.Factors], towers: str, alpha: fl
     """The model with alpha times the adapters merged into its weights; it is put together when it is asked."""
     clip = task.clip
 
+    def _vectors(model: Any) -> Tensor:
+        return TextHead(model, task, frozen=True).class_vectors()[0].float().cpu()
+
     def logits(images: Images) -> np.ndarray:
         with torch.inference_mode():
-            vectors, _ = TextHead(lora.merged(clip.model, factors, alpha), task, frozen=True).class_vectors()
-            return _features(images) @ vectors.float().cpu().numpy().T
+            return _features(images) @ _vectors(lora.merged(clip.model, factors, alpha)).numpy().T
+
+    @torch.no_grad()
+    def classifier() -> Classifier:
+        model = lora.merged(clip.model, factors, alpha)
+        return Classifier(model.visual, LinearHead(_vectors(model)))
 
     def _features(images: Images) -> np.ndarray:
         if towers == "text":
             return images.features()
         inside = {name.removeprefix(lora.IMAGE): each for name, each in factors.items() if name.startswith(lora.IMAGE)}
-        features = encode(lora.merged(clip.frozen_encoder(), inside, alpha), clip, images.pixels())
+        features = encode(lora.merged(clip.frozen_encoder(), inside, alpha), clip.normalise, images.pixels())
         return features / np.linalg.norm(features, axis=1, keepdims=True)
 
-    return Fitted(logits, averaged=lambda share: _fitted(task, factors, towers, share))
+    return Fitted(logits, classifier, averaged=lambda share: _fitted(task, factors, towers, share))

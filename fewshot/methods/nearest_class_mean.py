@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fewshot.calibration import temperature
-from fewshot.task import Draw, Fitted, Images, Task
+from fewshot.classifier import LinearHead
+from fewshot.task import Draw, Fitted, Task
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,8 @@ class NearestClassMean:
         absent = np.bincount(draw.labels, minlength=len(means)) == 0
         chosen = self._chosen(features, draw, sums)
         scale = chosen["scale"]
-
-        def logits(images: Images) -> np.ndarray:
-            cosines = images.features() @ means.T
-            return scale * np.where(absent, -1.0, cosines).astype(np.float32)
-
-        return Fitted(logits, chosen, {"weights": scale * means})
+        # The mean of no image has length 0; its cosine counts as -1.
+        return Fitted.on_features(LinearHead(scale * means, np.where(absent, -scale, 0.0)), task, chosen)
 
     def _chosen(self, features: np.ndarray, draw: Draw, sums: np.ndarray) -> dict[str, float]:
         """The scale with the least log loss of images whose class has others, and the temperature of those logits.

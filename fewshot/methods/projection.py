@@ -24,8 +24,9 @@ from torch.nn import functional as F
 
 from curate.errors import UsageError
 from curate.models import ClipModel
-from fewshot import prefix
+from fewshot import lora, prefix
 from fewshot.calibration import temperature
+from fewshot.classifier import Classifier, LinearHead
 from fewshot.folds import Parts, folds
 from fewshot.methods.zero_shot import class_embeddings
 from fewshot.task import Diverged, Draw, Fitted, Images, Task, fit_alone
@@ -247,9 +248,12 @@ def _interpolated(change: np.ndarray, alpha: float, model: _Model, chosen: dict[
         features = model.inputs(images) @ projection + model.bias
         return features / np.linalg.norm(features, axis=1, keepdims=True) @ model.texts.T
 
+    def classifier() -> Classifier:
+        return Classifier(_with_projection(model.clip, torch.from_numpy(projection)), LinearHead(model.texts))
+
     # The temperature is that of the trained one's logits.
     rest = {name: value for name, value in chosen.items() if name != "temperature"}
-    return Fitted(logits, chosen, averaged=lambda share: _interpolated(change, share, model, rest))
+    return Fitted(logits, classifier, chosen, averaged=lambda share: _interpolated(change, share, model, rest))
 
 
 def _projection(clip: ClipModel) -> tuple[np.ndarray, np.ndarray]:
@@ -266,6 +270,18 @@ def _projection(clip: ClipModel) -> tuple[np.ndarray, np.ndarray]:
         f"proj trains the visual projection, and the image tower of {clip.name} ends without one; "
         "use linear-probe or finetune-last1 with this model"
     )
+
+
+def _with_projection(clip: ClipModel, matrix: Tensor) -> nn.Module:
+    """The image tower with another last matrix (d, o), sharing all other weights."""
+    tower = lora.shared_copy(clip.model.visual)
+    own = isinstance(getattr(tower, "proj", None), Tensor)
+    value = nn.Parameter((matrix if own else matrix.T.contiguous()).to(clip.device), requires_grad=False)
+    if own:
+        tower.proj = value
+    else:
+        tower.head.proj.weight = value
+    return tower
 
 
 def _parts(draw: Draw, number: int) -> Parts:

@@ -17,9 +17,10 @@ import torch
 from torch.nn import functional as F
 
 from fewshot.calibration import temperature
+from fewshot.classifier import CacheHead
 from fewshot.folds import folds
 from fewshot.methods.zero_shot import class_embeddings
-from fewshot.task import Draw, Fitted, Images, Task
+from fewshot.task import Draw, Fitted, Task
 from fewshot.weighting import image_weights
 
 PUBLISHED = (1.0, 5.5)  # alpha and beta, where nothing can be held back (section 4.1)
@@ -72,7 +73,11 @@ class TipAdapter:
         given = [Given.of(draw, task.seed, texts, self.folds) for draw, task in zip(draws, tasks, strict=True)]
         settled = [self._choose(each) for each in given]
         keys = self._keys(given, settled, tasks[0])
-        return [_adapter(texts, *each) for each in zip(keys, (each.values for each in given), settled, strict=True)]
+        heads = [
+            CacheHead(texts, own, each.values, chosen["alpha"], chosen["beta"])
+            for own, each, chosen in zip(keys, given, settled, strict=True)
+        ]
+        return [Fitted.on_features(head, tasks[0], chosen) for head, chosen in zip(heads, settled, strict=True)]
 
     def _choose(self, given: Given) -> dict[str, float]:
         """Alpha, beta and, where something can be held back, the temperature."""
@@ -196,15 +201,6 @@ class Cache:
 def affinities(features: np.ndarray, keys: np.ndarray, beta: float) -> np.ndarray:
     """exp(-beta * (1 - cosine)) between (n, d) and (m, d): (n, m)."""
     return np.exp(beta * (features @ keys.T - 1))
-
-
-def _adapter(texts: np.ndarray, keys: np.ndarray, values: np.ndarray, chosen: dict[str, float]) -> Fitted:
-    def logits(images: Images) -> np.ndarray:
-        features = images.features()
-        cache = affinities(features, keys, chosen["beta"]) @ values
-        return (features @ texts.T + chosen["alpha"] * cache).astype(np.float32)
-
-    return Fitted(logits, chosen)
 
 
 def _held_out(given: Given, trained: list[np.ndarray], chosen: dict[str, float]) -> np.ndarray:

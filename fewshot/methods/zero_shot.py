@@ -8,19 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewshot.task import Draw, Fitted, Images, Task
+from fewshot.classifier import LinearHead
+from fewshot.task import Draw, Fitted, Task
 
 
 @dataclass(frozen=True)
 class ZeroShot:
     def fit(self, draw: Draw, task: Task) -> Fitted:
-        weights = class_embeddings(task)
-        scale = float(task.clip.model.logit_scale.detach().exp())
-
-        def logits(images: Images) -> np.ndarray:
-            return scale * images.features() @ weights.T
-
-        return Fitted(logits)
+        scale = np.float32(task.clip.model.logit_scale.detach().exp())
+        return Fitted.on_features(LinearHead(scale * class_embeddings(task)), task)
 
 
 def class_embeddings(task: Task) -> np.ndarray:

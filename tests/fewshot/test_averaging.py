@@ -28,8 +28,8 @@ def test_0_is_the_starting_model_and_1_the_trained_one(patterns: Callable, metho
     trained = fitted.logits(given.test)
     np.testing.assert_array_equal(fitted.averaged(1.0).logits(given.test), trained)
     if method.start == "probe":
-        probe = LinearProbe(powers=(1.0,)).fit(given.draw, given.task).weights
-        weights, bias = probe["weights"], probe["bias"]
+        probe = LinearProbe(powers=(1.0,)).fit(given.draw, given.task).classifier().head
+        weights, bias = probe.weights.numpy(), probe.bias.numpy()
     else:
         with torch.no_grad():
             head = TextHead(given.task.clip.model, given.task, frozen=True)

@@ -281,7 +281,7 @@ def test_a_trial_that_diverges_is_a_record_with_its_cause(settings: Build) -> No
 
 
 def test_scores_that_are_not_numbers_are_no_result(settings: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    nonsense = Fitted(lambda images: np.full((len(images), 3), np.nan, np.float32))
+    nonsense = Fitted(lambda images: np.full((len(images), 3), np.nan, np.float32), pytest.fail)
     monkeypatch.setattr(LinearProbe, "fit_many", lambda self, draws, tasks: [nonsense] * len(draws))
     summary = run_sweep(settings(splits=1, shots=(2,)))
     assert summary.failed == {"diverged": 1}
@@ -328,7 +328,7 @@ class Nosy:
 
     def fit(self, draw: Any, task: Any) -> Fitted:
         self.seen += [draw, task]
-        return Fitted(self.logits)
+        return Fitted(self.logits, pytest.fail)
 
     def logits(self, images: Any) -> np.ndarray:
         self.seen.append(images)

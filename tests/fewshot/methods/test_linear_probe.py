@@ -194,10 +194,3 @@ def test_a_class_without_a_training_image_is_never_answered(patterns: Callable, 
 def test_one_class_alone_is_always_answered(patterns: Callable) -> None:
     given = patterns(0, 5, 0)
     assert (LinearProbe().fit(given.draw, given.task).logits(given.test).argmax(axis=1) == 1).all()
-
-
-def test_its_weights_are_what_it_scores_with(patterns: Callable) -> None:
-    given = patterns(5, 5, 5)
-    fitted = LinearProbe(powers=(1.0,)).fit(given.draw, given.task)
-    logits = given.test.features() @ fitted.weights["weights"].T + fitted.weights["bias"]
-    np.testing.assert_allclose(fitted.logits(given.test), logits, atol=1e-4)

@@ -1,0 +1,102 @@
+"""What is left of a trained method, for use without its draw: an image tower, and a head from features to logits."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SMALLEST = 1e-12  # of a feature's magnitude under the square root, whose slope has no end at 0
+
+
+class Head(nn.Module):
+    """From image features (n, d) of any length to logits (n, classes). Its arrays are buffers: nothing is trained."""
+
+    kind: ClassVar[str]
+    numbers: ClassVar[tuple[str, ...]]  # its settings, which a JSON file can hold
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """As `forward`, of an array: (n, classes) float32."""
+        with torch.inference_mode():
+            return self(torch.from_numpy(features)).numpy()
+
+    def settings(self) -> dict[str, float]:
+        return {name: float(getattr(self, name)) for name in self.numbers}
+
+
+class LinearHead(Head):
+    """features ** power, sign kept, of length 1, times `weights` (classes, d) plus `bias` (classes,).
+
+    With the class texts of the temperature's length as `weights`, zero-shot; with what was learned, a linear probe.
+    """
+
+    kind = "linear"
+    numbers = ("power",)
+    weights: Tensor
+    bias: Tensor
+
+    def __init__(self, weights: np.ndarray | Tensor, bias: np.ndarray | Tensor | None = None, power: float = 1.0):
+        super().__init__()
+        self.power = power
+        self.register_buffer("weights", _array(weights))
+        self.register_buffer("bias", torch.zeros(len(self.weights)) if bias is None else _array(bias))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.normalize(powered(features.float(), self.power), dim=1) @ self.weights.T + self.bias
+
+
+class CacheHead(Head):
+    """Tip-Adapter's: f `texts`' + alpha * exp(-beta * (1 - f `keys`')) `values`, f the features of length 1.
+
+    `texts` (classes, d) of the temperature's length, `keys` (m, d) of length 1, `values` (m, classes).
+    """
+
+    kind = "cache"
+    numbers = ("alpha", "beta")
+    texts: Tensor
+    keys: Tensor
+    values: Tensor
+
+    def __init__(
+        self,
+        texts: np.ndarray | Tensor,
+        keys: np.ndarray | Tensor,
+        values: np.ndarray | Tensor,
+        alpha: float,
+        beta: float,
+    ):
+        super().__init__()
+        self.alpha, self.beta = alpha, beta
+        for name, each in {"texts": texts, "keys": keys, "values": values}.items():
+            self.register_buffer(name, _array(each))
+
+    def forward(self, features: Tensor) -> Tensor:
+        directions = F.normalize(features.float(), dim=1)
+        cache = torch.exp(self.beta * (directions @ self.keys.T - 1)) @ self.values
+        return directions @ self.texts.T + self.alpha * cache
+
+
+HEADS: dict[str, type[Head]] = {each.kind: each for each in (LinearHead, CacheHead)}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """`tower`: open_clip's `visual`, fp32, from normalised images (n, 3, size, size) to features. It owns its weights,
+    or shares those of a model that nobody changes."""
+
+    tower: Any
+    head: Head
+
+
+def powered(values: Tensor, power: float) -> Tensor:
+    """values ** power with their signs."""
+    if power == 1:
+        return values
+    sizes = values.abs().clamp(min=SMALLEST)
+    return torch.copysign(sizes.sqrt() if power == 0.5 else sizes**power, values)
+
+
+def _array(values: np.ndarray | Tensor) -> Tensor:
+    return torch.as_tensor(values).detach().float().cpu().contiguous()

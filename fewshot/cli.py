@@ -8,6 +8,7 @@ import typer
 
 from curate import console
 from curate.errors import FewposeError, UsageError
+from fewshot.trained.command import train
 
 if TYPE_CHECKING:
     from fewshot.sweep import SweepSummary
@@ -260,6 +261,9 @@ def paper(
     for table in made.terminal_tables():
         console.out.print(table)
     console.out.print(f"page: {made.html}", markup=False, soft_wrap=True)
+
+
+commands.command()(train)
 
 
 def _names(text: str) -> tuple[str, ...]:

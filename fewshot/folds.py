@@ -7,15 +7,17 @@ from fewshot.task import Draw
 Parts = list[tuple[np.ndarray, np.ndarray]]
 
 
-def folds(draw: Draw, number: int) -> Parts:
+def folds(draw: Draw, number: int, *, rare: bool = False) -> Parts:
     """Up to `number` pairs of indices (to fit, to check), classes even, copies of one picture in one part.
 
-    None where a class has a single image, or there is a single class: nothing can be held back then. The parts are
-    scikit-learn's StratifiedGroupKFold's, found in an eighth of its time, which was as much as a probe takes.
+    None where a class has a single image, or there is a single class: nothing can be held back then. `rare`: as many
+    parts although a class has fewer images, which are then missing from some; and one of a single picture is missing
+    from what is fitted where it is checked. The parts are scikit-learn's StratifiedGroupKFold's, found in an eighth of
+    its time, which was as much as a probe takes.
     """
     present, labels, sizes = np.unique(draw.labels, return_inverse=True, return_counts=True)
     groups, members = np.unique(draw.groups, return_inverse=True)
-    parts = min(number, int(sizes.min()), len(groups))
+    parts = min(number, len(groups), *(() if rare else (int(sizes.min()),)))
     if parts < 2 or len(present) < 2:
         return []
     counts = np.zeros((len(groups), len(present)))

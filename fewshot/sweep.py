@@ -1,19 +1,17 @@
 """A sweep: a grid of trials, each stored when whole, so that the same command goes on where it was stopped."""
 
-import fcntl
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from curate import atomic, models, synthetic
-from curate.errors import FewposeError, UsageError
+from curate.errors import UsageError
 from curate.sets import TrainingSet
 from fewshot import engines, methods, prompts, records
 from fewshot import plan as planning
+from fewshot.locking import only_one
 from fewshot.packs import packs
 from fewshot.plan import Plan
 from fewshot.records import Trial
@@ -56,8 +54,8 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
     """
     plan = planning.make(settings)
     clip = models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device)
-    _check_methods(plan, clip)
-    with _only_one(settings.out):
+    check_methods(plan, clip)
+    with only_one(settings.out, "fewshot sweep"):
         _clear_debris(settings.out)
         _write_settings(plan, clip)
         missing = [trial for trial in plan.trials if _is_missing(settings.out, trial, retry_failed)]
@@ -68,7 +66,8 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
     return _summary(plan, len(missing), seconds)
 
 
-def _check_methods(plan: Plan, clip: models.ClipModel) -> None:
+def check_methods(plan: Plan, clip: models.ClipModel) -> None:
+    """Raises UsageError for a method that can't use this model."""
     for name in plan.settings.methods:
         method = methods.build(name, options(plan.settings.method_settings(name))[0])
         if isinstance(method, Choosy):
@@ -187,21 +186,3 @@ def _joined(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
 
 def _clash(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return any(name in old and old[name] != value for name, value in json.loads(json.dumps(new)).items())
-
-
-@contextmanager
-def _only_one(out: Path) -> Iterator[None]:
-    """Hold the sweep's lock, which the system lets go of when the process ends, however it ends."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("w")
-    except OSError as error:
-        raise FewposeError(f"{out} can't be written to ({error.strerror}); choose another --out") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(
-                f"another fewshot sweep is running in {out}; wait for it, or choose another --out"
-            ) from error
-        yield

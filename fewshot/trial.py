@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -73,10 +73,7 @@ class Runner:
         rows = [self.plan.draw(self._split(number), replace(first, split=number)) for number in splits]
         tasks = [self.task(replace(first, split=number), chosen) for number in splits]
         begun = time.perf_counter()
-        if isinstance(method, Together):
-            fitted = method.fit_many([self.draw(drawn) for drawn in rows], tasks)
-        else:
-            fitted = [_fit(method, self.draw(drawn), task) for drawn, task in zip(rows, tasks, strict=True)]
+        fitted = fit_each(method, [self.draw(drawn) for drawn in rows], tasks)
         seconds = (time.perf_counter() - begun) / len(splits)
         for number, drawn, outcome in zip(splits, rows, fitted, strict=True):
             trials = [trial for trial in pack.missing if trial.split == number]
@@ -191,6 +188,13 @@ def _activations(plan: Plan) -> list[tuple[int, bool]]:
 def _added(plan: Plan) -> pd.DataFrame:
     """The synthetic images of all sets."""
     return pd.concat([synthetic.synthetic(each.images) for each in plan.sets.values()]).drop_duplicates("key")
+
+
+def fit_each(method: Method, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
+    """What a method makes of each draw; in the place of one that failed, why (Diverged or LinAlgError)."""
+    if isinstance(method, Together):
+        return method.fit_many(draws, tasks)
+    return [_fit(method, draw, task) for draw, task in zip(draws, tasks, strict=True)]
 
 
 def _fit(method: Method, draw: Draw, task: Task) -> Fitted | Exception:

@@ -19,11 +19,12 @@ from fewshot import cluster as clusters
 from fewshot import plan as planning
 from fewshot import records
 from fewshot.cluster import Order, _cpus_each, _Crew, _places
+from fewshot.locking import only_one
 from fewshot.packs import Pack
 from fewshot.records import Trial
 from fewshot.report import write_report
 from fewshot.settings import SweepSettings
-from fewshot.sweep import _only_one, run_sweep
+from fewshot.sweep import run_sweep
 
 ray = pytest.importorskip("ray")
 
@@ -222,7 +223,7 @@ def in_a_process(work: Callable[[], None]) -> None:
 
 def test_a_second_sweep_in_the_same_directory_is_refused(settings: Build) -> None:
     asked = settings(engine="ray")
-    with _only_one(asked.out), pytest.raises(UsageError, match="another fewshot sweep is running in"):
+    with only_one(asked.out, "fewshot sweep"), pytest.raises(UsageError, match="another fewshot sweep is running in"):
         run_sweep(asked)
 
 

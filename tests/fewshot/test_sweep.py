@@ -21,7 +21,7 @@ from curate.errors import FewposeError, UsageError
 from curate.splits import Splitting
 from fewshot import engines, records, workers
 from fewshot import plan as planning
-from fewshot import sweep as sweeps
+from fewshot.locking import only_one
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.packs import Pack
@@ -206,7 +206,7 @@ def test_a_collection_that_was_moved_is_the_same(settings: Build, collection: Co
 
 def test_a_second_process_in_the_same_directory_is_refused(settings: Build) -> None:
     asked = settings(methods=("zero-shot",), splits=1)
-    with sweeps._only_one(asked.out), pytest.raises(UsageError, match="another fewshot sweep is running in"):
+    with only_one(asked.out, "fewshot sweep"), pytest.raises(UsageError, match="another fewshot sweep is running in"):
         run_sweep(asked)
     assert run_sweep(asked).done == 1
 

@@ -1,0 +1,112 @@
+"""The model card: what a person should know of a model before she uses it, in Markdown, from model.json alone."""
+
+from typing import Any
+
+from fewshot.report.markdown import escape
+from fewshot.report.wording import counted
+from fewshot.trained.about import About
+
+
+def text(about: About, name: str, size: int) -> str:
+    """`name`: the model's directory; `size`: of its weights, in bytes."""
+    parts = [
+        f"# {escape(name)}",
+        f"Tells {len(about.classes)} classes of human postures apart. Made by `fewshot train` from "
+        f"`{escape(about.model)}` with `{escape(about.method)}`; {size / 1e6:.0f} MB of weights.",
+        "## Use",
+        f"```\nfewshot predict {name} PHOTO.jpg FOLDER/ VIDEO.mp4\nfewshot explain {name} PHOTO.jpg --out explained\n"
+        f"fewshot export {name} --onnx {name}.onnx\n```",
+        "## How good it is",
+        *_how_good(about),
+        "## What it learned from",
+        _learned_from(about),
+        _classes(about),
+        "## What it can't do",
+        _limits(about),
+        "## To make it again",
+        _again(about),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _how_good(about: About) -> list[str]:
+    sentences = []
+    if test := about.measured.get("test"):
+        sentences.append(
+            f"On the {counted(test['images'], 'test image')} of split {about.trained_on['split']}, which it has never "
+            f"seen: {_accuracy(test)}."
+        )
+    if held := about.measured.get("held_back"):
+        sentences.append(
+            f"In {held['folds']} folds of its own training images, each looked at by a classifier that was trained "
+            f"without it ({counted(held['images'], 'image')}): {_accuracy(held)}. The model itself learned from all of "
+            "them, so it should be no worse on new images of the same kind."
+        )
+        sentences.append(
+            f"Probabilities are calibrated on these (temperature {about.temperature:g}): they are off by "
+            f"{100 * held['calibration_error']:.1f} points on average. {_unknown(about, held)}"
+        )
+    if not sentences:
+        sentences.append("Not measured: nothing was held back while it was trained.")
+    return sentences
+
+
+def _accuracy(found: dict[str, Any]) -> str:
+    low, high = found["interval"]
+    return f"accuracy {100 * found['accuracy']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _unknown(about: About, held: dict[str, Any]) -> str:
+    if not about.threshold:
+        return "It always answers with one of its classes."
+    return (
+        f"Below a probability of {about.threshold:.2f} it answers `none of these`: so it does for "
+        f"{100 * (1 - held['answered']):.1f} % of these images, which do show one of its classes."
+    )
+
+
+def _learned_from(about: About) -> str:
+    told = about.trained_on
+    if not told["images"]:
+        return "No image: it compares images with the words of the classes."
+    where = f"the set `{escape(told['set'])}` (digest {told['set_digest']}) of `{escape(told['collection'])}`"
+    if told["shots"]:
+        return (
+            f"{counted(told['images'], 'image')}: {told['shots']} a class, drawn for split {told['split']} of {where}."
+        )
+    return f"{counted(told['images'], 'image')}: all of {where}."
+
+
+def _classes(about: About) -> str:
+    held = (about.measured.get("held_back") or about.measured.get("test", {})).get("classes", {})
+    lines = ["| class | its words | training images | recognised |", "|---|---|---|---|"]
+    for name, texts in zip(about.classes, about.texts, strict=True):
+        found = held.get(name)
+        share = f"{found['right']} of {found['images']}" if found and found["images"] else "–"
+        images = about.trained_on["classes"].get(name, 0)
+        lines.append(f"| {escape(name)} | {escape(texts[0]) if texts else ''} | {images} | {share} |")
+    return "\n".join(lines)
+
+
+def _limits(about: About) -> str:
+    return (
+        "It names one posture of one picture. It knows only what its training images showed: other people, clothes, "
+        "viewpoints and drawings may be told worse than the numbers above, and it does not say whether a posture is "
+        f"done well or safely. It sees a square of {about.transform.size} pixels "
+        f"({'the middle' if about.transform.fit == 'crop' else 'the whole'} of the picture). The licence of what it "
+        f"began with, {escape(about.model)}, and the rights in the training images hold for it, too."
+    )
+
+
+def _again(about: About) -> str:
+    settings = ", ".join(f"{key} = {value}" for key, value in sorted(about.settings.items())) or "its defaults"
+    chosen = ", ".join(f"{key} = {value}" for key, value in sorted(about.chosen.items()))
+    versions = ", ".join(f"{key} {value}" for key, value in sorted(about.versions.items()))
+    lines = [
+        f"- `{escape(about.method)}`: {escape(settings)}"
+        + (f"; chosen in training: {escape(chosen)}" if chosen else ""),
+        f"- began with `{escape(about.model)}`, image weights {about.starting_weights}",
+        f"- {escape(versions)}",
+        "- all of it, for programs: `model.json`",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,136 @@
+"""A trained model as a directory, and back.
+
+model.json            all but the weights (see About); written last: without it there is no model
+weights.safetensors   `tower.*` and `head.*`, fp32
+README.md             the model card
+
+Nothing of it is believed before it is checked: the weights' digest, then names, shapes and values of the tensors. No
+pickle is ever opened.
+"""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from curate import atomic, models
+from curate.errors import FewposeError, UsageError
+from fewshot.classifier import HEADS, Classifier, Head
+from fewshot.trained import card
+from fewshot.trained.about import About, Unfit
+from fewshot.trained.model import TrainedModel
+
+JSON, WEIGHTS, CARD = "model.json", "weights.safetensors", "README.md"
+
+
+def save(folder: Path, about: About, classifier: Classifier) -> About:
+    """Write a model. Returns `about` with the digest of its weights."""
+    tensors = {f"tower.{name}": each for name, each in classifier.tower.state_dict().items()}
+    tensors |= {f"head.{name}": each for name, each in classifier.head.state_dict().items()}
+    content = safetensors.torch.save({name: each.detach().cpu().contiguous() for name, each in tensors.items()})
+    about = dataclasses.replace(about, weights_sha256=hashlib.sha256(content).hexdigest())
+    atomic.write_bytes(folder / WEIGHTS, content)
+    atomic.write_text(folder / CARD, card.text(about, folder.name, len(content)))
+    atomic.write_json(folder / JSON, about.to_json())
+    return about
+
+
+def load(folder: Path, device: str = "auto") -> TrainedModel:
+    """Read a model.
+
+    Raises UsageError where `folder` holds none, or for a device that there is not; FewposeError where it is damaged, or
+    doesn't fit what this fewpose and this open_clip know.
+    """
+    about = read(folder)
+    target = models.choose_device(device)
+    tensors = _tensors(folder / WEIGHTS, about.weights_sha256)
+    tower = models.empty_tower(about.architecture, about.quick_gelu)
+    _fill(folder, tower, _under("tower.", tensors))
+    head = _head(folder, about, _under("head.", tensors))
+    model = TrainedModel(about, Classifier(tower, head), target)
+    _try(folder, model)
+    return model
+
+
+def read(folder: Path) -> About:
+    """What model.json says. Raises as `load`."""
+    path = folder / JSON
+    if not path.is_file():
+        raise UsageError(f"{folder} holds no trained model: {_instead(folder)}")
+    try:
+        return About.of_json(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise FewposeError(f"{path} can't be read ({error.strerror})") from error
+    except Unfit as error:
+        raise FewposeError(f"{path} can't be used: {error}") from error
+    except ValueError as error:
+        raise FewposeError(f"{path} is damaged: it is not JSON; train the model again") from error
+
+
+def _instead(folder: Path) -> str:
+    if folder.is_file():
+        return "it is a file, and a model is a directory; make one with fewshot train COLLECTION --out MODEL"
+    if (folder / "images.parquet").exists() or (folder / "sweep.json").exists():
+        return f"train one on it with fewshot train {folder} --out MODEL"
+    return f"there is no {JSON} in it; make one with fewshot train COLLECTION --out MODEL"
+
+
+def _tensors(path: Path, promised: str) -> dict[str, Tensor]:
+    """The tensors of a file whose digest is as `promised`."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FewposeError(f"{path} can't be read ({error.strerror}); the model needs its weights beside it") from error
+    if hashlib.sha256(content).hexdigest() != promised:
+        raise FewposeError(f"{path} is damaged, or of another model: its digest is not that of {JSON}")
+    try:
+        return safetensors.torch.load(content)
+    except Exception as error:  # whatever a foreign file makes the reader raise
+        raise FewposeError(f"{path} is no file of safetensors; train the model again") from error
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
+
+
+def _fill(folder: Path, tower: Any, tensors: dict[str, Tensor]) -> None:
+    own = tower.state_dict()
+    if own.keys() != tensors.keys():
+        raise _damaged(folder, "the weights have other names than the tower's")
+    for name, each in own.items():
+        if each.shape != tensors[name].shape:
+            raise _damaged(folder, f"{name} is {tuple(tensors[name].shape)}, and the tower's {tuple(each.shape)}")
+        if not torch.isfinite(tensors[name]).all():
+            raise _damaged(folder, f"{name} holds values that are not numbers")
+    tower.load_state_dict(tensors)
+
+
+def _head(folder: Path, about: About, arrays: dict[str, Tensor]) -> Head:
+    kind, *numbers = about.head.items()
+    try:
+        return HEADS[kind[1]](**arrays, **dict(numbers))
+    except TypeError as error:
+        raise _damaged(folder, f"its weights lack an array of a {kind[1]} head, or have one too many") from error
+
+
+def _try(folder: Path, model: TrainedModel) -> None:
+    """Let it look at a black picture."""
+    size, classes = model.about.transform.size, len(model.classes)
+    if model.tower.image_size not in (size, (size, size)):
+        raise _damaged(folder, f"{model.about.architecture} doesn't look at images of {size} pixels")
+    try:
+        with torch.inference_mode():
+            said = model.head(model.tower(torch.zeros(1, 3, size, size, device=model.device)))
+    except RuntimeError as error:
+        raise _damaged(folder, "the arrays of its head don't fit each other, or its tower") from error
+    if said.shape != (1, classes) or not torch.isfinite(said).all():
+        raise _damaged(folder, f"its head does not tell {classes} classes apart")
+
+
+def _damaged(folder: Path, why: str) -> FewposeError:
+    return FewposeError(f"{folder} can't be used: {why}")

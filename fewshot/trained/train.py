@@ -1,0 +1,215 @@
+"""`fewshot train`: from a collection, or a sweep of it, to a classifier in a directory."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curate import models
+from curate.errors import UsageError
+from curate.models import ClipModel
+from curate.splits import draw_digest
+from curate.transform import Transform
+from fewshot import methods, prompts
+from fewshot import plan as planning
+from fewshot.deterministic import deterministic
+from fewshot.locking import only_one
+from fewshot.metrics import softmax
+from fewshot.plan import Plan
+from fewshot.records import Trial, told
+from fewshot.settings import SweepSettings
+from fewshot.sweep import check_methods
+from fewshot.task import Fitted
+from fewshot.trained import directory
+from fewshot.trained.about import About
+from fewshot.trained.fitting import Fitting
+from fewshot.trained.held_back import HeldBack, held_back
+from fewshot.trained.measured import measured
+from fewshot.trial import Runner, versions
+
+FOLDS = ".folds"  # of the model's directory, while it is trained
+OURS = {".lock", FOLDS, directory.JSON, directory.WEIGHTS, directory.CARD}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """`sweep`: a grid of one set, one method and one number of shots, which says what is trained and how.
+
+    shots 0: all images of the set; else `sweep.shots` images a class, drawn for `split`. `folds`: as many parts of
+    the training images are held back in turn, to choose the temperature and a threshold by; 0: none. `unknown`: the
+    share of held-back images that may be called none of the classes. `weights`: the digest that the image tower's
+    starting weights must have, where a sweep says so.
+    """
+
+    sweep: SweepSettings
+    shots: int = 0
+    split: int = 0
+    folds: int = 5
+    unknown: float = 0.05
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        if self.shots < 0 or self.split < 0:
+            raise UsageError("--shots and --split must not be negative")
+        if self.folds < 0 or self.folds == 1:
+            raise UsageError("--folds must be 2 or more, or 0 for none")
+        if not 0 <= self.unknown < 1:
+            raise UsageError(f"--unknown {self.unknown:g}: a share of the images, from 0 to less than 1")
+
+    @property
+    def trial(self) -> Trial:
+        (set_,), (method,) = self.sweep.sets, self.sweep.methods
+        return Trial(set_, method, self.shots, self.split)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """`found`: the directory held this very model already."""
+
+    out: Path
+    about: About
+    found: bool
+
+
+def train(settings: TrainSettings) -> Trained:
+    """Train a classifier into `settings.sweep.out`; interrupted, the same call goes on with the next fold.
+
+    Raises UsageError where the directory holds anything else or another process is working in it, or for settings that
+    make no sense; FewposeError where training fails or the directory can't be written to.
+    """
+    out = settings.sweep.out
+    if out.exists() and (not out.is_dir() or any(each.name not in OURS for each in out.iterdir())):
+        raise UsageError(f"{out} holds something else than a model; choose another --out")
+    plan = planning.make(settings.sweep)
+    clip = models.load(settings.sweep.model, checkpoint=settings.sweep.checkpoint, device=settings.sweep.device)
+    if settings.weights and clip.image_digest != settings.weights:
+        raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
+    check_methods(plan, clip)
+    with only_one(out, "fewshot train"), told(out), deterministic(settings.sweep.deterministic):
+        if (out / directory.JSON).exists():
+            return _found(out, settings, plan, clip)
+        return _train(settings, Runner(plan, clip))
+
+
+def _found(out: Path, settings: TrainSettings, plan: Plan, clip: ClipModel) -> Trained:
+    about = directory.read(out)
+    if about.trained_on["recipe"] != _recipe(settings, plan, clip):
+        raise UsageError(f"{out} holds another model already; choose another --out, or delete it first")
+    return Trained(out, about, found=True)
+
+
+def _train(settings: TrainSettings, runner: Runner) -> Trained:
+    out, recipe = settings.sweep.out, _recipe(settings, runner.plan, runner.clip)
+    fitting = Fitting(runner, settings.trial)
+    held = held_back(fitting, settings.folds, out / FOLDS, recipe)
+    learned = fitting.everything()
+    (fitted,) = fitting.fit([learned], [""])
+    temperature = held.temperature() if held else float(fitted.chosen.get("temperature", 1.0))
+    threshold = held.threshold(temperature, settings.unknown) if held and settings.unknown else 0.0
+    classifier = fitted.classifier()
+    about = dataclasses.replace(
+        _about(runner, settings),
+        head={"kind": classifier.head.kind} | classifier.head.settings(),
+        chosen=fitted.chosen,
+        temperature=temperature,
+        threshold=threshold,
+        trained_on=_trained_on(settings, runner.plan, learned) | {"recipe": recipe},
+        measured=_measured(settings, runner, held, fitted, (temperature, threshold)),
+    )
+    about = directory.save(out, about, classifier)
+    shutil.rmtree(out / FOLDS, ignore_errors=True)
+    return Trained(out, about, found=False)
+
+
+def _about(runner: Runner, settings: TrainSettings) -> About:
+    """What is known before anything is trained."""
+    clip, trial = runner.clip, settings.trial
+    architecture, quick_gelu = models.shape(clip)
+    return About(
+        classes=runner.plan.classes,
+        texts=runner.texts,
+        model=clip.name,
+        architecture=architecture,
+        quick_gelu=quick_gelu,
+        starting_weights=clip.image_digest,
+        transform=Transform(clip.image_size, settings.sweep.fit),
+        mean=clip.mean,
+        std=clip.std,
+        head={},
+        method=trial.method,
+        settings=settings.sweep.method_settings(trial.method),
+        chosen={},
+        temperature=1.0,
+        threshold=0.0,
+        trained_on={},
+        measured={},
+        versions=versions(),
+    )
+
+
+def _trained_on(settings: TrainSettings, plan: Plan, learned: pd.DataFrame) -> dict[str, Any]:
+    trial = settings.trial
+    if not methods.trains(trial.method):
+        learned = learned.iloc[:0]  # it was only asked what it makes of them
+    counts = learned["label"].value_counts()
+    return {
+        "collection": str(settings.sweep.collection.resolve()),
+        "set": trial.set,
+        "set_digest": plan.sets[trial.set].digest,
+        "shots": settings.shots or None,
+        "split": settings.split if settings.shots else None,
+        "seed": settings.sweep.splitting.seed,
+        "draw_digest": draw_digest(learned),
+        "images": len(learned),
+        "classes": {name: int(counts.get(name, 0)) for name in plan.classes},
+    }
+
+
+def _measured(
+    settings: TrainSettings,
+    runner: Runner,
+    held: HeldBack | None,
+    fitted: Fitted,
+    chosen: tuple[float, float],
+) -> dict[str, Any]:
+    """Of the images that were held back and, where it was a draw that was learned from, of its split's test images.
+
+    chosen: the temperature and the threshold.
+    """
+    classes, (temperature, threshold) = runner.plan.classes, chosen
+    found: dict[str, Any] = {}
+    if held:
+        told = measured(held.probabilities(), held.labels, held.groups, classes, threshold)
+        found["held_back"] = told | {"folds": len(np.unique(held.fold))}
+    if settings.shots:
+        rows = runner.plan.split(settings.split).test
+        test, logits = runner.draw(rows), fitted.logits(runner.images(rows))
+        probabilities = softmax(logits / np.float32(temperature))
+        found["test"] = measured(probabilities, test.labels, test.groups, classes, threshold)
+    return found
+
+
+def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel) -> str:
+    """16 hex digits over all that decides what is trained."""
+    sweep, trial = settings.sweep, settings.trial
+    decides = {
+        "trial": dataclasses.asdict(trial),
+        "settings": sweep.method_settings(trial.method),
+        "classes": plan.classes,
+        "texts": prompts.class_texts(plan.classes, sweep.prompts),
+        "images": planning.set_digest(plan),
+        "set": plan.sets[trial.set].digest,
+        "weights": models.digest(clip.model),
+        "precision": clip.precision,
+        "fit": sweep.fit,
+        "splitting": dataclasses.asdict(sweep.splitting),
+        "folds": settings.folds,
+        "unknown": settings.unknown,
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]

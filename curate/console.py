@@ -100,7 +100,7 @@ def count(number: int, one: str, many: str = "") -> str:
 
 def say(text: str) -> None:
     """Print a line; it is not broken, so that paths can be copied."""
-    out.print(_shown(text), markup=False, soft_wrap=True)
+    out.print(shown(text), markup=False, soft_wrap=True)
 
 
 def table(headings: tuple[str, ...], rows: Iterable[tuple[object, ...]], numbers: Container[int] = (1,)) -> None:
@@ -112,11 +112,11 @@ def table(headings: tuple[str, ...], rows: Iterable[tuple[object, ...]], numbers
     for index, heading in enumerate(headings):
         shown.add_column(heading, justify="right" if index in numbers else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(escape(_shown(str(cell))) for cell in row))
+        shown.add_row(*(escape(shown(str(cell))) for cell in row))
     if shown.row_count:
         out.print(shown)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """File names may hold anything; on the terminal, what is not printable is spelt out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

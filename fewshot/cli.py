@@ -8,6 +8,7 @@ import typer
 
 from curate import console
 from curate.errors import FewposeError, UsageError
+from fewshot.predict.command import predict
 from fewshot.trained.command import train
 
 if TYPE_CHECKING:
@@ -264,6 +265,7 @@ def paper(
 
 
 commands.command()(train)
+commands.command()(predict)
 
 
 def _names(text: str) -> tuple[str, ...]:

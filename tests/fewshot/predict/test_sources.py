@@ -29,5 +29,5 @@ def test_what_is_named_comes_in_the_order_given_and_once(tmp_path: Path) -> None
 
 
 def test_what_is_not_there_is_bad_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere\\.jpg does not exist, or is neither a file nor a folder"):
+    with pytest.raises(UsageError, match=r"nowhere\.jpg does not exist, or is neither a file nor a folder"):
         sources([tmp_path / "nowhere.jpg"])

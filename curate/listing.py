@@ -28,11 +28,12 @@ class Reject(NamedTuple):
     file: str
 
 
-def listed(source: Path, collection: Path) -> tuple[list[Entry], list[Reject]]:
-    """The files to import, sorted by key, and what is refused by its name alone."""
+def listed(source: Path, collection: Path | None = None) -> tuple[list[Entry], list[Reject]]:
+    """The files to import into `collection`, or to read only, sorted by key; and what is refused by its name alone."""
     if source.is_dir():
-        inside, outside = collection.resolve(), source.resolve()
-        if inside.is_relative_to(outside) or outside.is_relative_to(inside):
+        outside = source.resolve()
+        inside = collection.resolve() if collection else None
+        if inside and (inside.is_relative_to(outside) or outside.is_relative_to(inside)):
             raise UsageError(f"{collection} and {source} lie inside each other; put the collection somewhere else")
         found = [_of_folder(source, path, problem) for path, problem in _walk(source)]
     elif not source.exists():

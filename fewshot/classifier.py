@@ -95,7 +95,8 @@ def powered(values: Tensor, power: float) -> Tensor:
     if power == 1:
         return values
     sizes = values.abs().clamp(min=SMALLEST)
-    return torch.copysign(sizes.sqrt() if power == 0.5 else sizes**power, values)
+    sizes = sizes.sqrt() if power == 0.5 else sizes**power
+    return torch.where(values < 0, -sizes, sizes)  # ONNX has no copysign
 
 
 def _array(values: np.ndarray | Tensor) -> Tensor:

@@ -1,0 +1,72 @@
+"""The command `fewshot bench`: its options, and what it prints."""
+
+import json as jsons
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate import console
+from curate.console import count, say, table
+from curate.errors import UsageError
+
+if TYPE_CHECKING:
+    from fewshot.latency import Timing
+
+
+def bench(
+    model: Annotated[Path, typer.Argument(help="A directory made by fewshot train.", show_default=False)],
+    batch: Annotated[str, typer.Option(help="Images at a time, several numbers for several rows.")] = "1,8,32",
+    threads: Annotated[int | None, typer.Option(min=1, help="As many as torch likes unless said.")] = None,
+    seconds: Annotated[float, typer.Option(help="For each row; 20 calls at least.")] = 3.0,
+    image: Annotated[
+        Path | None, typer.Option(help="A photograph to decode; one is drawn unless said.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Measure how long a model takes: from pixels and from a file, one by one and in batches, torch and onnxruntime.
+
+    Example: fewshot bench models/yoga
+
+    Example: fewshot bench models/yoga --batch 1,64 --threads 1 --image photo.jpg
+    """
+    from dataclasses import asdict
+
+    from fewshot import latency
+    from fewshot.trained import directory
+
+    batches = _numbers(batch)
+    done = latency.bench(
+        directory.load(model, device), batches=batches, threads=threads, seconds=seconds, photograph=image
+    )
+    if json:
+        console.out.print_json(jsons.dumps(asdict(done)), indent=1)
+        return
+    shares = any(each.limit_share for each in done.timings)
+    headings = ("with", "from", "images", "p50 ms", "p95 ms", "p99 ms", "images/s", *(["of matmul"] if shares else []))
+    table(headings, (_row(each, shares) for each in done.timings), numbers=range(2, 8))
+    fewest = min(each.calls for each in done.timings)
+    say(f"{done.device}, {count(done.threads, 'thread')}; {fewest} calls a row or more")
+    if done.without:
+        say(f"without onnxruntime: {done.without}")
+
+
+def _row(timing: "Timing", shares: bool) -> tuple[object, ...]:
+    return (
+        f"{timing.engine} {timing.precision}",
+        timing.begins_with,
+        timing.batch,
+        f"{timing.p50:.2f}",
+        f"{timing.p95:.2f}",
+        "–" if timing.p99 is None else f"{timing.p99:.2f}",
+        f"{timing.images_per_second:.0f}",
+        *([f"{timing.limit_share:.0%}" if timing.limit_share else ""] if shares else []),
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
+    except ValueError as error:
+        raise UsageError(f"--batch {text}: expected whole numbers separated by commas, such as 1,8,32") from error

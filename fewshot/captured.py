@@ -5,15 +5,13 @@ there was no GPU where it was written.
 """
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from curate import models
-
-if TYPE_CHECKING:
-    from fewshot.trained.model import TrainedModel
+from fewshot.trained.model import TrainedModel
 
 _WARM_CALLS = 3
 
@@ -21,7 +19,7 @@ _WARM_CALLS = 3
 class Captured:
     """A model for batches of one size. Pixels come through memory that the card can fetch by itself."""
 
-    def __init__(self, model: "TrainedModel", batch: int) -> None:
+    def __init__(self, model: TrainedModel, batch: int) -> None:
         self.model = model
         self.tower: Any = models.for_use(copy.deepcopy(model.tower), model.precision)
         size = model.about.transform.size
@@ -34,7 +32,7 @@ class Captured:
                 self._forward()
         torch.cuda.current_stream(model.device).wait_stream(side)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(self.graph):
+        with torch.inference_mode(), torch.cuda.device(model.device), torch.cuda.graph(self.graph):
             self.said = self._forward()
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -51,7 +49,7 @@ class Captured:
 class CapturedBySize:
     """A Captured for each size of batch, made when it is first asked for."""
 
-    def __init__(self, model: "TrainedModel") -> None:
+    def __init__(self, model: TrainedModel) -> None:
         self.model = model
         self.by_batch: dict[int, Captured] = {}
 

@@ -8,6 +8,8 @@ import typer
 
 from curate import console
 from curate.errors import FewposeError, UsageError
+from fewshot.export.command import export
+from fewshot.latency_command import bench
 from fewshot.predict.command import predict
 from fewshot.trained.command import train
 
@@ -266,6 +268,8 @@ def paper(
 
 commands.command()(train)
 commands.command()(predict)
+commands.command()(export)
+commands.command()(bench)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +26,7 @@ from fewshot.captured import CapturedBySize
 from fewshot.export import exporting, onnx
 from fewshot.export.onnx import drawn
 from fewshot.pinned import pinned
-
-if TYPE_CHECKING:
-    from fewshot.trained.model import TrainedModel
+from fewshot.trained.model import TrainedModel
 
 _WARM_SECONDS, _WARM_CALLS = 0.5, 3
 _FEWEST_CALLS = 20
@@ -73,7 +71,7 @@ class Bench:
 
 
 def bench(
-    model: "TrainedModel",
+    model: TrainedModel,
     *,
     batches: Sequence[int] = (1, 8, 32),
     threads: int | None = None,
@@ -129,7 +127,7 @@ def timing(engine: Engine, begins_with: str, batch: int, calls: np.ndarray) -> T
     )
 
 
-def decoded(model: "TrainedModel", file: Path) -> np.ndarray:
+def decoded(model: TrainedModel, file: Path) -> np.ndarray:
     """(1, size, size, 3) uint8, as `predict` makes it. Raises UsageError for what is no picture."""
     transform = model.about.transform
     try:
@@ -150,7 +148,7 @@ def draw_photograph(path: Path) -> Path:
     return path
 
 
-def _engines(model: "TrainedModel", folder: Path, threads: int) -> tuple[list[Engine], str]:
+def _engines(model: TrainedModel, folder: Path, threads: int) -> tuple[list[Engine], str]:
     found = [Engine("torch", model.precision, model.probabilities)]
     if model.device.type == "cuda":
         found.append(Engine("torch, CUDA graph", model.precision, CapturedBySize(model)))
@@ -163,7 +161,7 @@ def _engines(model: "TrainedModel", folder: Path, threads: int) -> tuple[list[En
 
 
 def _timings(
-    engine: Engine, model: "TrainedModel", file: Path, batches: Sequence[int], seconds: float
+    engine: Engine, model: TrainedModel, file: Path, batches: Sequence[int], seconds: float
 ) -> Iterator[Timing]:
     calls = measure(lambda: engine.probabilities(decoded(model, file)), seconds)
     yield timing(engine, "file", 1, calls)
@@ -172,7 +170,7 @@ def _timings(
         yield timing(engine, "pixels", batch, measure(partial(engine.probabilities, pixels), seconds))
 
 
-def _with_limit(model: "TrainedModel", timings: Sequence[Timing]) -> tuple[Timing, ...]:
+def _with_limit(model: TrainedModel, timings: Sequence[Timing]) -> tuple[Timing, ...]:
     """On CUDA, with the share of the card's matmul rate that the tower's FLOPs make of each."""
     if model.device.type != "cuda":
         return tuple(timings)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from curate.errors import FewposeError, UsageError
 from fewshot.export import description, int8, loss, onnx, samples
 from fewshot.export.graph import Graph
 from fewshot.export.samples import Samples
-
-if TYPE_CHECKING:
-    from fewshot.trained.model import TrainedModel
+from fewshot.trained.model import TrainedModel
 
 FEWEST = 30  # labelled images for int8
 CALIBRATION = 128  # images at most; a third of what there is at most
@@ -31,7 +29,7 @@ class Exported(NamedTuple):
     about: dict[str, Any]
 
 
-def export(model: "TrainedModel", path: Path, images: Path | None = None) -> Exported:
+def export(model: TrainedModel, path: Path, images: Path | None = None) -> Exported:
     """Write `model` as `path` (.onnx) and a JSON of the same name; as int8 where `images` are given.
 
     images: a collection or a folder per class. Some of them set the ranges of int8, on the others its loss is measured.
@@ -63,7 +61,7 @@ def export(model: "TrainedModel", path: Path, images: Path | None = None) -> Exp
     return Exported(path, beside, about)
 
 
-def graph_of(model: "TrainedModel") -> Graph:
+def graph_of(model: TrainedModel) -> Graph:
     about = model.about
     return Graph(model.tower, model.head, about.mean, about.std, about.temperature, about.transform.size)
 
@@ -118,7 +116,7 @@ def _told(parity: float) -> dict[str, Any]:
     }
 
 
-def _about(model: "TrainedModel", path: Path) -> dict[str, Any]:
+def _about(model: TrainedModel, path: Path) -> dict[str, Any]:
     """All that doesn't depend on the precision."""
     about, content = model.about, path.read_bytes()
     return {

@@ -132,7 +132,8 @@ def decoded(model: TrainedModel, file: Path) -> np.ndarray:
     transform = model.about.transform
     try:
         content = read_file(file, NO_LIMITS)
-        return transform.apply(open_image(content, limits=NO_LIMITS, draft=transform.draft_size()).image)[None]
+        image = open_image(content, limits=NO_LIMITS, draft=transform.draft_size()).image
+        return np.stack([transform.apply(image)])  # a copy: torch takes no memory that only Pillow may write
     except Unreadable as error:
         raise UsageError(f"{file} can't be read as an image: {error}") from error
 

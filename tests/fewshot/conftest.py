@@ -11,13 +11,18 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from curate import models
 from curate.checks.check import check
 from curate.collection import REJECT_COLUMNS, Collection
 from curate.models import ClipModel
+from curate.transform import Transform
+from fewshot.classifier import CacheHead, Classifier, Head, LinearHead, powered
 from fewshot.settings import SweepSettings
 from fewshot.task import Draw, Images, ImageStore, Task
+from fewshot.trained.about import About
+from fewshot.trained.model import TrainedModel
 
 SIDE = 64
 NO_REJECTS = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in REJECT_COLUMNS.items()})
@@ -169,5 +174,62 @@ def patterns(tiny: ClipModel) -> Callable[..., Patterns]:
             Images.of(store, ids[len(labels) :]),
             truth,
         )
+
+    return build
+
+
+PATTERNS = ("bars", "rings", "waves")
+
+
+def head_of(kind: str, features: list[np.ndarray]) -> Head:
+    """A head that calls an image by the class, each with its (n, d) features, whose mean it is nearest to."""
+    power = 0.5 if kind == "power" else 1.0
+    directions = [F.normalize(powered(torch.from_numpy(each), power), dim=1).mean(dim=0) for each in features]
+    means = F.normalize(torch.stack(directions), dim=1).double()
+    common = F.normalize(means.mean(dim=0), dim=0)
+    # All features of an untrained tower point much the same way, which says nothing of a class.
+    own = means - (means @ common)[:, None] * common
+    weights = own * 4 / own.square().sum(dim=1).mean()
+    if kind == "cache":
+        return CacheHead(weights, means, np.eye(len(means)), alpha=3.0, beta=5.5)
+    return LinearHead(weights, torch.linspace(-0.1, 0.1, len(means)), power)
+
+
+@pytest.fixture(scope="session")
+def trained(draw_pattern: Callable[[int, int], np.ndarray]) -> Callable[..., TrainedModel]:
+    """A model that took no training: `trained("tiny/random", "cache", fit="pad")`. In fp32 it can be compared with."""
+
+    def build(
+        name: str = "tiny/random", head: str = "linear", *, fit: str = "crop", threshold: float = 0.0
+    ) -> TrainedModel:
+        clip = models.load(name, device="cpu")
+        clip.precision = "fp32"
+        transform = Transform(clip.image_size, fit)
+        shown = [[Image.fromarray(draw_pattern(kind, number)) for number in range(4)] for kind in range(3)]
+        made = head_of(head, [clip.encode_images(np.stack([*map(transform.apply, each)])) for each in shown])
+        architecture, quick = models.shape(clip)
+        about = About(
+            classes=PATTERNS,
+            texts=tuple((f"a photo of {each}",) for each in PATTERNS),
+            model=name,
+            architecture=architecture,
+            quick_gelu=quick,
+            starting_weights=clip.image_digest,
+            transform=transform,
+            mean=clip.mean,
+            std=clip.std,
+            head={"kind": made.kind} | made.settings(),
+            method="linear-probe",
+            settings={},
+            chosen={},
+            temperature=1.3,
+            threshold=threshold,
+            trained_on={"images": 0, "classes": {}},
+            measured={},
+            versions={},
+        )
+        model = TrainedModel(about, Classifier(clip.model.visual, made), torch.device("cpu"))
+        model.precision = "fp32"
+        return model
 
     return build

@@ -1,0 +1,86 @@
+"""`fewshot export` at the terminal."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fewshot import cli
+from fewshot.classifier import Classifier
+from fewshot.trained import directory
+from fewshot.trained.model import TrainedModel
+
+pytest.importorskip("onnxruntime", reason="needs pip install 'fewpose[export]'")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `fewshot ARGUMENTS` in this process: exit code, stdout, stderr."""
+
+    def start(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fewshot", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.app()
+        shown = capsys.readouterr()
+        return int(stop.value.code or 0), shown.out, shown.err
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def kept(tiny_model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model's directory."""
+    folder = tmp_path_factory.mktemp("kept") / "yoga"
+    directory.save(folder, tiny_model.about, Classifier(tiny_model.tower, tiny_model.head))
+    return folder
+
+
+def test_it_says_what_was_written_and_how_near_it_is(run: Run, kept: Path, tmp_path: Path) -> None:
+    code, out, _ = run("export", kept, "--onnx", tmp_path / "yoga.onnx")
+    assert code == 0
+    first, second = out.splitlines()
+    assert first == f"{tmp_path / 'yoga.onnx'}: 0.8 MB, 3 classes, fp32; how to use it: {tmp_path / 'yoga.json'}"
+    assert second.startswith("in fp32, onnxruntime's probabilities differ from torch's by ")
+
+
+def test_int8_says_what_it_loses(run: Run, kept: Path, photographs: Callable[..., Path], tmp_path: Path) -> None:
+    folder = photographs(bars=12, rings=12, waves=12, cats=1)
+    code, out, _ = run("export", kept, "--onnx", tmp_path / "yoga.onnx", "--int8", "--images", folder)
+    assert code == 0
+    *_, sizes, loss, left_out = out.splitlines()
+    assert sizes == "int8 (dynamic): 0.8 MB become 0.5"
+    assert loss.startswith("on 36 images: accuracy ")
+    assert left_out == "left out: 1 of cats, no class of the model"
+
+
+def test_json_prints_what_lies_beside_the_file(run: Run, kept: Path, tmp_path: Path) -> None:
+    code, out, _ = run("export", kept, "--onnx", tmp_path / "yoga.onnx", "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads((tmp_path / "yoga.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--int8"], "--int8 needs --images, a collection or a folder per class"),
+        (["--images", "photographs"], "--images is for --int8"),
+        (["--int8", "--images", "/nowhere"], "--images /nowhere: name a collection, or a folder with a folder"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence(
+    run: Run, kept: Path, tmp_path: Path, flags: list[str], sentence: str
+) -> None:
+    code, _, error = run("export", kept, "--onnx", tmp_path / "yoga.onnx", *flags)
+    assert code == 2
+    assert error.startswith(f"error: {sentence}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_model_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    code, _, error = run("export", tmp_path, "--onnx", tmp_path / "yoga.onnx")
+    assert code == 2
+    assert error.startswith(f"error: {tmp_path} holds no trained model")

@@ -29,7 +29,6 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import plain_loop
 from benchmarks.common import PHOTOS, RESULTS, environment, spread, timed, write_result
@@ -49,6 +47,7 @@ from curate.importer import import_folder
 from curate.models import ClipModel
 from fewshot import methods, prompts, records
 from fewshot import plan as planning
+from fewshot.limit import flops, matmul_rate
 from fewshot.plan import Plan
 from fewshot.records import Trial
 from fewshot.settings import SweepSettings
@@ -377,22 +376,6 @@ def floor(run: Run, plan: Plan) -> dict[str, float]:
         total += recipe.epochs * images * seen + steps * read + len(parts.test) * tested
     rate = matmul_rate(clip.device)
     return {"flops": total, "matmul_tflops": round(rate / 1e12, 2), "seconds": total / rate}
-
-
-def flops(work: Callable[[], torch.Tensor], *, backward: bool) -> float:
-    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward):
-        result = work()
-        if backward:
-            result.backward()
-    return float(counter.get_total_flops())
-
-
-def matmul_rate(device: torch.device) -> float:
-    """FLOP/s of a large bf16 product of matrices."""
-    edge = 8192 if device.type == "cuda" else 1024
-    a, b = (torch.randn(edge, edge, device=device, dtype=torch.bfloat16) for _ in range(2))
-    timed(lambda: a @ b)
-    return 2 * edge**3 / min(timed(lambda: a @ b)[0] for _ in range(5))
 
 
 if __name__ == "__main__":

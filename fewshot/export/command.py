@@ -63,5 +63,7 @@ def _say_int8(found: dict[str, Any]) -> None:
         f"{int8:.1f} % in int8: {change[0]:+.1f} points [{change[1]:+.1f}, {change[2]:+.1f}]; "
         f"{100 * loss['agreement']:.1f} % get the same answer"
     )
+    if found["of_its_training"]:
+        say("  it was trained on images of this collection: new ones are told less well, and the loss may be larger")
     if found["left_out"]:
         say("left out: " + ", ".join(f"{number} {cause}" for cause, number in found["left_out"].items()))

@@ -37,6 +37,18 @@ def export(model: TrainedModel, path: Path, images: Path | None = None) -> Expor
     Raises UsageError for a path that can't be meant, FewposeError where the extra is missing, onnxruntime says
     something else than torch, or there are too few images.
     """
+    _beside(path)
+    tried = samples.read(images, model.classes, model.about.transform) if images else None
+    if tried and len(tried) < FEWEST:
+        raise FewposeError(
+            f"{images} has {len(tried)} images that can be used, and int8 takes {FEWEST} at least: some to set its "
+            "ranges by, the others to measure what it loses"
+        )
+    return write(model, path, tried)
+
+
+def write(model: TrainedModel, path: Path, tried: Samples | None = None) -> Exported:
+    """As `export`; as int8 where images are `tried`, the first of which (CALIBRATION, or a third) set its ranges."""
     beside = _beside(path)
     graph = graph_of(model)
     properties = {
@@ -45,15 +57,13 @@ def export(model: TrainedModel, path: Path, images: Path | None = None) -> Expor
         "fewpose": description.versions()["fewpose"],
         "precision": "fp32",
     }
-    tried = samples.read(images, model.classes, model.about.transform) if images else None
-    if tried and len(tried) < FEWEST:
-        raise FewposeError(
-            f"{images} has {len(tried)} images that can be used, and int8 takes {FEWEST} at least: some to set its "
-            "ranges by, the others to measure what it loses"
-        )
     try:
-        parity = onnx.write(graph, path, properties) if tried is None else 0.0
-        found = _int8(graph, path, properties, tried) if tried else {"parity": _told(parity), "precision": "fp32"}
+        if tried:
+            found = _int8(graph, path, properties, tried)
+            # Accuracies on what was learned by heart are too good, and what is lost may be too little.
+            found["int8"]["of_its_training"] = model.about.trained_on.get("collection") == tried.source
+        else:
+            found = {"precision": "fp32", "parity": _told(onnx.write(graph, path, properties))}
         about = _about(model, path) | found
         atomic.write_json(beside, about)
     except OSError as error:

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +25,13 @@ MOST = 2000  # images that are looked at: 300 MB of pixels, and an accuracy to a
 class Samples:
     """`pixels` (n, size, size, 3) uint8, `labels` (n,) places in the classes, in the order of their content ids.
 
-    `left_out`: how many images are not among them, by the reason.
+    `left_out`: how many images are not among them, by the reason. `source`: where they are from, as a whole path.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
-    left_out: dict[str, int]
+    left_out: dict[str, int] = field(default_factory=dict)
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,7 +69,7 @@ def read(source: Path, classes: Sequence[str], transform: Transform, most: int =
                 labels.append(list(classes).index(each.label))
     if not pixels:
         raise FewposeError(f"none of the {len(chosen)} images in {source} can be read")
-    return Samples(np.stack(pixels), np.array(labels), dict(left_out))
+    return Samples(np.stack(pixels), np.array(labels), dict(left_out), str(source.resolve()))
 
 
 def _of_collection(source: Path) -> tuple[list[_Photograph], Counter[str]]:

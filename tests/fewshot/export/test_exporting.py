@@ -4,14 +4,17 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.transform import Transform
+from fewshot.classifier import Classifier
 from fewshot.export import exporting, int8, onnx, samples
 from fewshot.trained.model import TrainedModel
 from tests.fewshot.export.conftest import CLASSES
@@ -76,6 +79,15 @@ def test_the_numbers_of_int8_can_be_found_again(
     assert loss["low"] < loss["difference"] < loss["high"]
     assert right.mean() > 0.6  # the model knows something that could be lost
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photographs", "yoga.json", "yoga.onnx"]
+
+
+def test_images_that_it_was_trained_on_are_called_so(
+    tiny_model: TrainedModel, collection: Collection, tmp_path: Path
+) -> None:
+    about = replace(tiny_model.about, trained_on={"collection": str(collection.root.resolve())})
+    model = TrainedModel(about, Classifier(tiny_model.tower, tiny_model.head), tiny_model.device)
+    assert exporting.export(model, tmp_path / "a.onnx", collection.root).about["int8"]["of_its_training"] is True
+    assert exporting.export(tiny_model, tmp_path / "a.onnx", collection.root).about["int8"]["of_its_training"] is False
 
 
 def test_too_few_images_for_int8_are_refused_before_anything_is_written(

@@ -23,23 +23,28 @@ _MOST_BYTES = 2**31 - 2**24  # protobuf's limit on one file, and room for what i
 def convert(graph: Graph, path: Path, properties: Mapping[str, str]) -> None:
     """Write `graph` to `path`, one file with its weights and `properties` as its metadata; any batch size goes in.
 
-    Raises FewposeError where the extra is missing, or the weights are too large for one file.
+    Raises FewposeError where the extra is missing, the weights are too large for one file, or torch knows no way to
+    say in ONNX what the tower does.
     """
     onnx = library.onnx()
     library.onnxscript()
     if sum(each.numel() for each in graph.state_dict().values()) * 4 > _MOST_BYTES:
         raise FewposeError("a model of more than 2 GB doesn't fit in an ONNX file; train a smaller one to export it")
     example = torch.zeros(2, graph.size, graph.size, 3, dtype=torch.uint8)  # of batch 1, torch makes a constant
-    with quiet():
-        program: Any = torch.onnx.export(
-            graph,
-            (example,),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        with quiet():
+            program: Any = torch.onnx.export(
+                graph,
+                (example,),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise FewposeError(f"torch {torch.__version__} can't write this model as ONNX: {reason}") from error
     model = program.model_proto
     onnx.helper.set_model_props(model, dict(properties))
     path.write_bytes(model.SerializeToString())

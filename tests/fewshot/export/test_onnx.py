@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from curate.errors import FewposeError
 from fewshot.export import library, onnx
@@ -61,6 +62,22 @@ def test_what_differs_from_torch_is_not_kept(
         onnx.write(graph_of(tiny_model), kept, {})
     assert kept.read_bytes() == b"an earlier one"
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+
+
+def test_what_torch_cannot_say_in_onnx_is_one_sentence(trained: Callable[..., TrainedModel], tmp_path: Path) -> None:
+    graph = graph_of(trained())
+    graph.head = Unheard()
+    with pytest.raises(FewposeError, match="can't write this model as ONNX: ") as error:
+        onnx.write(graph, tmp_path / "a.onnx", {})
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Unheard(torch.nn.Module):
+    """What ONNX has no words for."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.special.bessel_j1(features)
 
 
 def test_more_than_a_file_holds_is_refused(

@@ -108,13 +108,13 @@ def table(headings: tuple[str, ...], rows: Iterable[tuple[object, ...]], numbers
     from rich.markup import escape
     from rich.table import Table
 
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, heading in enumerate(headings):
-        shown.add_column(heading, justify="right" if index in numbers else "left", overflow="fold")
+        grid.add_column(heading, justify="right" if index in numbers else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(escape(shown(str(cell))) for cell in row))
-    if shown.row_count:
-        out.print(shown)
+        grid.add_row(*(escape(shown(str(cell))) for cell in row))
+    if grid.row_count:
+        out.print(grid)
 
 
 def shown(text: str) -> str:

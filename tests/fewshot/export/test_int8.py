@@ -7,34 +7,39 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fewshot.export import int8, library, onnx
-from fewshot.export.exporting import graph_of
+from fewshot.export import exporting, int8, library, onnx
+from fewshot.export.samples import Samples
 from fewshot.trained.model import TrainedModel
 
 pytest.importorskip("onnxruntime", reason="needs pip install 'fewpose[export]'")
 
 
-@pytest.mark.parametrize(("tower", "method"), [("tiny/random", int8.DYNAMIC), ("lite0/random", int8.STATIC)])
-def test_it_is_smaller_and_says_nearly_the_same(
-    trained: Callable[..., TrainedModel], shown: Callable, tmp_path: Path, tower: str, method: str
+@pytest.mark.parametrize(
+    ("tower", "method", "calibrated"), [("tiny/random", int8.DYNAMIC, 0), ("lite0/random", int8.STATIC, 2)]
+)
+def test_it_is_smaller_says_nearly_the_same_and_tells_what_it_loses(
+    trained: Callable[..., TrainedModel], shown: Callable, tmp_path: Path, tower: str, method: str, calibrated: int
 ) -> None:
     model = trained(tower)
-    fp32, small = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
-    onnx.write(graph_of(model), fp32, {"classes": "[]", "precision": "fp32"})
-    pixels = shown(model)
-    int8.quantise(fp32, small, pixels)
-    assert int8.method(fp32) == method
-    assert small.stat().st_size < 0.7 * fp32.stat().st_size
-    running = onnx.session(small, 1)
-    assert running.get_modelmeta().custom_metadata_map == {"classes": "[]", "precision": "int8"}
-    said, expected = onnx.probabilities(running, pixels), model.probabilities(pixels)
-    assert said.shape == expected.shape
+    pixels, labels = shown(model), np.array([0, 0, 1, 1, 2, 0])  # the last one is wrong
+    done = exporting.write(model, tmp_path / "yoga.onnx", Samples(pixels, labels))
+    told = done.about["int8"]
+    assert (told["method"], told["calibration_images"]) == (method, calibrated)
+    assert told["bytes_int8"] == done.onnx.stat().st_size < 0.7 * told["bytes_fp32"]
+    running = onnx.session(done.onnx)
+    assert running.get_modelmeta().custom_metadata_map["precision"] == "int8"
+    said, expected = onnx.probabilities(running, pixels[calibrated:]), model.probabilities(pixels[calibrated:])
     assert 0 < np.abs(said - expected).max() < 0.3
-    assert heads_weights(small).dtype == np.float32
-    np.testing.assert_array_equal(heads_weights(small), model.head.weights.numpy().T)
+    assert told["loss"]["largest_change"] == pytest.approx(np.abs(said - expected).max(), abs=1e-4)
+    right, right8 = (each.argmax(axis=1) == labels[calibrated:] for each in (expected, said))
+    assert told["loss"]["accuracy_fp32"] == pytest.approx(right.mean())
+    assert told["loss"]["accuracy_int8"] == pytest.approx(right8.mean())
+    assert 0 < right.mean() < 1
+    assert weights_of_the_head(done.onnx).dtype == np.float32
+    np.testing.assert_array_equal(weights_of_the_head(done.onnx), model.head.weights.numpy().T)
 
 
-def heads_weights(file: Path) -> np.ndarray:
+def weights_of_the_head(file: Path) -> np.ndarray:
     """What the last product of matrices multiplies with."""
     model = library.onnx().load(file)
     arrays = {each.name: library.onnx().numpy_helper.to_array(each) for each in model.graph.initializer}

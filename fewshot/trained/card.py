@@ -12,8 +12,9 @@ def text(about: About, name: str, size: int) -> str:
     parts = [
         f"# {escape(name)}",
         f"Tells {len(about.classes)} classes of human postures apart. Made by `fewshot train` from "
-        f"`{escape(about.model)}` with `{escape(about.method)}`; {size / 1e6:.0f} MB of weights.",
+        f"{_code(about.model)} with {_code(about.method)}; {size / 1e6:.0f} MB of weights.",
         "## Use",
+        "From the folder that it lies in:",
         f"```\nfewshot predict {name} PHOTO.jpg FOLDER/ VIDEO.mp4\nfewshot explain {name} PHOTO.jpg --out explained\n"
         f"fewshot export {name} --onnx {name}.onnx\n```",
         "## How good it is",
@@ -51,6 +52,11 @@ def _how_good(about: About) -> list[str]:
     return sentences
 
 
+def _code(text: object) -> str:
+    """Text in a span of code, where nothing but its end is special."""
+    return "`" + " ".join(str(text).split()).replace("`", "'") + "`"
+
+
 def _accuracy(found: dict[str, Any]) -> str:
     low, high = found["interval"]
     return f"accuracy {100 * found['accuracy']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
@@ -69,7 +75,7 @@ def _learned_from(about: About) -> str:
     told = about.trained_on
     if not told["images"]:
         return "No image: it compares images with the words of the classes."
-    where = f"the set `{escape(told['set'])}` (digest {told['set_digest']}) of `{escape(told['collection'])}`"
+    where = f"the set {_code(told['set'])} (digest {told['set_digest']}) of {_code(told['collection'])}"
     if told["shots"]:
         return (
             f"{counted(told['images'], 'image')}: {told['shots']} a class, drawn for split {told['split']} of {where}."
@@ -103,9 +109,8 @@ def _again(about: About) -> str:
     chosen = ", ".join(f"{key} = {value}" for key, value in sorted(about.chosen.items()))
     versions = ", ".join(f"{key} {value}" for key, value in sorted(about.versions.items()))
     lines = [
-        f"- `{escape(about.method)}`: {escape(settings)}"
-        + (f"; chosen in training: {escape(chosen)}" if chosen else ""),
-        f"- began with `{escape(about.model)}`, image weights {about.starting_weights}",
+        f"- {_code(about.method)}: {escape(settings)}" + (f"; chosen in training: {escape(chosen)}" if chosen else ""),
+        f"- began with {_code(about.model)}, image weights {about.starting_weights}",
         f"- {escape(versions)}",
         "- all of it, for programs: `model.json`",
     ]

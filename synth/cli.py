@@ -10,10 +10,19 @@ from synth.accept.command import accept
 from synth.generate.command import generate
 
 commands = console.application(
-    "Synthetic pictures of people in yoga poses.\n\nExample: synth render pictures --poses tree,plank --per-class 20"
+    "Synthetic pictures of people: poses of yoga, everyday postures, or your own.\n\n"
+    "Example: synth render pictures --poses tree,plank --per-class 20"
 )
 
-Poses = Annotated[str, typer.Option(help='"all", or names with commas between (see `synth poses`).')]
+Poses = Annotated[
+    str, typer.Option(help='"all" (of yoga), "everyday", or names with commas between (see `synth poses`).')
+]
+PoseFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Poses of your own, in a file as data/everyday.yaml; --poses are among them.", show_default=False
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Another seed, other pictures.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; one for each CPU unless said.", show_default=False)]
 
@@ -27,6 +36,7 @@ def app() -> None:
 def render(
     out: Annotated[Path, typer.Argument(help="Folder to fill; one folder a pose is made inside.")],
     poses: Poses = "all",
+    pose_file: PoseFile = None,
     per_class: Annotated[int, typer.Option(help="Images of each pose.")] = 60,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 256,
     seed: Seed = 0,
@@ -38,12 +48,16 @@ def render(
     Keypoints are written beside the folder, to OUT.keypoints.jsonl.
 
     Example: synth render pictures --poses tree,plank,warrior_ii --per-class 60 --trouble
+
+    Example: synth render pictures --poses everyday
     """
     from synth.folder import render_folder, sidecar
     from synth.poses import chosen
     from synth.trouble import listing
 
-    done = render_folder(out, chosen(poses), per_class, size=size, seed=seed, workers=workers, trouble=trouble)
+    done = render_folder(
+        out, chosen(poses, pose_file), per_class, size=size, seed=seed, workers=workers, trouble=trouble
+    )
     rate = f", {60 * done.rendered / done.seconds:.0f} a minute" if done.rendered else ""
     console.out.print(f"{out}: {done.rendered} images drawn{rate}; {done.present} were there already", soft_wrap=True)
     console.out.print(f"keypoints: {sidecar(done.out)}", soft_wrap=True)
@@ -54,18 +68,21 @@ def render(
 
 
 @commands.command()
-def poses() -> None:
-    """List the poses that can be drawn, and what Yoga-82 calls them.
+def poses(pose_file: PoseFile = None) -> None:
+    """List the poses that can be drawn, what --poses calls them all, and what Yoga-82 calls each.
 
     Example: synth poses
     """
     from rich.table import Table
 
-    from synth.poses import shipped
+    from synth.poses import ALL, EVERYDAY, everyday, load, shipped
 
-    table = Table("pose", "folder in Yoga-82", box=None)
-    for pose in shipped().values():
-        table.add_row(pose.name, pose.yoga82)
+    table = Table("pose", "--poses", "folder in Yoga-82", box=None)
+    for name, of_file in (
+        {ALL: load(pose_file)}.items() if pose_file else {ALL: shipped(), EVERYDAY: everyday()}.items()
+    ):
+        for pose in of_file.values():
+            table.add_row(pose.name, name, pose.yoga82)
     console.out.print(table)
 
 
@@ -73,6 +90,7 @@ def poses() -> None:
 def sheet(
     out: Annotated[Path, typer.Argument(help="The PNG file to write.")],
     poses: Poses = "all",
+    pose_file: PoseFile = None,
     columns: Annotated[int, typer.Option(help="Images of each pose.")] = 6,
     size: Annotated[int, typer.Option(help="Pixels of each image.")] = 160,
     seed: Seed = 0,
@@ -85,7 +103,7 @@ def sheet(
     from synth.poses import chosen
     from synth.sheet import sheet as write_sheet
 
-    width, height = write_sheet(out, chosen(poses), columns, size=size, seed=seed, workers=workers)
+    width, height = write_sheet(out, chosen(poses, pose_file), columns, size=size, seed=seed, workers=workers)
     console.out.print(f"{out}: {width} x {height} pixels", soft_wrap=True)
 
 

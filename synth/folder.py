@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from curate.errors import FewposeError, UsageError
 from synth import trouble as planted
 from synth import workers as processes
 from synth.jpeg import encoded
-from synth.poses import named
+from synth.poses import Pose, named
 from synth.render import render
 
 SIZES = (64, 1024)
@@ -31,14 +32,14 @@ class Summary:
 @dataclass(frozen=True)
 class _Task:
     out: Path
-    pose: str
+    pose: Pose
     index: int
     seed: int
     size: int
 
     @property
     def file(self) -> str:
-        return f"{self.pose}/{self.pose}_{self.index:04d}.jpg"
+        return f"{self.pose.name}/{self.pose.name}_{self.index:04d}.jpg"
 
 
 def sidecar(out: Path) -> Path:
@@ -48,7 +49,7 @@ def sidecar(out: Path) -> Path:
 
 def render_folder(
     out: Path,
-    poses: list[str],
+    poses: Sequence[str | Pose],
     per_class: int,
     *,
     size: int = 256,
@@ -58,22 +59,24 @@ def render_folder(
 ) -> Summary:
     """Fill `out` with `per_class` images of each pose, `POSE/POSE_0007.jpg`; what is there already stays.
 
-    Beside the folder: `OUT.keypoints.jsonl`, and with `trouble` also `OUT.trouble.csv`. One run at a time may work on
-    a folder. UsageError for an unknown pose, a number that makes no sense, or a folder made with other settings.
+    poses: themselves, or names of shipped ones. Beside the folder: `OUT.keypoints.jsonl`, and with `trouble` also
+    `OUT.trouble.csv`. One run at a time may work on a folder. UsageError for an unknown pose, a number that makes no
+    sense, or a folder made with other settings.
     """
     began = time.monotonic()
     out = Path(out).absolute()
     _check(out, per_class, size)
-    poses = list(dict.fromkeys(named(pose).name for pose in poses))
-    plan = planted.plan(out, poses, per_class, seed) if trouble else ()
+    wanted = {named(pose).name: named(pose) for pose in poses}
+    plan = planted.plan(out, list(wanted), per_class, seed) if trouble else ()
     workers = processes.count(workers)
     records = _known(sidecar(out), size, seed)
-    _sweep(out, poses)
-    tasks = [_Task(out, pose, index, seed, size) for pose in poses for index in range(per_class)]
+    _check_poses(out, records, wanted)
+    _sweep(out, wanted)
+    tasks = [_Task(out, pose, index, seed, size) for pose in wanted.values() for index in range(per_class)]
     missing = [task for task in tasks if task.file not in records or not (out / task.file).exists()]
     try:
         _draw(out, missing, workers, records)
-        planted.plant(out, plan, size, seed)
+        planted.plant(out, plan, wanted, size, seed)
     except OSError as error:
         raise FewposeError(f"cannot write to {out}: {error.strerror or error}") from None
     return Summary(out, len(missing), len(tasks) - len(missing), plan, time.monotonic() - began)
@@ -112,7 +115,8 @@ def _make(task: _Task) -> dict[str, Any]:
     atomic.write_bytes(task.out / task.file, encoded(drawn.image))
     return {
         "file": task.file,
-        "pose": task.pose,
+        "pose": task.pose.name,
+        "pose_digest": task.pose.digest,
         "seed": task.seed,
         "size": task.size,
         "keypoints": [[round(float(x), 2), round(float(y), 2), int(seen)] for x, y, seen in drawn.keypoints],
@@ -151,7 +155,15 @@ def _known(path: Path, size: int, seed: int) -> dict[str, Any]:
     return records
 
 
-def _sweep(out: Path, poses: list[str]) -> None:
+def _check_poses(out: Path, records: dict[str, Any], poses: dict[str, Pose]) -> None:
+    """Raises UsageError where a pose was drawn as a pose file said that has changed since, or was another one."""
+    for record in records.values():
+        pose = poses.get(str(record.get("pose")))
+        if pose and record.get("pose_digest", pose.digest) != pose.digest:  # older versions wrote none
+            raise UsageError(f"{out} shows {pose.name} as another pose file has it; use that file, or another folder")
+
+
+def _sweep(out: Path, poses: Iterable[str]) -> None:
     """Remove the temporary files that a killed run left among the images."""
     for pose in poses:
         for left in (out / pose).glob(".writing-*"):

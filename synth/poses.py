@@ -1,6 +1,8 @@
-"""The poses that can be drawn: reads and checks `data/poses.yaml`, which explains itself at its top."""
+"""The poses that can be drawn: reads and checks pose files. `data/poses.yaml` explains them at its top."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,14 @@ import numpy as np
 import yaml
 
 from curate import resources
-from curate.errors import FewposeError, UsageError
+from curate.errors import UsageError
 from synth.body import CONTACTS
 from synth.settle import Goals
 from synth.skeleton import DOFS, INDEX, JOINTS, PAIRED, SIDES, Array
 
 _KEYS = {"yoga82", "joints", "floor", "touch", "balance", "azimuth", "elevation"}
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789_"
+ALL, EVERYDAY = "all", "everyday"  # each stands for a whole file
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Pose:
     """One pose: angles (dofs,) in degrees, its contacts, and from where it can be told.
 
     `azimuth` holds ranges of degrees around the person (0 sees the face, 90 the left side), `elevation` one range.
+    `yoga82` is its folder there, "" for what is no pose of yoga.
     """
 
     name: str
@@ -32,40 +36,65 @@ class Pose:
     azimuth: tuple[tuple[float, float], ...]
     elevation: tuple[float, float]
 
+    @property
+    def digest(self) -> str:
+        """16 hex digits over all that a picture of it depends on."""
+        told = [self.name, self.angles.tolist(), asdict(self.goals), self.azimuth, self.elevation]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
-class PoseFileError(FewposeError):
+
+class PoseFileError(UsageError):
     """A pose file that cannot be used: says which pose, which joint, and what is wrong."""
 
 
 @cache
 def shipped() -> dict[str, Pose]:
-    """Name -> pose, in the order of the file that fewpose ships."""
+    """Name -> pose of yoga, in the order of the file that fewpose ships."""
     return load(resources.path("poses.yaml"))
 
 
-def named(name: str) -> Pose:
-    """The shipped pose of that name; UsageError lists the known ones."""
-    poses = shipped()
-    if name not in poses:
-        raise UsageError(f"there is no pose {name!r}; the poses are {', '.join(poses)}")
-    return poses[name]
+@cache
+def everyday() -> dict[str, Pose]:
+    """Name -> posture of work, rest and rehabilitation, in the order of the file that fewpose ships."""
+    return load(resources.path("everyday.yaml"))
 
 
-def chosen(names: str) -> list[str]:
-    """The poses that a person asked for: "all", or names with commas between; UsageError if one is unknown."""
-    if names.strip() == "all":
-        return list(shipped())
+def named(pose: str | Pose) -> Pose:
+    """The shipped pose of that name, of either file; UsageError lists the known ones. A pose is its own answer."""
+    if isinstance(pose, Pose):
+        return pose
+    poses = shipped() | everyday()
+    if pose not in poses:
+        raise UsageError(f"there is no pose {pose!r}; the poses are {', '.join(poses)}")
+    return poses[pose]
+
+
+def chosen(names: str, file: Path | None = None) -> list[Pose]:
+    """The poses that a person asked for, each once: names with commas between, of shipped poses or of those of a file.
+
+    "all" are those of yoga, or of the file; "everyday" those of data/everyday.yaml. UsageError if one is unknown.
+    """
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if not wanted:
         raise UsageError("no pose was named; say --poses all or, for example, --poses tree,plank")
-    return list(dict.fromkeys(named(name).name for name in wanted))
+    poses = load(file) if file else shipped() | everyday()
+    whole = {ALL: poses} if file else {ALL: shipped(), EVERYDAY: everyday()}
+    found: dict[str, Pose] = {}
+    for name in wanted:
+        if name not in whole and name not in poses:
+            where = f" in {file}; it has" if file else "; the poses are"
+            raise UsageError(f"there is no pose {name!r}{where} {', '.join(poses)}")
+        found |= whole[name] if name in whole else {name: poses[name]}
+    return list(found.values())
 
 
 def load(path: Path) -> dict[str, Pose]:
     """Read a pose file; PoseFileError names the pose and the joint of the first mistake."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise PoseFileError(f"{path} cannot be read ({error.strerror or error})") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise PoseFileError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not content:
         raise PoseFileError(f"{path} holds no poses: it must map each pose's name to its angles")
@@ -75,13 +104,15 @@ def load(path: Path) -> dict[str, Pose]:
 def _pose(where: str, name: str, value: Any) -> Pose:
     if set(name) - set(_NAME):
         raise PoseFileError(f"{where}: a name is made of a-z, 0-9 and _ only, because it becomes a folder")
+    if name == ALL:
+        raise PoseFileError(f"{where}: the name is taken: --poses {ALL} stands for every pose")
     if not isinstance(value, dict):
-        raise PoseFileError(f"{where}: expected yoga82, joints, ... but found {value!r}")
+        raise PoseFileError(f"{where}: expected joints, floor, ... but found {value!r}")
     if unknown := sorted(str(key) for key in value.keys() - _KEYS):
         raise PoseFileError(f"{where}: unknown entry {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
-    folder = value.get("yoga82")
-    if not isinstance(folder, str) or not folder:
-        raise PoseFileError(f"{where}: yoga82 must name the pose's folder in Yoga-82")
+    folder = value.get("yoga82", "")
+    if not isinstance(folder, str) or ("yoga82" in value and not folder):
+        raise PoseFileError(f"{where}: yoga82 must name the pose's folder in Yoga-82, or be left out")
     goals = Goals(
         floor=tuple(_contacts(where, value.get("floor", []))),
         touch=tuple(_touches(where, value.get("touch", []))),

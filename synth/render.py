@@ -32,10 +32,10 @@ class Rendering:
     settled: Settled
 
 
-def render(pose: str, *, seed: int, size: int = 256, index: int = 0) -> Rendering:
-    """Image number `index` of a shipped pose; equal arguments give equal pixels. UsageError for an unknown pose."""
+def render(pose: str | Pose, *, seed: int, size: int = 256, index: int = 0) -> Rendering:
+    """Image number `index` of a pose; equal arguments give equal pixels. UsageError for the name of no shipped pose."""
     found = named(pose)
-    return render_scene(found, draw(found, generator(pose, seed, index)), size)
+    return render_scene(found, draw(found, generator(found.name, seed, index)), size)
 
 
 def render_scene(pose: Pose, scene: Scene, size: int) -> Rendering:

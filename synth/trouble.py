@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps
 from curate import atomic
 from curate.errors import UsageError
 from synth.jpeg import encoded
+from synth.poses import Pose
 from synth.render import render
 
 COPY, MIRRORED, RECOMPRESSED, WRONG_LABEL, TRUNCATED = "copy", "mirrored", "recompressed", "wrong-label", "truncated"
@@ -68,19 +70,19 @@ def plan(out: Path, poses: list[str], per_class: int, seed: int) -> tuple[Plant,
     return tuple(plants)
 
 
-def plant(out: Path, plants: tuple[Plant, ...], size: int, seed: int) -> None:
-    """Write the list, then the files of the defects; those that are there stay."""
+def plant(out: Path, plants: tuple[Plant, ...], poses: Mapping[str, Pose], size: int, seed: int) -> None:
+    """Write the list, then the files of the defects; those that are there stay. poses: by name."""
     if not plants:
         return
     atomic.write_text(listing(out), _table(list(plants)))
     for number, one in enumerate(plants):
         if not (out / one.file).exists():
-            atomic.write_bytes(out / one.file, _content(out, one, number, size, seed))
+            atomic.write_bytes(out / one.file, _content(out, one, number, poses, size, seed))
 
 
-def _content(out: Path, one: Plant, number: int, size: int, seed: int) -> bytes:
+def _content(out: Path, one: Plant, number: int, poses: Mapping[str, Pose], size: int, seed: int) -> bytes:
     if one.kind == WRONG_LABEL:
-        return encoded(render(one.original, seed=seed, size=size, index=_BEYOND + number).image)
+        return encoded(render(poses[one.original], seed=seed, size=size, index=_BEYOND + number).image)
     content = (out / one.original).read_bytes()
     if one.kind == COPY:
         return content

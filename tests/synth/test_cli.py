@@ -55,6 +55,7 @@ def test_render_says_what_it_did(monkeypatch, capsys, tmp_path):
     ("arguments", "message"),
     [
         (("--poses", "swan"), "there is no pose 'swan'; the poses are tree,"),
+        (("--pose-file", "none.yaml"), "none.yaml cannot be read (No such file or directory)"),
         (("--per-class", "0"), "--per-class must be at least 1"),
         (("--size", "9999"), "--size must be from"),
         (("--workers", "0"), "--workers must be"),
@@ -71,8 +72,42 @@ def test_bad_usage_is_one_sentence_and_exit_code_2(monkeypatch, capsys, tmp_path
 def test_poses_lists_names_and_folders(monkeypatch, capsys):
     code, out, _ = synth(monkeypatch, capsys, "poses")
     assert code == 0
-    assert "downward_dog" in out
-    assert "Tree_Pose_or_Vrksasana_" in out
+    rows = [line.split() for line in out.splitlines()]
+    assert ["tree", "all", "Tree_Pose_or_Vrksasana_"] in rows
+    assert ["lying_on_back", "everyday"] in rows
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A pose file of somebody else's domain."""
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "wave:\n  joints:\n    left_shoulder: {abduct: 150}\nsalute:\n  joints:\n    left_elbow: {flex: 140}\n"
+    )
+    return path
+
+
+def test_a_pose_file_of_ones_own_is_listed_drawn_and_reaches_the_workers(monkeypatch, capsys, tmp_path, own):
+    code, out, _ = synth(monkeypatch, capsys, "poses", "--pose-file", str(own))
+    assert code == 0
+    assert [line.split() for line in out.splitlines()[1:]] == [["wave", "all"], ["salute", "all"]]
+    flags = ("--pose-file", str(own), "--workers", "2")
+    arguments = ("--per-class", "2", "--size", "64", *flags)
+    code, out, _ = synth(monkeypatch, capsys, "render", str(tmp_path / "out"), *arguments)
+    assert code == 0
+    assert "4 images drawn" in out
+    assert sorted(path.parent.name for path in (tmp_path / "out").rglob("*.jpg")) == ["salute"] * 2 + ["wave"] * 2
+    code, out, _ = synth(monkeypatch, capsys, "sheet", str(tmp_path / "s.png"), "--poses", "wave", *flags)
+    assert code == 0
+    assert "x 160 pixels" in out
+
+
+def test_a_mistake_in_a_pose_file_is_one_sentence_and_exit_code_2(monkeypatch, capsys, tmp_path, own):
+    own.write_text(own.read_text() + "bow:\n  joints: {tail: {flex: 3}}\n")
+    code, out, err = synth(monkeypatch, capsys, "render", str(tmp_path / "out"), "--pose-file", str(own))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "own.yaml: pose bow: unknown joint 'tail'" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_sheet_writes_a_picture(monkeypatch, capsys, tmp_path):

@@ -2,9 +2,11 @@ import csv
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image, ImageOps
 
 from curate.errors import FewposeError, UsageError
 from synth.folder import render_folder, sidecar
+from synth.poses import Pose, chosen
 from synth.render import render
 from synth.trouble import listing
 
@@ -25,7 +28,7 @@ def contents(out: Path) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
-def draw(out: Path, poses: list[str] = POSES, per_class: int = 3, **settings) -> Path:
+def draw(out: Path, poses: Sequence[str | Pose] = POSES, per_class: int = 3, **settings) -> Path:
     render_folder(out, poses, per_class, **({"size": 64, "workers": 1} | settings))
     return out
 
@@ -126,6 +129,22 @@ def test_other_settings_do_not_mix_with_what_is_there(whole):
     with pytest.raises(UsageError, match="--size 64 --seed 0"):
         draw(whole, seed=1)
     assert contents(whole) == before
+
+
+def test_a_pose_that_its_file_has_changed_does_not_mix_with_what_is_there(tmp_path):
+    file = tmp_path / "poses.yaml"
+    file.write_text("wave:\n  joints: {left_shoulder: {abduct: 150}}\n")
+    out = draw(tmp_path / "out", chosen("all", file))
+    before = contents(out)
+    draw(out, chosen("all", file))
+    file.write_text("wave:\n  joints: {left_shoulder: {abduct: 90}}\nrest:\n  joints: {}\n")
+    with pytest.raises(UsageError, match="shows wave as another pose file has it"):
+        draw(out, chosen("all", file), per_class=4)
+    assert contents(out) == before
+    draw(out, chosen("rest", file))  # another pose is no matter
+    # A folder of an older version says nothing of its poses, and goes on.
+    sidecar(out).write_text(re.sub(r' "pose_digest": "\w+",', "", sidecar(out).read_text()))
+    draw(out, chosen("wave", file))
 
 
 def test_a_file_in_the_way_and_a_broken_sidecar_are_said(tmp_path):

@@ -14,6 +14,9 @@ PEOPLE = Proportions()
 GOOD = "tree:\n  yoga82: Tree\n  joints:\n    knee: {flex: 10}\n    left_knee: {flex: 20}\n"
 
 
+ALL = poses.shipped() | poses.everyday()
+
+
 def write(folder: Path, text: str) -> Path:
     path = folder / "poses.yaml"
     path.write_text(text)
@@ -24,6 +27,18 @@ def test_there_are_many_poses_each_of_its_own_class():
     shipped = poses.shipped()
     assert len(shipped) >= 14
     assert len({pose.yoga82 for pose in shipped.values()}) == len(shipped)
+    assert "" not in {pose.yoga82 for pose in shipped.values()}
+
+
+def test_everyday_postures_have_names_of_their_own_and_no_folder_in_yoga82():
+    everyday = poses.everyday()
+    assert len(everyday) >= 8
+    assert not everyday.keys() & poses.shipped().keys()
+    assert {pose.yoga82 for pose in everyday.values()} == {""}
+    # One is not another under a second name: what is seen of it differs.
+    angles = np.array([pose.angles for pose in everyday.values()])
+    apart = np.abs(angles[:, None] - angles[None]).max(axis=-1)
+    assert apart[~np.eye(len(angles), dtype=bool)].min() > 20
 
 
 @pytest.mark.data
@@ -46,8 +61,10 @@ def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path):
         ("[]", ["holds no poses"]),
         ("tree: 3", ["pose tree", "3"]),
         ("Tree Pose:\n  yoga82: x\n  joints: {}", ["pose Tree Pose", "folder"]),
-        ("tree:\n  joints: {}", ["pose tree", "yoga82"]),
+        ("tree:\n  yoga82: 3\n  joints: {}", ["pose tree", "yoga82", "left out"]),
+        ("tree:\n  yoga82:\n  joints: {}", ["pose tree", "yoga82", "left out"]),
         ("tree:\n  yoga82: x", ["pose tree", "joints"]),
+        ("all:\n  joints: {}", ["pose all", "stands for every pose"]),
         (GOOD + "    tail: {flex: 1}", ["pose tree", "unknown joint 'tail'", "knee"]),
         (GOOD + "    left_spine: {flex: 1}", ["pose tree", "left_spine"]),
         (GOOD + "    elbow: {abduct: 1}", ["pose tree", "elbow", "abduct", "flex, turn"]),
@@ -76,14 +93,43 @@ def test_a_mistake_in_the_file_is_named(tmp_path, text, parts):
 def test_an_unknown_pose_is_named_and_the_known_are_listed():
     with pytest.raises(UsageError, match=r"'swan'.*tree.*plank"):
         poses.chosen("tree,swan")
-    assert poses.chosen("plank, tree,plank") == ["plank", "tree"]
-    assert poses.chosen("all") == list(poses.shipped())
+    assert names("plank, tree,plank") == ["plank", "tree"]
+    assert names("all") == list(poses.shipped())
+    assert names("everyday,tree,standing") == [*poses.everyday(), "tree"]
     with pytest.raises(UsageError, match="no pose was named"):
         poses.chosen(" , ")
 
 
+def names(asked: str, file: Path | None = None) -> list[str]:
+    return [pose.name for pose in poses.chosen(asked, file)]
+
+
+def test_a_file_of_ones_own_is_all_that_is_chosen_from(tmp_path):
+    own = write(tmp_path, GOOD + "wave:\n  joints: {left_shoulder: {abduct: 150}}\n")
+    assert names("all", own) == ["tree", "wave"]
+    (tree,) = poses.chosen("tree", own)
+    assert tree.angles[INDEX["left_knee", "flex"]] == 20
+    assert tree.digest != poses.named("tree").digest
+    for unknown in ("plank", "everyday"):
+        with pytest.raises(UsageError, match=rf"no pose '{unknown}' in .*poses\.yaml; it has tree, wave$"):
+            poses.chosen(f"tree,{unknown}", own)
+    with pytest.raises(UsageError, match=r"nowhere\.yaml cannot be read \(No such file or directory\)"):
+        poses.chosen("all", tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["    neck: {flex: 1}\n", "  floor: [foot]\n", "  balance: true\n", "  azimuth: [0, 9]\n", "  elevation: [0, 9]\n"],
+)
+def test_a_poses_digest_tells_all_that_is_seen_of_it_and_no_more(tmp_path, change):
+    same = poses.load(write(tmp_path, "# mine\n" + GOOD.replace("yoga82: Tree", "yoga82: Other")))["tree"]
+    plain = poses.load(write(tmp_path, GOOD))["tree"]
+    assert plain.digest == same.digest
+    assert poses.load(write(tmp_path, GOOD + change))["tree"].digest != plain.digest
+
+
 # The body as written, and two people drawn at random, one of them perhaps on the other side.
-@pytest.mark.parametrize("name", poses.shipped())
+@pytest.mark.parametrize("name", ALL)
 def test_every_pose_settles_on_the_floor_within_the_joints_limits(name):
     pose = poses.named(name)
     cases = [(pose.angles, PEOPLE, pose.goals)]

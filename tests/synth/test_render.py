@@ -5,7 +5,7 @@ import pytest
 
 from curate.errors import UsageError
 from synth.keypoints import HIDDEN, NAMES, VISIBLE
-from synth.poses import named, shipped
+from synth.poses import everyday, named, shipped
 from synth.render import render, render_scene
 from synth.scene import draw, generator
 from synth.skeleton import mirrored
@@ -38,7 +38,7 @@ def test_an_unknown_pose_is_bad_usage():
         render("swan", seed=0)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped() | everyday())
 def test_every_pose_is_whole_in_the_frame_and_its_keypoints_are_on_the_person(name):
     drawn = render(name, seed=11, size=96)
     assert drawn.image.size == (96, 96)

@@ -191,7 +191,7 @@ class Sides:
     def __init__(self, run: Run, plan: Plan, clip: ClipModel) -> None:
         self.run, self.plan, self.clip = run, plan, clip
         self.collection = Collection.open(plan.settings.collection)
-        self.texts = prompts.class_texts(plan.classes, plan.settings.prompts)
+        self.texts = prompts.of_sweep(plan.classes, plan.settings)
         self.theirs: dict[Trial, float] = {}
         self.own: dict[Trial, float] = {}
         self.failed = 0

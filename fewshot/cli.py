@@ -80,7 +80,10 @@ def sweep(
     seed: Annotated[int, typer.Option(help="another seed, another family of splits")] = 0,
     prompt: Annotated[
         list[str] | None,
-        typer.Option(help="a sentence with {} for the class, or paper, short, photo, ensemble; repeatable"),
+        typer.Option(help="a sentence with {} for the class, or paper, short, photo, ensemble, posture; repeatable"),
+    ] = None,
+    descriptions: Annotated[
+        Path | None, typer.Option(help="a file (YAML) of LABEL: WORDS, or a list of wordings; what {} stands for")
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="of finetune and finetune-last: paper or lite0; the model's own if empty")
@@ -128,7 +131,7 @@ def sweep(
     Which recipe? --config recipes.yaml, with "methods: {finetune: {lr: [1e-5, 1e-4]}}": a sweep for each, and a table.
     """
     from fewshot import config as file
-    from fewshot import series
+    from fewshot import prompts, series
     from fewshot.sweep import run_sweep
 
     flags = {name: context.params[name] for name in _AS_THEY_ARE} | {
@@ -138,6 +141,7 @@ def sweep(
         "shots": _numbers("--shots", shots),
         "classes": _names(classes),
         "prompt": tuple(prompt or ()),
+        "descriptions": prompts.read_descriptions(descriptions) if descriptions else {},
     }
     keys = {"method": "methods", "prompt": "prompts"}
     values = {keys.get(name, name): value for name, value in flags.items() if _given(context, name)}

@@ -15,7 +15,7 @@ import yaml
 
 from curate.errors import UsageError
 from curate.splits import Splitting
-from fewshot import methods, series
+from fewshot import methods, prompts, series
 from fewshot.additions import expanded
 from fewshot.augment import KINDS
 from fewshot.series import Member
@@ -263,6 +263,11 @@ def _path(key: str, value: Any) -> Path:
     return Path(_text(key, value)).expanduser()
 
 
+def _descriptions(key: str, value: Any) -> dict[str, tuple[str, ...]]:
+    """Of a mapping as it stands, or of a file."""
+    return prompts.descriptions(key, value) if isinstance(value, dict) else prompts.read_descriptions(_path(key, value))
+
+
 KEYS: dict[str, Callable[[str, Any], Any]] = {
     "sets": _names,
     "synthetic_per_class": _numbers,
@@ -279,6 +284,7 @@ KEYS: dict[str, Callable[[str, Any], Any]] = {
     "device": _text,
     "fit": _choice("crop", "pad"),
     "prompts": _sentences,
+    "descriptions": _descriptions,
     "recipe": _text,
     "augment": _choice("", *KINDS),
     "class_weights": _choice(*OPTIONS["class_weights"]),

@@ -64,7 +64,7 @@ def make(settings: SweepSettings) -> Plan:
         raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
     classes = _classes(settings, images)
     sets = {name: additions.training_set(collection, name) for name in settings.sets}
-    prompts.templates(settings.prompts)
+    prompts.check(settings, images["label"])
     for name in settings.methods:
         methods.build(name, options(settings.method_settings(name))[0])  # wrong settings are said before any work
     trials = tuple(_trials(settings))

@@ -36,6 +36,7 @@ class SweepSettings:
     device: str = "auto"
     fit: str = "crop"
     prompts: tuple[str, ...] = ()
+    descriptions: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by label: what replaces the class's words
     recipe: str = ""  # of finetune and finetune-last; "" is the model's own
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by method: settings that replace its own
     augment: str = ""  # of every method that tunes the model; "" is the recipe's

@@ -109,7 +109,7 @@ def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
         "format": records.FORMAT,
         "collection": str(settings.collection.resolve()),
         "classes": list(plan.classes),
-        "texts": [prompts.class_words(label) for label in plan.classes],
+        "texts": prompts.told(plan.classes, settings),
         "prompts": list(prompts.templates(settings.prompts)),
         "class_sizes": plan.images["label"].value_counts().reindex(plan.classes).to_dict(),
         "dropped_classes": list(plan.dropped),

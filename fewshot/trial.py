@@ -35,7 +35,7 @@ class Runner:
     def __init__(self, plan: Plan, clip: ClipModel) -> None:
         self.plan = plan
         self.clip = clip
-        self.texts = prompts.class_texts(plan.classes, plan.settings.prompts)
+        self.texts = prompts.of_sweep(plan.classes, plan.settings)
         self.store = _store(plan, clip)
         self._split = lru_cache(maxsize=SPLITS)(plan.split)  # packs come some splits after the other
 

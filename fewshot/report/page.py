@@ -198,7 +198,7 @@ def _by_class(content: Content, confusion: np.ndarray) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "text": texts[index],
+                "text": texts[index] if isinstance(texts[index], str) else "; ".join(texts[index]),
                 "images": settings.get("class_sizes", {}).get(name),
                 "right": confusion[index, index] / tested if tested else float("nan"),
                 "usual": classes[usual] if elsewhere[usual] else "",

@@ -220,6 +220,43 @@ def test_a_file_and_flags_that_win_over_it(run: Run, collection: Collection, tmp
     assert found["short"] == "all"
 
 
+def test_a_file_of_descriptions_says_what_classes_are_called(run: Run, quick: list[object], tmp_path: Path) -> None:
+    words = tmp_path / "words.yaml"
+    words.write_text("bars: [lifting, bending]\nwaves: lying down\n")
+    arguments = [*quick[:-1], "zero-shot", "--prompt", "posture", "--descriptions", words]
+    assert run(*arguments)[0] == 0
+    found = read_sweep(tmp_path / "sweep").settings
+    assert found["texts"] == [["lifting", "bending"], "rings", "lying down"]
+    assert found["prompts"] == ["a photo of a person {}"]
+    words.write_text("bars: [lifting, bending]\n")
+    code, _, errors = run(*arguments)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "holds a sweep with another wording of the classes; choose another --out" in errors
+    assert run("report", tmp_path / "sweep")[0] == 0
+    assert "lifting; bending" in (tmp_path / "sweep" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("bars: [", "words.yaml is no YAML (line 1)"),
+        ("bars: 3", "words.yaml: bars must be words, or a list of several wordings, not 3"),
+        ("owls: flying", "--descriptions: the collection has no owls; it has bars, rings, waves"),
+        (None, "words.yaml can't be read (No such file or directory)"),
+    ],
+)
+def test_a_mistake_in_descriptions_is_one_sentence_and_exit_code_2(
+    run: Run, quick: list[object], tmp_path: Path, text: str | None, sentence: str
+) -> None:
+    words = tmp_path / "words.yaml"
+    if text is not None:
+        words.write_text(text)
+    code, out, errors = run(*quick, "--descriptions", words)
+    assert (code, out, errors.count("\n")) == (2, "", 1)
+    assert sentence in errors
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_a_list_of_recipes_is_a_series_with_a_table(run: Run, quick: list[object], tmp_path: Path) -> None:
     text = "methods: {nearest-class-mean: , finetune: {lr: [1e-4, 1e-5], epochs: 1, towers: image}}\n"
     (tmp_path / "recipes.yaml").write_text(text)

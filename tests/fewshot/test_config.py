@@ -51,7 +51,7 @@ def test_every_setting_of_a_sweep_has_a_key_and_every_key_a_flag() -> None:
 def test_flags_have_the_defaults_that_a_sweep_has() -> None:
     shown = {name: each.default for name, each in inspect.signature(cli.sweep).parameters.items()}
     for field in dataclasses.fields(SweepSettings):
-        if field.name in shown and field.name not in NOT_IN_FILE:
+        if field.name in shown and field.name not in NOT_IN_FILE and field.default is not dataclasses.MISSING:
             default = shown[field.name]
             as_text = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
             assert default == as_text, field.name
@@ -72,6 +72,7 @@ splits: 1e1
 seed: 3
 classes: [7, tree]
 prompts: a {}, on a mat
+descriptions: {7: the seventh, tree: [on one leg, like a tree]}
 checkpoint: weights.pt
 deterministic: true
 short:
@@ -87,6 +88,7 @@ short:
         splitting=Splitting(seed=3),
         classes=("7", "tree"),
         prompts=("a {}, on a mat",),
+        descriptions={"7": ("the seventh",), "tree": ("on one leg", "like a tree")},
         checkpoint=Path("weights.pt"),
         deterministic=True,
         recipes={"finetune": {"lr": 1e-5, "epochs": 2, "augment": "flip"}},
@@ -109,6 +111,9 @@ short:
         ("deterministic: 1", "deterministic must be true or false, not 1"),
         ("classes: {a: b}", "classes must be a list of names, not {'a': 'b'}"),
         ("model: [lite0]", "model must be a word, not ['lite0']"),
+        ("descriptions: {bars: 3}", "descriptions: bars must be words, or a list of several wordings, not 3"),
+        ("descriptions: none.yaml", "--descriptions none.yaml can't be read (No such file"),
+        ("descriptions: [bars]", "descriptions must be a word, not ['bars']"),
         ("methods: [magic]", "there is no method 'magic'; there are zero-shot"),
         ("methods: {finetune: fast}", "methods.finetune must hold settings, such as lr: 1e-5, not 'fast'"),
         ("methods: {finetune: {speed: 1}}", "methods.finetune.speed is not known; finetune has augment, batch_size, "),
@@ -135,6 +140,13 @@ def test_a_mistake_is_one_sentence_that_names_file_and_key(file, text: str, sent
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--config .*/none.yaml can't be read \(No such file"):
         config.read(tmp_path / "none.yaml")
+
+
+def test_descriptions_may_lie_in_a_file_of_their_own(file, tmp_path: Path) -> None:
+    words = tmp_path / "words.yaml"
+    words.write_text("tree: on one leg\n")
+    asked = config.read(file(f"descriptions: {words}"))
+    assert config.settings(asked, HERE, THERE).descriptions == {"tree": ("on one leg",)}
 
 
 def test_an_empty_file_asks_for_nothing(file) -> None:

@@ -161,6 +161,7 @@ def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings:
         ({"fit": "pad"}, "--fit"),
         ({"short": "all"}, "--short"),
         ({"prompts": ("a {}",)}, "--prompt"),
+        ({"descriptions": {"bars": ("standing up",)}}, "wording of the classes"),
         ({"classes": ("bars", "waves")}, "choice of classes"),
         ({"recipes": {"finetune": {"lr": 0.5}}, "methods": ("finetune",)}, "recipe of a method"),
     ],
@@ -218,6 +219,27 @@ def test_a_directory_that_holds_something_else_under_our_name_is_refused(setting
     with pytest.raises(FewposeError, match="is not a sweep"):
         run_sweep(asked)
     assert (asked.out / "sweep.json").read_text() == '{"my": "notes"}'
+
+
+# What the classes are called
+
+
+def test_descriptions_reach_every_worker_and_are_told(settings: Build, tmp_path: Path) -> None:
+    own = {"bars": ("lifting with a bent back", "bending"), "waves": ("lying down",)}
+    plain = settings(methods=("zero-shot", "finetune"), shots=(2,), recipes={"finetune": {"epochs": 1}})
+    described = dataclasses.replace(plain, descriptions=own, out=tmp_path / "described")
+    shared = dataclasses.replace(described, workers=2, out=tmp_path / "shared")
+    assert [run_sweep(each).done for each in (plain, described, shared)] == [4, 4, 4]
+    assert read_sweep(shared.out).settings["texts"] == [["lifting with a bent back", "bending"], "rings", "lying down"]
+    for trial in planning.make(plain).trials:
+        theirs, own_words, by_worker = (read_predictions(each.out, trial).logits for each in (plain, described, shared))
+        np.testing.assert_allclose(by_worker, own_words, atol=1e-3)
+        assert np.abs(own_words - theirs).max() > 0.01
+        if trial.method == "zero-shot":  # a class without a description keeps its words
+            np.testing.assert_allclose(own_words[:, 1], theirs[:, 1], atol=1e-5)
+    assert run_sweep(described).ran == 0
+    with pytest.raises(UsageError, match="another wording of the classes"):
+        run_sweep(dataclasses.replace(described, descriptions={}))
 
 
 # Failing

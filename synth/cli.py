@@ -69,20 +69,19 @@ def render(
 
 @commands.command()
 def poses(pose_file: PoseFile = None) -> None:
-    """List the poses that can be drawn, what --poses calls them all, and what Yoga-82 calls each.
+    """List the poses that can be drawn, and what Yoga-82 calls them.
 
     Example: synth poses
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    from synth.poses import ALL, EVERYDAY, everyday, load, shipped
+    from synth.poses import EVERYDAY, everyday, load, shipped
 
-    table = Table("pose", "--poses", "folder in Yoga-82", box=None)
-    for name, of_file in (
-        {ALL: load(pose_file)}.items() if pose_file else {ALL: shipped(), EVERYDAY: everyday()}.items()
-    ):
-        for pose in of_file.values():
-            table.add_row(pose.name, name, pose.yoga82)
+    table = Table("pose", Column("folder in Yoga-82", overflow="fold"), box=None)
+    for pose in (load(pose_file) if pose_file else shipped()).values():
+        table.add_row(pose.name, pose.yoga82 or "none")
+    for pose in () if pose_file else everyday().values():
+        table.add_row(pose.name, f"none; --poses {EVERYDAY}")
     console.out.print(table)
 
 

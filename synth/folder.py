@@ -157,10 +157,11 @@ def _known(path: Path, size: int, seed: int) -> dict[str, Any]:
 
 def _check_poses(out: Path, records: dict[str, Any], poses: dict[str, Pose]) -> None:
     """Raises UsageError where a pose was drawn as a pose file said that has changed since, or was another one."""
+    digests = {name: pose.digest for name, pose in poses.items()}
     for record in records.values():
-        pose = poses.get(str(record.get("pose")))
-        if pose and record.get("pose_digest", pose.digest) != pose.digest:  # older versions wrote none
-            raise UsageError(f"{out} shows {pose.name} as another pose file has it; use that file, or another folder")
+        name = record.get("pose")
+        if name in digests and record.get("pose_digest", digests[name]) != digests[name]:  # older versions wrote none
+            raise UsageError(f"{out} shows {name} as another pose file has it; use that file, or another folder")
 
 
 def _sweep(out: Path, poses: Iterable[str]) -> None:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
+from curate import resources
 from curate.errors import UsageError
 from fewshot.prompts import class_texts, class_words, of_sweep, read_descriptions, templates, told
 from fewshot.settings import SweepSettings
@@ -113,3 +115,11 @@ def test_a_mistake_in_a_file_of_descriptions_is_one_sentence(tmp_path: Path, tex
     assert str(mistake.value).startswith(f"--descriptions {path}")
     assert sentence in str(mistake.value)
     assert "\n" not in str(mistake.value)
+
+
+def test_the_descriptions_that_are_shipped_are_of_our_renderers_postures_and_name_none_twice() -> None:
+    described = read_descriptions(resources.path("everyday_descriptions.yaml"))
+    postures = yaml.safe_load(resources.path("everyday.yaml").read_text(encoding="utf-8"))
+    assert described.keys() < postures.keys()
+    called = [words for label in postures for words in described.get(label, (class_words(label),))]
+    assert len(set(called)) == len(called)

@@ -6,10 +6,11 @@ DEMO_POSES := tree,plank,downward_dog,warrior_ii,boat,camel,chair,triangle
 # Byte-code is compiled at installation: FiftyOne and torch start seconds faster where PYTHONDONTWRITEBYTECODE is set.
 UV := UV_COMPILE_BYTECODE=1 $(BIN)/uv --quiet
 
-.PHONY: help install demo app test check format lock clean
+.PHONY: help install demo demo-everyday app test check format lock clean
 
 help:
 	@echo "make demo    render a small collection, run the whole pipeline, write a report   (a minute and a half on 2 cores)"
+	@echo "make demo-everyday  the same of everyday postures, with descriptions in place of names: another domain, no code"
 	@echo "make app     open the demo's collection in the FiftyOne App"
 	@echo "make test    run the tests"
 	@echo "make check   lint, formatting, types"
@@ -40,6 +41,18 @@ demo: install
 	@echo "  $(BIN)/curate import PHOTOS/ runs/mine"
 	@echo "  $(BIN)/fewshot sweep runs/mine --out runs/mine-sweep --shots 20,6 --splits 10 --short drop"
 	@echo "  $(BIN)/fewshot report runs/mine-sweep"
+
+# Another domain than yoga takes other data, not other code: docs/transfer.md.
+EVERYDAY := runs/everyday
+demo-everyday: install
+	$(BIN)/synth render $(EVERYDAY)-photos --poses everyday --per-class 20 --size 224
+	$(BIN)/curate import $(EVERYDAY)-photos $(EVERYDAY)
+	$(BIN)/curate check $(EVERYDAY)
+	$(BIN)/fewshot sweep $(EVERYDAY) --out $(EVERYDAY)-sweep --shots 12,6,3 --splits 5 \
+	  --methods zero-shot,nearest-class-mean,linear-probe --prompt posture --descriptions data/everyday_descriptions.yaml
+	$(BIN)/fewshot report $(EVERYDAY)-sweep
+	@echo
+	@echo "Look at $(EVERYDAY)-sweep/report.html. docs/transfer.md goes on to photographs of your own."
 
 # A rendered collection is enough to look at; the demo's sweep is shown where there is one.
 app: install

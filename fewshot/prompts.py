@@ -71,6 +71,14 @@ def told(classes: tuple[str, ...], settings: SweepSettings) -> list[str | list[s
     return [words[0] if len(words) == 1 else list(words) for words in called]
 
 
+def recalled(classes: Iterable[str], texts: Iterable[str | list[str]]) -> dict[str, tuple[str, ...]]:
+    """The descriptions behind what `told` said: of each class that is not called by its own words."""
+    called = {
+        label: (each,) if isinstance(each, str) else tuple(each) for label, each in zip(classes, texts, strict=True)
+    }
+    return {label: words for label, words in called.items() if words != (class_words(label),)}
+
+
 def check(settings: SweepSettings, labels: Iterable[str]) -> None:
     """Raises UsageError for a sentence without {}, and for a description of a label that is not among `labels`."""
     templates(settings.prompts)

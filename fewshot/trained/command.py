@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # What a sweep has said already.
 _OF_A_SWEEP = {
-    *("model", "fit", "classes", "short", "prompt", "seed", "recipe", "lr", "epochs", "batch_size", "image_only"),
-    *("augment", "class_weights"),
+    *("model", "fit", "classes", "short", "prompt", "descriptions", "seed", "recipe", "lr", "epochs", "batch_size"),
+    *("image_only", "augment", "class_weights"),
 }
 
 
@@ -44,7 +44,10 @@ def train(
     short: Annotated[str, typer.Option(help="a class with too few images: error, all, drop")] = "error",
     prompt: Annotated[
         list[str] | None,
-        typer.Option(help="a sentence with {} for the class, or paper, short, photo, ensemble; repeatable"),
+        typer.Option(help="a sentence with {} for the class, or paper, short, photo, ensemble, posture; repeatable"),
+    ] = None,
+    descriptions: Annotated[
+        Path | None, typer.Option(help="a file (YAML) of LABEL: WORDS, or a list of wordings; what {} stands for")
     ] = None,
     seed: Annotated[int, typer.Option(help="another seed, other draws")] = 0,
     recipe: Annotated[str, typer.Option(help="of finetune and finetune-last: paper or lite0")] = "",
@@ -117,6 +120,7 @@ def _one(option: str, asked: str, there: tuple[str, ...]) -> str:
 
 def _of_collection(collection: Path, asked: Mapping[str, Any]) -> "SweepSettings":
     from curate.splits import Splitting
+    from fewshot.prompts import read_descriptions
     from fewshot.settings import SweepSettings
 
     tuning = {name: asked[name] for name in ("lr", "epochs", "batch_size") if asked[name] is not None}
@@ -127,6 +131,7 @@ def _of_collection(collection: Path, asked: Mapping[str, Any]) -> "SweepSettings
         splitting=Splitting(seed=asked["seed"]),
         classes=tuple(name.strip() for name in asked["classes"].split(",") if name.strip()),
         prompts=tuple(asked["prompt"] or ()),
+        descriptions=read_descriptions(asked["descriptions"]) if asked["descriptions"] else {},
         recipes={"finetune": tuning | image, "finetune-last": tuning},
         **{name: asked[name] for name in ("short", "model", "fit", "recipe", "augment", "class_weights")},
     )

@@ -8,7 +8,7 @@ import yaml
 from curate import resources
 from curate.errors import FewposeError, UsageError
 from curate.splits import Splitting
-from fewshot import methods
+from fewshot import methods, prompts
 from fewshot.records import read_sweep
 from fewshot.settings import SweepSettings
 
@@ -37,6 +37,7 @@ def settings_of(sweep: Path) -> SweepSettings:
         model=told["model"],
         fit=told["fit"],
         prompts=tuple(told["prompts"]),
+        descriptions=prompts.recalled(told["classes"], told["texts"]),
     )
 
 

@@ -202,7 +202,7 @@ def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel) -> str:
         "trial": dataclasses.asdict(trial),
         "settings": sweep.method_settings(trial.method),
         "classes": plan.classes,
-        "texts": prompts.class_texts(plan.classes, sweep.prompts),
+        "texts": prompts.of_sweep(plan.classes, sweep),
         "images": planning.set_digest(plan),
         "set": plan.sets[trial.set].digest,
         "weights": models.digest(clip.model),

@@ -7,7 +7,7 @@ import yaml
 
 from curate import resources
 from curate.errors import UsageError
-from fewshot.prompts import class_texts, class_words, of_sweep, read_descriptions, templates, told
+from fewshot.prompts import class_texts, class_words, of_sweep, read_descriptions, recalled, templates, told
 from fewshot.settings import SweepSettings
 
 
@@ -73,6 +73,7 @@ def test_a_sweep_says_what_its_classes_are_called() -> None:
         Path("here"), Path("there"), prompts=("posture",), descriptions={"bars": ("lifting", "bending")}
     )
     assert told(("bars", "tree"), asked) == [["lifting", "bending"], class_words("tree")]
+    assert recalled(("bars", "tree"), told(("bars", "tree"), asked)) == asked.descriptions
     assert of_sweep(("bars",), asked) == (("a photo of a person lifting", "a photo of a person bending"),)
     assert told(("bars",), SweepSettings(Path("here"), Path("there"))) == ["bars"]
 

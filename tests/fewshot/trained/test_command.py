@@ -60,6 +60,28 @@ def test_of_a_sweep_all_is_as_it_was_measured(settings: Callable[..., SweepSetti
     assert told["trained_on"]["images"] == 21
 
 
+def test_descriptions_are_those_of_a_file_or_of_the_sweep(
+    settings: Callable[..., SweepSettings], collection: Collection, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.yaml"
+    words.write_text("bars: [lifting, bending]\nwaves: lying down\n")
+    flags = ("--prompt", "posture", "--descriptions", words, "--method", "zero-shot", "--folds", 0)
+    run(collection.root, "--out", tmp_path / "model", "--model", "tiny/random", "--device", "cpu", *flags)
+    own = directory.read(tmp_path / "model").texts
+    assert own == (
+        ("a photo of a person lifting", "a photo of a person bending"),
+        ("a photo of a person rings",),
+        ("a photo of a person lying down",),
+    )
+    described = {"bars": ("lifting", "bending"), "waves": ("lying down",)}
+    asked = settings(methods=("zero-shot",), prompts=("posture",), descriptions=described, splits=1)
+    run_sweep(asked)
+    run(asked.out, "--out", tmp_path / "again", "--folds", 0, "--device", "cpu")
+    assert directory.read(tmp_path / "again").texts == own
+    with pytest.raises(UsageError, match="--descriptions: a sweep has said that already"):
+        run(asked.out, "--out", tmp_path / "other", "--descriptions", words)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -17,6 +17,9 @@ class Graph(nn.Module):
     head and the division by `temperature`. It has its own copy of all weights.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, tower: Any, head: Head, mean: Colour, std: Colour, temperature: float, size: int):
         super().__init__()
         self.tower = copy.deepcopy(tower).cpu().float().to(memory_format=torch.contiguous_format)

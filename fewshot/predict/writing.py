@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from curate.console import shown
 from fewshot.predict import video
@@ -48,12 +48,9 @@ class Json:
     def lines(self, answers: list[Answer]) -> Iterator[str]:
         for each in answers:
             time = {} if each.time is None else {"time": each.time}
-            if each.error:
-                told = {"file": each.file, "error": each.error}
-            else:
-                top = [{"class": name, "probability": round(share, 4)} for name, share in each.top]
-                told = {"file": each.file} | time | {"answer": each.label, "top": top}
-            yield json.dumps(told, ensure_ascii=False)
+            top = [{"class": name, "probability": round(share, 4)} for name, share in each.top]
+            told: dict[str, Any] = {"error": each.error} if each.error else time | {"answer": each.label, "top": top}
+            yield json.dumps({"file": each.file} | told, ensure_ascii=False)
 
 
 class Csv:

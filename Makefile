@@ -36,11 +36,14 @@ demo: install
 	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets filtered --shots 6,3 --splits 3 \
 	  --methods finetune --epochs 3
 	$(BIN)/fewshot report $(DEMO)/sweep
+	$(BIN)/fewshot train $(DEMO)/collection --set filtered --out $(DEMO)/model
+	$(BIN)/fewshot predict $(DEMO)/model $(DEMO)/photos/tree/tree_0000.jpg $(DEMO)/photos/boat/boat_0000.jpg
 	@echo
 	@echo "Look at $(DEMO)/sweep/report.html. With your own photographs (a folder per class):"
 	@echo "  $(BIN)/curate import PHOTOS/ runs/mine"
 	@echo "  $(BIN)/fewshot sweep runs/mine --out runs/mine-sweep --shots 20,6 --splits 10 --short drop"
 	@echo "  $(BIN)/fewshot report runs/mine-sweep"
+	@echo "  $(BIN)/fewshot train runs/mine --out models/mine && $(BIN)/fewshot predict models/mine PHOTO.jpg"
 
 # Another domain than yoga takes other data, not other code: docs/transfer.md.
 EVERYDAY := runs/everyday

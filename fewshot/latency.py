@@ -6,6 +6,7 @@ Every call ends with probabilities in numpy, so on CUDA nothing is left to be wa
 
 import dataclasses
 import gc
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -62,12 +63,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class Bench:
-    """`without`: why there are no figures of onnxruntime, or ""."""
+    """`without`: why there are no figures of onnxruntime, or "". `load`: processes that wanted a CPU in the minute
+    before it began, which make all figures worse; 0 where the system doesn't say."""
 
     device: str
     threads: int
     timings: tuple[Timing, ...]
     without: str = ""
+    load: float = 0.0
 
 
 def bench(
@@ -86,6 +89,7 @@ def bench(
         raise UsageError("--batch takes whole numbers from 1 on, such as 1,8,32")
     if not seconds > 0:
         raise UsageError(f"--seconds {seconds:g}: measuring takes some time")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     with tempfile.TemporaryDirectory() as folder, pinned(threads) as used:
         file = photograph or draw_photograph(Path(folder, "drawn.jpg"))
         decoded(model, file)  # what can't be read is said before anything is measured
@@ -96,7 +100,7 @@ def bench(
                 for timing in _timings(engine, model, file, batches, seconds):
                     timings.append(timing)
                     advance(1)
-    return Bench(str(model.device), used, _with_limit(model, timings), without)
+    return Bench(str(model.device), used, _with_limit(model, timings), without, load)
 
 
 def measure(work: Callable[[], Any], seconds: float, least: int = _FEWEST_CALLS) -> np.ndarray:

@@ -13,6 +13,8 @@ from curate.errors import UsageError
 if TYPE_CHECKING:
     from fewshot.latency import Timing
 
+_BUSY = 0.5  # a load
+
 
 def bench(
     model: Annotated[Path, typer.Argument(help="A directory made by fewshot train.", show_default=False)],
@@ -48,6 +50,8 @@ def bench(
     table(headings, (_row(each, shares) for each in done.timings), numbers=range(2, 8))
     fewest = min(each.calls for each in done.timings)
     say(f"{done.device}, {count(done.threads, 'thread')}; {fewest} calls a row or more")
+    if done.load > _BUSY:
+        say(f"other work wanted CPUs (a load of {done.load:.1f} before it began): measure again when there is none")
     if done.without:
         say(f"without onnxruntime: {done.without}")
 

@@ -127,6 +127,13 @@ def test_the_command_prints_a_table(run: Callable[..., str]) -> None:
     assert any(row.startswith("cpu, 1 thread; ") for row in rows)
 
 
+def test_other_work_on_the_machine_is_told(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency.os, "getloadavg", lambda: (3.25, 0.0, 0.0))
+    assert "other work wanted CPUs (a load of 3.2 before it began)" in run("--batch", "1")
+    monkeypatch.setattr(latency.os, "getloadavg", lambda: (0.25, 9.0, 9.0))
+    assert "other work" not in run("--batch", "1")
+
+
 def test_the_command_prints_json(run: Callable[..., str]) -> None:
     told = json.loads(run("--batch", "2", "--json"))
     assert [(each["begins_with"], each["batch"]) for each in told["timings"]][:2] == [("file", 1), ("pixels", 2)]

@@ -29,21 +29,17 @@ class Captured:
         side.wait_stream(torch.cuda.current_stream(model.device))
         with torch.inference_mode(), torch.cuda.stream(side):  # lazily made things are made before the capture
             for _ in range(_WARM_CALLS):
-                self._forward()
+                probabilities(self.model, self.tower, self.pixels)
         torch.cuda.current_stream(model.device).wait_stream(side)
         self.graph = torch.cuda.CUDAGraph()
         with torch.inference_mode(), torch.cuda.device(model.device), torch.cuda.graph(self.graph):
-            self.said = self._forward()
+            self.said = probabilities(self.model, self.tower, self.pixels)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         self.host.copy_(torch.from_numpy(pixels))
         self.pixels.copy_(self.host, non_blocking=True)
         self.graph.replay()
         return self.said.cpu().numpy()
-
-    def _forward(self) -> torch.Tensor:
-        values = self.model.normalise(self.pixels).to(next(self.tower.parameters()).dtype)
-        return torch.softmax(self.model.head(self.tower(values)) / self.model.about.temperature, dim=1)
 
 
 class CapturedBySize:
@@ -57,3 +53,9 @@ class CapturedBySize:
         if len(pixels) not in self.by_batch:
             self.by_batch[len(pixels)] = Captured(self.model, len(pixels))
         return self.by_batch[len(pixels)](pixels)
+
+
+def probabilities(model: TrainedModel, tower: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """What `model.probabilities` does, with nothing between pixels and probabilities that is not on the device."""
+    values = model.normalise(pixels).to(next(tower.parameters()).dtype)
+    return torch.softmax(model.head(tower(values)) / model.about.temperature, dim=1)

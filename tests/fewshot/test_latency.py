@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from curate.errors import UsageError
 from fewshot import cli, latency
-from fewshot.captured import CapturedBySize
 from fewshot.classifier import Classifier
 from fewshot.latency import Engine
 from fewshot.trained import directory
@@ -141,14 +139,3 @@ def test_the_command_prints_json(run: Callable[..., str]) -> None:
 
 def test_a_batch_that_is_no_number_is_one_sentence(run: Callable[..., str]) -> None:
     assert run("--batch", "1,many").startswith("error: --batch 1,many: expected whole numbers")
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_the_captured_graph_says_what_the_model_says(kept: Path) -> None:
-    model = directory.load(kept, "cuda")
-    pixels = latency.drawn(5, 64)
-    captured = CapturedBySize(model)
-    for batch in (1, 5, 1):
-        np.testing.assert_allclose(captured(pixels[:batch]), model.probabilities(pixels[:batch]), atol=0.01)
-    shares = [each.limit_share for each in latency.bench(model, batches=(8,), seconds=0.1).timings]
-    assert any(share and 0 < share < 1 for share in shares)

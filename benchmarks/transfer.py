@@ -128,6 +128,15 @@ def means(results: pd.DataFrame, method: str) -> dict[int, str]:
     }
 
 
+def recognised(classes: pd.DataFrame) -> dict[int, dict[str, float]]:
+    """By shots, the share of each posture's renders that the probe recognises."""
+    probe = rows(classes[classes["method"] == PROBE])
+    return {
+        shots: {row["class"]: round(row["mean"], 3) for row in probe if row["shots"] == shots}
+        for shots in dict.fromkeys(row["shots"] for row in probe)
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
@@ -153,7 +162,7 @@ def main() -> int:
         "yoga": [list(choice(tuple(shipped()), scale.postures, number)) for number in range(scale.choices)],
         "everyday_results": rows(results),
         "everyday_differences": rows(pd.read_csv(files.differences)),
-        "everyday_classes": rows(pd.read_csv(files.classes)),
+        "everyday_classes": recognised(pd.read_csv(files.classes)),
         "yoga_results": [rows(table) for table in yoga],
     }
     path = write_result("transfer", measured, quick=options.quick)

@@ -10,7 +10,7 @@ All sides take turns, round by round, in one process with the same threads on as
 which changes no speed. `plain, texts kept` encodes the prompts once: it tells how much of the ratio is the texts'.
 int8's loss is that of a model that was trained on 20 images a class, on all other images.
 
-    python -m benchmarks.latency            20 minutes on 2 cores
+    python -m benchmarks.latency            a quarter of an hour on 2 cores that have nothing else to do
     python -m benchmarks.latency --quick    lite0 alone and three classes, less than a minute; says little
 """
 
@@ -57,6 +57,7 @@ MOST_MS_ON_GPU = 3.0
 CLASSES = tuple(f"pose {number}" for number in range(18))  # as many as photos18 has
 SHOTS = 20
 BATCHES = (1, 8, 32)
+FEWEST = 10  # calls of one image a round
 PLAIN = "plain"
 OURS = ("torch", "onnxruntime")
 MODELS = ("lite0", "ViT-B-32")
@@ -80,15 +81,16 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", help=f"{', '.join(PARTS)}; several with commas; the others stay as they are"
     )
+    parser.add_argument("--threads", type=int, help="as many as torch likes unless said")
     parser.add_argument("--photos", type=Path, default=PHOTOS / "photos18", help="a folder per class")
     options = parser.parse_args()
     parts = [part for part in options.only.split(",") if part] or [*PARTS]
     if unknown := set(parts) - set(PARTS):
         parser.error(f"--only {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
-    rounds, seconds = (2, 0.2) if options.quick else (5, 2.0)
+    rounds, seconds = (2, 0.2) if options.quick else (5, 1.0)
     measured = earlier(options.quick)
     for name in [part for part in parts if part in MODELS and not (options.quick and part != MODELS[0])]:
-        measured[name] = measure(name, rounds, seconds)
+        measured[name] = measure(name, rounds, seconds, options.threads)
     if "int8" in parts:
         measured["int8"] = int8_loss(options.photos, classes=3 if options.quick else None)
     if "gpu" in parts:
@@ -121,30 +123,31 @@ def report(measured: dict[str, Any], *, quick: bool) -> int:
     return 0 if holds else 1
 
 
-def measure(name: str, rounds: int, seconds: float) -> dict[str, Any]:
+def measure(name: str, rounds: int, seconds: float, threads: int | None) -> dict[str, Any]:
     """All sides in turn, `rounds` times; each row of each side for so many seconds."""
-    with tempfile.TemporaryDirectory() as folder, pinned() as threads:
+    before = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder, pinned(threads) as used:
         photograph = latency.draw_photograph(Path(folder, "drawn.jpg"))
         model = untrained(name, "cpu")
-        sides = [plain(name, kept=False), plain(name, kept=True), *our_sides(model, Path(folder), threads)]
-        print(f"\n{name}: {threads} threads, {rounds} rounds", flush=True)
+        sides = [plain(name, kept=False), plain(name, kept=True), *our_sides(model, Path(folder), used)]
+        print(f"\n{name}: {used} threads, {rounds} rounds", flush=True)
         found: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
         for number in range(rounds):
             for side in sides:
                 found[side.name].append(dict(timed_rows(side, model, photograph, seconds)))
             p50s = ", ".join(f"{side} {each[-1]['pixels 1']['p50']:.1f}" for side, each in found.items())
             print(f"  round {number + 1}: one image from pixels, p50 in ms: {p50s}", flush=True)
-    return summary(threads, found)
+    return summary(used, found) | {"load": {"before": before, "after": os.getloadavg()[0]}}
 
 
 def timed_rows(side: Side, model: TrainedModel, photograph: Path, seconds: float) -> Iterator[tuple[str, dict]]:
     """What was done ("file 1", "pixels 8", ...), and its Timing."""
     engine = latency.Engine(side.name, side.precision, side.pixels)
-    calls = latency.measure(partial(side.file, photograph), seconds)
+    calls = latency.measure(partial(side.file, photograph), seconds, least=FEWEST)
     yield "file 1", asdict(latency.timing(engine, "file", 1, calls))
     for batch in BATCHES:
         given = side.prepare(onnx.drawn(batch, model.about.transform.size))
-        calls = latency.measure(partial(side.pixels, given), seconds, least=5)
+        calls = latency.measure(partial(side.pixels, given), seconds, least=FEWEST if batch == 1 else 3)
         yield f"pixels {batch}", asdict(latency.timing(engine, "pixels", batch, calls))
 
 
@@ -163,7 +166,6 @@ def summary(threads: int, found: dict[str, list[dict[str, Any]]]) -> dict[str, A
         )
     return {
         "environment": environment(),
-        "load": os.getloadavg()[0],
         "threads": threads,
         "classes": len(CLASSES),
         "sides": tables,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from curate.collection import Collection
 from curate.errors import UsageError
 from curate.models import ClipModel
 from fewshot import prefix, records
@@ -107,9 +108,10 @@ def test_more_blocks_than_there_are_is_a_users_mistake(patterns: Callable) -> No
         replace(QUICK, blocks=3).fit(given.draw, given.task)
 
 
-def test_in_a_sweep(settings: Callable[..., SweepSettings]) -> None:
+def test_in_a_sweep(settings: Callable[..., SweepSettings], own_collection: Collection) -> None:
     """With its kept activations, mirrored ones too, and averaged."""
     asked = settings(
+        collection=own_collection.root,
         methods=("finetune-last1", "finetune-last1@0.5", "finetune-last2"),
         shots=(3,),
         splits=1,

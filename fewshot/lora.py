@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from fewshot.attention import OpenAttention
 
 IMAGE = "visual."  # what the names of the image tower's modules begin with, in open_clip's models
 Factors = tuple[Tensor, Tensor]  # of one trial and place: s * B' (3, r, e) and A (3, r, d)
@@ -125,24 +126,15 @@ class AdaptedLinear(nn.Module):
         return self.base(inputs) + self.adapter(inputs)
 
 
-class AdaptedAttention(nn.Module):
+class AdaptedAttention(OpenAttention):
     """Self-attention as nn.MultiheadAttention computes it, with an adapter beside its `in_proj_weight`."""
 
     def __init__(self, base: nn.MultiheadAttention, adapter: Adapter) -> None:
-        super().__init__()
-        self.base, self.adapter = base, adapter
+        super().__init__(base)
+        self.adapter = adapter
 
-    def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, attn_mask: Tensor | None = None
-    ) -> tuple[Tensor, None]:
-        base = self.base
-        inputs = query if base.batch_first else query.transpose(0, 1)
-        qkv = F.linear(inputs, base.in_proj_weight, base.in_proj_bias) + self.adapter(inputs)
-        q, k, v = qkv.unflatten(2, (3, base.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        mask = None if attn_mask is None else attn_mask.to(q.dtype)
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        outputs = base.out_proj(seen.transpose(1, 2).flatten(2))
-        return outputs if base.batch_first else outputs.transpose(0, 1), None
+    def qkv(self, inputs: Tensor) -> Tensor:
+        return super().qkv(inputs) + self.adapter(inputs)
 
 
 class Adapters:

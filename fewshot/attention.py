@@ -1,0 +1,27 @@
+"""nn.MultiheadAttention's self-attention in the open, so that something can stand beside its parts or look at them."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class OpenAttention(nn.Module):
+    """Self-attention as nn.MultiheadAttention computes it, with the weights of `base`, by F's function of that name."""
+
+    def __init__(self, base: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.base = base
+
+    def qkv(self, inputs: Tensor) -> Tensor:
+        """(n, tokens, d) -> (n, tokens, 3 * e), q, k and v beside one another."""
+        return F.linear(inputs, self.base.in_proj_weight, self.base.in_proj_bias)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, attn_mask: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        base = self.base
+        inputs = query if base.batch_first else query.transpose(0, 1)
+        q, k, v = self.qkv(inputs).unflatten(2, (3, base.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        mask = None if attn_mask is None else attn_mask.to(q.dtype)
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        outputs = base.out_proj(seen.transpose(1, 2).flatten(2))
+        return outputs if base.batch_first else outputs.transpose(0, 1), None

@@ -18,10 +18,10 @@ PACKAGES = COMMANDS  # each command is a package of the same name
 HEAVY = {
     *("torch", "torchvision", "open_clip", "timm", "transformers", "diffusers"),
     *("numpy", "scipy", "sklearn", "pandas", "pyarrow", "PIL", "matplotlib"),
-    *("fiftyone", "ray", "cv2", "onnx", "onnxruntime", "onnxscript"),
+    *("fiftyone", "ray", "cv2", "captum", "onnx", "onnxruntime", "onnxscript"),
 }
 # Each is an optional extra: its one module imports it when it is needed, and says what to install where it is missing.
-OPTIONAL = ("fiftyone", "diffusers", "ray", "ultralytics", "cv2", "onnx", "onnxruntime", "onnxscript")
+OPTIONAL = ("fiftyone", "diffusers", "ray", "ultralytics", "cv2", "captum", "onnx", "onnxruntime", "onnxscript")
 
 
 class Import(NamedTuple):

@@ -1,0 +1,1 @@
+"""What a classifier looked at: heat maps over pictures, for any class that it knows."""

@@ -1,0 +1,30 @@
+"""The number whose causes a map shows: what speaks for a class, and for no other."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fewshot.classifier import Head
+
+Score = Callable[[Tensor], Tensor]  # image features (n, d) -> (n,)
+
+
+def log_odds(head: Head, targets: Tensor) -> Score:
+    """The log odds of each image's class in `targets` (n,): its logit less the logsumexp of all other classes'.
+
+    A class's logit alone, a cosine times a temperature, also rises with what all classes share; and the slope of the
+    log probability, which points the same way as that of the odds, is nothing in fp32 where an answer is quite sure.
+    """
+
+    def score(features: Tensor) -> Tensor:
+        logits = head(features)
+        own = torch.nn.functional.one_hot(targets, logits.shape[1]).bool()
+        return logits[own] - logits.masked_fill(own, -torch.inf).logsumexp(dim=1)
+
+    return score
+
+
+def logit(head: Head, targets: Tensor) -> Score:
+    """The logit of each image's class in `targets` (n,), to compare with."""
+    return lambda features: head(features).gather(1, targets[:, None])[:, 0]

@@ -50,6 +50,15 @@ class Transform:
         resized = image.resize((scaled[0], scaled[1]), Image.Resampling.BICUBIC)
         return self._crop(resized) if self.fit == "crop" else self._pad(resized)
 
+    def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Where the square that `apply` makes lies on a picture of this size: left, top, right, bottom in its pixels.
+
+        Within half a pixel of the square's. With "pad" it reaches beyond the picture.
+        """
+        side = min(width, height) if self.fit == "crop" else max(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
+
     def _crop(self, image: Image.Image) -> np.ndarray:
         left, top = (round((length - self.size) / 2) for length in image.size)
         return np.asarray(image.crop((left, top, left + self.size, top + self.size)))

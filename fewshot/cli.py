@@ -8,6 +8,7 @@ import typer
 
 from curate import console
 from curate.errors import FewposeError, UsageError
+from fewshot.explain.command import explain
 from fewshot.export.command import export
 from fewshot.latency_command import bench
 from fewshot.predict.command import predict
@@ -272,6 +273,7 @@ def paper(
 
 commands.command()(train)
 commands.command()(predict)
+commands.command()(explain)
 commands.command()(export)
 commands.command()(bench)
 

@@ -1,13 +1,15 @@
 """What in each image spoke for a class: the map that suits the image tower."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from curate.errors import UsageError
+from curate.normalisation import Normalisation
 from fewshot.classifier import Head
 from fewshot.explain.attention import attention_relevance, tokens
 from fewshot.explain.convolution import KNOWN, elementwise_relevance, stage
@@ -43,6 +45,13 @@ def _map(tower: Any, score: Score, images: Tensor) -> Tensor:
         f"what this model's image tower ({kind}) looks at can't be shown: fewshot explain knows open_clip's and timm's "
         f"vision transformers, except those of CoCa, CLIP's ResNets, and timm's {', '.join(KNOWN)}"
     )
+
+
+def heat(tower: Any, head: Head, normalise: Normalisation, pixels: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """The maps of one image, (size, size, 3) uint8, for each of `classes`: (len(classes), size, size) float32."""
+    image = normalise(torch.from_numpy(pixels[None].copy()))
+    maps = relevance(tower, head, image.expand(len(classes), -1, -1, -1), torch.tensor(classes))
+    return enlarged(maps, len(pixels)).numpy()
 
 
 def enlarged(maps: Tensor, size: int) -> Tensor:

@@ -11,20 +11,22 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from fewshot.explain.shown import FOLDER, read_shown
 from fewshot.report import fitted_curve, influence, per_class, reliability, tables, wording
 from fewshot.report.confusion_matrix import confusion_matrix
 from fewshot.report.content import Content
 from fewshot.report.difference_marks import difference_axis, difference_limit, difference_mark
 from fewshot.report.learning_curve import learning_curve
-from fewshot.report.measure import Measured
+from fewshot.report.measure import Cell, Measured
 from fewshot.report.summary import collection_name
-from fewshot.report.thumbnails import thumbnails
+from fewshot.report.thumbnails import thumbnail, thumbnails
 
 HERE = Path(__file__).parent
 MOST_CLASSES = 20  # in the confusion matrix
 MOST_PAIRS = 10
 MOST_WRONG = 24
 MOST_FAILED = 100
+WIDEST = 1024  # px, of a picture with its maps
 
 
 def render(content: Content) -> str:
@@ -62,6 +64,7 @@ def render(content: Content) -> str:
         results=_results(content),
         differences=_differences(content),
         mistakes=_mistakes(content),
+        explained=_explained(content),
         wrong=_wrong(content),
         failed=content.measured.failed.head(MOST_FAILED).to_dict("records"),
         reproduce=_reproduce(content.measured),
@@ -174,6 +177,18 @@ def _mistakes(content: Content) -> dict[str, Any] | None:
         "more_pairs": max(0, len(pairs) - MOST_PAIRS),
         "by_class": _by_class(content, confusion),
     }
+
+
+def _explained(content: Content) -> dict[str, Any] | None:
+    """What the classifier in focus looked at where it was wrong; None where `fewshot explain` hasn't shown it."""
+    sweep = content.measured.sweep
+    shown = read_shown(sweep.directory)
+    if shown is None or Cell(shown.trial.set, shown.trial.method, shown.trial.shots) != content.focus:
+        return None
+    rows = [
+        vars(each) | {"picture": thumbnail(sweep.directory / FOLDER / each.file, WIDEST)} for each in shown.mistakes
+    ]
+    return {"split": shown.trial.split, "rows": [row for row in rows if row["picture"]]}
 
 
 def _influence(content: Content) -> dict[str, Any] | None:

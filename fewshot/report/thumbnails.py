@@ -27,8 +27,8 @@ def thumbnails(collection: str | None, keys: Iterable[str]) -> dict[str, str]:
     return {key: uri for key, uri in made.items() if uri}
 
 
-def thumbnail(file: Path) -> str | None:
-    """One picture, upright, at most SIDE px on its longer side; None where `file` isn't a readable image."""
+def thumbnail(file: Path, side: int = SIDE) -> str | None:
+    """One picture, upright, at most `side` px on its longer side; None where `file` isn't a readable image."""
     from PIL import Image, ImageOps
 
     try:
@@ -37,9 +37,9 @@ def thumbnail(file: Path) -> str | None:
             with Image.open(file) as image:
                 if image.width * image.height > MOST_PIXELS:
                     return None
-                image.draft("RGB", (2 * SIDE, 2 * SIDE))
+                image.draft("RGB", (2 * side, 2 * side))
                 upright = ImageOps.exif_transpose(image).convert("RGB")
-                upright.thumbnail((SIDE, SIDE))
+                upright.thumbnail((side, side))
                 buffer = io.BytesIO()
                 upright.save(buffer, "JPEG", quality=78, optimize=True)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged files

@@ -13,7 +13,7 @@ UNSEEN = 0.3  # how bright is what the model has not seen
 
 
 def overlay(picture: Image.Image, heat: np.ndarray, transform: Transform) -> Image.Image:
-    """`picture` (upright, RGB) in pale grey, and over it `heat` (size, size), 0 or more, of the square that the model saw.
+    """`picture` (upright, RGB) in pale grey, and over it `heat` (size, size), 0 or more, of the square that was seen.
 
     The most is full colour, nothing is none; a map that is 0 everywhere leaves the picture grey. What lies outside of
     the square is dark.

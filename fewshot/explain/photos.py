@@ -100,7 +100,7 @@ def _title(name: str, answer: bool, known: bool) -> str:
 
 def _safe(stem: str) -> str:
     """A file name's part without anything that a file system, a shell or a page could take for something else."""
-    return re.sub(r"[^\w-]+", "_", stem)[:50].strip("_") or "picture"
+    return re.sub(r"[^\w-]+", "_", stem)[:50].strip("_-") or "picture"
 
 
 def write(file: Path, page: Image.Image, origin: str = "") -> None:

@@ -63,8 +63,8 @@ def read_shown(sweep: Path) -> Shown | None:
         told["trial"] = Trial(**told["trial"])
         told["mistakes"] = tuple(Mistake(**each) for each in told["mistakes"])
         shown = Shown(**told)
+        named = all(Path(each.file).name == each.file for each in shown.mistakes)  # no way out of the folder
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     record = read(sweep, shown.trial)
-    named = all(Path(each.file).name == each.file for each in shown.mistakes)
     return shown if named and record and record.predictions_sha256 == shown.predictions_sha256 else None

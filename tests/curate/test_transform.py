@@ -133,3 +133,22 @@ def test_a_new_version_of_the_pixels_has_a_new_name(monkeypatch: pytest.MonkeyPa
 def test_an_unknown_fit_is_refused() -> None:
     with pytest.raises(UsageError, match="--fit must be crop or pad, not 'stretch'"):
         Transform(224, "stretch")
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+@settings(deadline=None, max_examples=60)
+@given(width=st.integers(20, 400), height=st.integers(20, 400))
+def test_where_the_square_lies_is_where_its_pixels_come_from(fit: str, width: int, height: int) -> None:
+    """A picture whose red is the column and whose green is the row that a pixel is in."""
+    columns, rows = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
+    picture = np.stack([columns, rows, columns], axis=2) * 255
+    transform = Transform(64, fit)
+    square = transform.apply(Image.fromarray(picture.astype(np.uint8))).astype(float)
+    left, top, right, bottom = transform.seen(width, height)
+    assert right - left == bottom - top == (min if fit == "crop" else max)(width, height)
+    for channel, (begin, length) in enumerate(((left, width), (top, height))):
+        line = square[32, :, 0] if channel == 0 else square[:, 32, 1]
+        place = begin + (np.arange(64) + 0.5) * (right - left) / 64
+        inside = (place > 3) & (place < length - 3)
+        found = line[inside] / 255 * length
+        assert np.abs(found - place[inside]).max(initial=0) < length / 255 + 1 + 1.5 * (right - left) / 64

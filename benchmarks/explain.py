@@ -1,0 +1,330 @@
+"""Do the maps of `fewshot explain` tell what a classifier goes by?
+
+Faithfulness is insertion less deletion (benchmarks/faithfulness.py) for the class that is predicted, the share is the
+part of a map's relevance that falls on the person, of which the renderer knows every pixel. Compared, image by image,
+with maps of nothing that are as coarse and smooth, and with a Gaussian in the middle of the picture, where people are.
+
+* photographs: test images of photos18 (split 0), `lite0` with a linear probe of 20 images a class
+* mannequins, lite0: rendered images of 10 poses, a linear probe of 20 images a class
+* mannequins, transformer: a small vision transformer (96 px, patches of 8, 6 blocks of width 128) that learns the same
+  10 poses from scratch, since no weights of one can be had here
+
+CLAIMS
+
+    python -m benchmarks.explain             the whole
+    python -m benchmarks.explain --quick     a part, and a transformer that has learned little: under a minute
+"""
+
+import argparse
+import copy
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.common import PHOTOS
+from benchmarks.faithfulness import centred, deletion_and_insertion, interval, share, smooth_noise
+from curate import models
+from curate.collection import Collection
+from curate.images import open_image, read_file
+from curate.importer import import_folder
+from curate.normalisation import Normalisation
+from curate.transform import Transform
+from fewshot import plan as planning
+from fewshot.classifier import Head, LinearHead
+from fewshot.explain.attention import SeenAttention, opened_copy
+from fewshot.explain.convolution import Scored
+from fewshot.explain.relevance import enlarged, relevance
+from fewshot.explain.score import log_odds, logit
+from fewshot.lora import shared_copy
+from fewshot.methods.linear_probe import LinearProbe
+from fewshot.metrics import softmax
+from fewshot.records import Trial
+from fewshot.settings import SweepSettings
+from fewshot.task import Draw, Images, ImageStore, Task
+from fewshot.trained.fitting import Fitting
+from fewshot.trial import Runner
+from synth import workers
+from synth.render import render
+
+RUNS = Path(__file__).resolve().parents[1] / "runs" / "benchmarks" / "explain"
+POSES = (*("tree", "warrior_ii", "downward_dog", "plank", "boat", "camel", "triangle", "bridge", "cobra", "chair"),)
+SHOTS = 20
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured: photographs, rendered test images a pose, and of the transformer training images a pose and
+    epochs."""
+
+    photographs: int
+    mannequins: int
+    learned: int
+    epochs: int
+
+
+WHOLE, QUICK = Scale(200, 12, 300, 24), Scale(24, 2, 24, 2)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier, and images (n, s, s, 3) uint8 that it is asked about; `masks` (n, s, s) where the person is known."""
+
+    tower: Any
+    head: Head
+    normalise: Normalisation
+    pixels: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray | None = None
+
+    @cached_property
+    def looking(self) -> nn.Module:
+        device = self.normalise.device
+        return models.for_use(copy.deepcopy(self.tower), models.native_precision(device))
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        return softmax(self.head.scores(models.encode(self.looking, self.normalise, pixels)))
+
+    def images(self) -> Tensor:
+        return self.normalise(torch.from_numpy(self.pixels))
+
+
+# ---- the classifiers --------------------------------------------------------------------------------------------
+
+
+def photographs(scale: Scale) -> Subject:
+    import_folder(PHOTOS / "photos18", RUNS / "photos18", link=True)
+    collection = Collection.open(RUNS / "photos18")
+    settings = SweepSettings(
+        collection.root, RUNS / "none", methods=("linear-probe",), shots=(SHOTS,), splits=1, short="drop"
+    )
+    plan = planning.make(settings)
+    runner = Runner(plan, models.load("lite0", device="cpu"))
+    fitting = Fitting(runner, Trial("unfiltered", "linear-probe", SHOTS, 0))
+    (fitted,) = fitting.fit([fitting.everything()], [""])
+    test = plan.split(0).test
+    test = test.iloc[np.linspace(0, len(test) - 1, min(scale.photographs, len(test))).astype(int)]
+    transform = Transform(runner.clip.image_size)
+    pixels = [
+        transform.apply(open_image(read_file(collection.path(file)), draft=transform.draft_size()).image)
+        for file in test["file"]
+    ]
+    made = fitted.classifier()
+    return Subject(made.tower, made.head, runner.clip.normalise, np.stack(pixels), runner.labels(test))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    pose: str
+    seed: int
+    size: int
+    index: int
+
+
+def draw_one(asked: Drawing) -> tuple[np.ndarray, np.ndarray]:
+    drawn = render(asked.pose, seed=asked.seed, size=asked.size, index=asked.index)
+    return np.asarray(drawn.image), drawn.mask
+
+
+def mannequins(seed: int, size: int, per_pose: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels (n, s, s, 3), masks (n, s, s) and labels (n,), drawn once."""
+    file = RUNS / f"mannequins-{seed}-{size}-{per_pose}.npz"
+    if not file.exists():
+        asked = [Drawing(pose, seed, size, index) for pose in POSES for index in range(per_pose)]
+        pictures, masks = zip(*workers.each(draw_one, asked, workers.count(None)), strict=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, pixels=np.stack(pictures), masks=np.stack(masks))
+    with np.load(file) as arrays:
+        return arrays["pixels"], arrays["masks"], np.repeat(np.arange(len(POSES)), per_pose)
+
+
+def probe(scale: Scale) -> Subject:
+    """lite0 with a linear probe of mannequins."""
+    clip = models.load("lite0", device="cpu")
+    pixels, _, labels = mannequins(1, clip.image_size, SHOTS)
+    ids = [str(number) for number in range(len(labels))]
+    store = ImageStore(lambda wanted: pixels, dict(zip(ids, clip.encode_images(pixels), strict=True)))
+    draw = Draw(Images.of(store, ids), labels, np.arange(len(labels)))
+    made = LinearProbe().fit(draw, Task(clip, POSES, tuple((pose,) for pose in POSES), 0)).classifier()
+    tested, masks, truth = mannequins(2, clip.image_size, scale.mannequins)
+    return Subject(made.tower, made.head, clip.normalise, tested, truth, masks)
+
+
+def transformer(scale: Scale) -> Subject:
+    """A vision transformer of open_clip's that learns the poses from scratch."""
+    size, width = 96, 128
+    pixels, _, labels = mannequins(3, size, scale.learned)
+    normalise = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), torch.device("cpu"))
+    torch.manual_seed(0)
+    tower = open_clip.transformer.VisionTransformer(size, 8, width, 6, 4, 4.0, output_dim=width)
+    last = nn.Linear(width, len(POSES))
+    parameters = [*tower.parameters(), *last.parameters()]
+    steps = scale.epochs * (len(labels) // 64)
+    optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=max(steps, 2), pct_start=0.1)
+    for batch in batches(len(labels), scale.epochs):
+        images = jittered(normalise(torch.from_numpy(pixels[batch])))
+        with torch.autocast("cpu", torch.bfloat16, enabled=models.has_native_bf16(normalise.device)):
+            features = tower(images)
+        said = last(10 * F.normalize(features.float(), dim=1))
+        loss = F.cross_entropy(said, torch.from_numpy(labels[batch]), label_smoothing=0.1)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    tested, masks, truth = mannequins(2, size, scale.mannequins)
+    head = LinearHead(10 * last.weight, last.bias)
+    return Subject(tower.eval().requires_grad_(False), head, normalise, tested, truth, masks)
+
+
+def batches(count: int, epochs: int) -> Iterator[np.ndarray]:
+    random = np.random.default_rng(0)
+    for _ in range(epochs):
+        order = random.permutation(count)
+        yield from (order[start : start + 64] for start in range(0, count - 63, 64))
+
+
+def jittered(images: Tensor) -> Tensor:
+    """Mirrored, and moved by up to 8 pixels, half of the time."""
+    down, right = (int(torch.randint(-8, 9, ())) for _ in range(2))
+    moved = F.pad(images, (8, 8, 8, 8), mode="replicate")[..., 8 + down :, 8 + right :][..., :96, :96]
+    return torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, moved.flip(3), moved)
+
+
+# ---- the maps ---------------------------------------------------------------------------------------------------
+
+
+def maps(subject: Subject, classes: np.ndarray) -> dict[str, np.ndarray]:
+    """Every kind of map (n, s, s), ours first."""
+    images, targets, size = subject.images(), torch.from_numpy(classes), subject.pixels.shape[1]
+    ours = relevance(subject.tower, subject.head, images, targets)
+    others = relevance(subject.tower, subject.head, images, targets, of=logit)
+    made = {"ours": ours, "ours, of the logit": others}
+    score = log_odds(subject.head, targets)
+    if isinstance(subject.tower, open_clip.transformer.VisionTransformer):
+        made |= of_transformer(subject, score, images)
+    else:
+        model = Scored(shared_copy(subject.tower), score)
+        last = LayerGradCam(model, model.tower.trunk.bn2)
+        made["Grad-CAM"] = last.attribute(images.requires_grad_(), relu_attributions=True)[:, 0].detach()
+    enlargements = {name: enlarged(each, size).numpy() for name, each in made.items()}
+    places = ours.shape[1]
+    return enlargements | {
+        "noise": smooth_noise(len(classes), size, places),
+        "centre": centred(len(classes), size),
+    }
+
+
+def of_transformer(subject: Subject, score: Any, images: Tensor) -> dict[str, Tensor]:
+    """What others take: the last block's attention, rollout (Abnar and Zuidema 2020), Grad-CAM of the last block."""
+    opened = opened_copy(subject.tower)
+    with torch.no_grad(), SeenAttention() as seen:
+        opened(images)
+    layers = [weights.detach().mean(1) for weights in seen.weights]
+    row = layers[-1][:, :1] * 0
+    row[:, :, 0] = 1
+    for layer in reversed(layers):
+        row = (row + row @ layer) / 2
+    grid = subject.tower.grid_size
+    norm, held = opened.transformer.resblocks[-1].ln_1, []
+    norm.register_forward_hook(lambda layer, given, result: held.append(result.requires_grad_()) or held[-1])
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(score(opened(images)).sum(), held)
+    cam = (held[0] * slope[:, 1:].mean(1, keepdim=True)).sum(2).clamp(min=0).detach()
+    named = {"last attention": layers[-1][:, 0], "rollout": row[:, 0], "Grad-CAM": cam}
+    return {name: each[:, 1:].unflatten(1, grid) for name, each in named.items()}
+
+
+# ---- what is measured -------------------------------------------------------------------------------------------
+
+
+def measure(subject: Subject) -> dict[str, Any]:
+    """Faithfulness of each kind of map and ours less each other, image by image; of mannequins the shares, too."""
+    chances = subject.probabilities(subject.pixels)
+    classes = chances.argmax(axis=1)
+    begun = time.perf_counter()
+    relevance(subject.tower, subject.head, subject.images(), torch.from_numpy(classes))
+    seconds = (time.perf_counter() - begun) / len(classes)
+    kinds = maps(subject, classes)
+    curves = {
+        name: deletion_and_insertion(subject.probabilities, subject.pixels, classes, each)
+        for name, each in kinds.items()
+    }
+    faithful = {name: inserted - deleted for name, (deleted, inserted) in curves.items()}
+    found: dict[str, Any] = {
+        "images": len(classes),
+        "accuracy": round(float((classes == subject.labels).mean()), 4),
+        "seconds_a_map": round(seconds, 4),
+        "deletion": {name: interval(deleted) for name, (deleted, _) in curves.items()},
+        "insertion": {name: interval(inserted) for name, (_, inserted) in curves.items()},
+        "faithfulness": {name: interval(each) for name, each in faithful.items()},
+        "faithfulness_ours_less": less(faithful),
+    }
+    if subject.masks is not None:
+        area = subject.masks.mean(axis=(1, 2))
+        shares = {name: share(each, subject.masks) for name, each in kinds.items()} | {"person's area": area}
+        found["share_on_person"] = {name: interval(each) for name, each in shares.items()}
+        found["share_ours_less"] = less(shares)
+    return found
+
+
+def less(values: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {f"{name}": interval(values["ours"] - each) for name, each in values.items() if name != "ours"}
+
+
+def above(found: dict[str, Any], what: str, *others: str) -> bool:
+    return all(found[f"{what}_ours_less"][name]["low"] > 0 for name in others)
+
+
+def say(name: str, found: dict[str, Any]) -> None:
+    print(f"{name}: {found['images']} images, accuracy {found['accuracy']:.3f}, {found['seconds_a_map']:.3f} s a map")
+    for kind, each in found["faithfulness"].items():
+        shares = found.get("share_on_person", {}).get(kind)
+        difference = found["faithfulness_ours_less"].get(kind)
+        told = (
+            f"; ours less it {difference['mean']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]"
+            if difference
+            else ""
+        )
+        print(
+            f"  {kind:20} insertion {found['insertion'][kind]['mean']:.3f}, deletion {found['deletion'][kind]['mean']:.3f}, "
+            f"faithfulness {each['mean']:.3f}{told}" + (f"; on the person {shares['mean']:.3f}" if shares else "")
+        )
+    if "share_on_person" in found:
+        print(f"  the person is {found['share_on_person'][AREA]['mean']:.3f} of the picture", flush=True)
+
+
+AREA = "person's area"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=("photographs", "lite0", "transformer"))
+    options = parser.parse_args()
+    scale = QUICK if options.quick else WHOLE
+    makers: dict[str, Callable[[Scale], Subject]] = {
+        "photographs": photographs,
+        "lite0": probe,
+        "transformer": transformer,
+    }
+    found = {}
+    for name, make in makers.items():
+        if options.only in (None, name):
+            found[name] = measure(make(scale))
+            say(name, found[name])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -112,12 +112,12 @@ def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) 
         device=device,
     )
     plan = planning.make(settings)
-    if plan.split(trial.split).digest != record.digests["split"]:
+    if plan.split(trial.split).digest != record.digests.get("split"):
         raise FewposeError(
             f"{settings.collection} is not what it was when {sweep.directory} was run; run another sweep"
         )
     clip = models.load(settings.model, checkpoint=checkpoint, device=device)
-    if clip.image_digest != record.digests["image_weights"]:
+    if clip.image_digest != record.digests.get("image_weights"):
         raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
     return Runner(plan, clip)
 

@@ -177,6 +177,17 @@ def test_a_collection_that_has_changed_is_said(run: Run, settings: Settings, own
     assert not (made.out / FOLDER / FILE).exists()
 
 
+def test_other_weights_than_the_sweeps_are_said(run: Run, sweep: Path) -> None:
+    for record in read_sweep(sweep).records:
+        changed = replace(record, digests=record.digests | {"image_weights": "0" * 16})
+        records.write(sweep, changed, read_predictions(sweep, record.trial))
+    code, _, err = run(sweep)
+    assert (code, err) == (
+        2,
+        "error: the sweep began with other weights of tiny/random; give them by --checkpoint FILE\n",
+    )
+
+
 def test_a_sweep_without_a_mistake_has_nothing_to_show(
     settings: Settings,
 ) -> None:

@@ -13,8 +13,8 @@ Claims, each with the 95 % interval over images of the paired difference above 0
 1. On photographs our maps are more faithful than noise and than the centre.
 2. On mannequins more of their relevance falls on the person than of noise and of the centre, and than the person's part
    of the picture.
-3. Of the transformer, they are more faithful than noise, the centre, the last block's attention as it is, and Grad-CAM of
-   its tokens; and more of their relevance falls on the person than of these, and of rollout.
+3. Of the transformer, they are more faithful than noise, the centre, the last block's attention as it is, and Grad-CAM
+   of its tokens; and more of their relevance falls on the person than of these, and of rollout.
 Whether the log odds are a better score than the logit, and Grad-CAM for lite0, are measured without a claim.
 
     python -m benchmarks.explain             the whole
@@ -233,7 +233,7 @@ def maps(subject: Subject, classes: np.ndarray) -> dict[str, np.ndarray]:
         made |= of_transformer(subject, score, images)
     else:
         model = Scored(shared_copy(subject.tower), score)
-        last = LayerGradCam(model, model.tower.trunk.bn2)
+        last = LayerGradCam(model, model.tower.get_submodule("trunk.bn2"))
         made["Grad-CAM"] = last.attribute(images.requires_grad_(), relu_attributions=True)[:, 0].detach()
     enlargements = {name: enlarged(each, size).numpy() for name, each in made.items()}
     places = ours.shape[1]
@@ -254,8 +254,12 @@ def of_transformer(subject: Subject, score: Any, images: Tensor) -> dict[str, Te
     for layer in reversed(layers):
         row = (row + row @ layer) / 2
     grid = subject.tower.grid_size
-    norm, held = opened.transformer.resblocks[-1].ln_1, []
-    norm.register_forward_hook(lambda layer, given, result: held.append(result.requires_grad_()) or held[-1])
+    held: list[Tensor] = []
+
+    def hold(layer: nn.Module, given: Any, result: Tensor) -> None:
+        held.append(result.requires_grad_())
+
+    opened.transformer.resblocks[-1].ln_1.register_forward_hook(hold)
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(score(opened(images)).sum(), held)
     cam = (held[0] * slope[:, 1:].mean(1, keepdim=True)).sum(2).clamp(min=0).detach()

@@ -41,7 +41,7 @@ def tokens(tower: Any) -> Tokens | None:
         pool = {"tok": "token", "avg": "avg"}.get(tower.pool_type)
         plain = all(isinstance(getattr(block, "attn", None), nn.MultiheadAttention) for block in blocks)
         return Tokens(len(blocks), tower.grid_size, 1, pool) if pool and plain and tower.attn_pool is None else None
-    trunk = getattr(tower, "trunk", None)
+    trunk: Any = getattr(tower, "trunk", None)
     if type(trunk).__name__ not in ("VisionTransformer", "Eva") or trunk.global_pool not in ("token", "avg", "map"):
         return None
     return Tokens(len(trunk.blocks), trunk.patch_embed.grid_size, trunk.num_prefix_tokens, trunk.global_pool)

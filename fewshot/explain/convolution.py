@@ -23,7 +23,7 @@ def stage(tower: Any) -> str | None:
     """The module of a tower (open_clip's `visual`) whose results are looked at; None where its kind isn't known."""
     if isinstance(tower, open_clip.modified_resnet.ModifiedResNet):
         return "layer3"
-    trunk = getattr(tower, "trunk", None)
+    trunk: Any = getattr(tower, "trunk", None)
     kind = type(trunk).__name__
     if kind not in KNOWN:
         return None

@@ -8,6 +8,7 @@ import typer
 
 from curate import console
 from curate.errors import FewposeError, UsageError
+from fewshot import flags
 from fewshot.explain.command import explain
 from fewshot.export.command import export
 from fewshot.latency_command import bench
@@ -68,42 +69,25 @@ def sweep(
     synthetic_per_class: Annotated[
         str, typer.Option(help="images a class that are added, several numbers for several sets")
     ] = "",
-    model: Annotated[str, typer.Option(help="lite0, or open_clip's NAME/TAG such as ViT-B-32/openai")] = "lite0",
-    checkpoint: Annotated[Path | None, typer.Option(help="local weights for --model NAME (.safetensors, .pt)")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    fit: Annotated[str, typer.Option(help="crop (CLIP's centre crop) or pad (to a square)")] = "crop",
-    classes: Annotated[str, typer.Option(help="labels, separated by commas; all if empty")] = "",
-    short: Annotated[
-        str, typer.Option(help="a class with too few images: error, all (use what it has), drop")
-    ] = "error",
+    model: flags.Model = "lite0",
+    checkpoint: flags.Checkpoint = None,
+    device: flags.Device = "auto",
+    fit: flags.Fit = "crop",
+    classes: flags.Classes = "",
+    short: flags.Short = "error",
     split: Annotated[str, typer.Option(help="random (by content) or official (the collection's own)")] = "random",
     test_fraction: Annotated[float, typer.Option(help="of each class, held back in every split")] = 0.2,
     seed: Annotated[int, typer.Option(help="another seed, another family of splits")] = 0,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(help="a sentence with {} for the class, or paper, short, photo, ensemble, posture; repeatable"),
-    ] = None,
-    descriptions: Annotated[
-        Path | None, typer.Option(help="a file (YAML) of LABEL: WORDS, or a list of wordings; what {} stands for")
-    ] = None,
-    recipe: Annotated[
-        str, typer.Option(help="of finetune and finetune-last: paper or lite0; the model's own if empty")
-    ] = "",
-    lr: Annotated[float | None, typer.Option(help="of finetune and finetune-last")] = None,
-    epochs: Annotated[int | None, typer.Option(help="of finetune and finetune-last")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="of finetune and finetune-last; 0 is the number of classes")
-    ] = None,
-    image_only: Annotated[bool, typer.Option("--image-only", help="finetune the image tower, keep the texts")] = False,
-    augment: Annotated[
-        str, typer.Option(help="of every method that trains the image tower: none, flip, crop, flip+crop")
-    ] = "",
-    class_weights: Annotated[
-        str, typer.Option(help="none, or balanced: every class weighs the same in the loss")
-    ] = "none",
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="the same bits each time on the same machine, if slower")
-    ] = False,
+    prompt: flags.Prompt = None,
+    descriptions: flags.Descriptions = None,
+    recipe: flags.Recipe = "",
+    lr: flags.Rate = None,
+    epochs: flags.Epochs = None,
+    batch_size: flags.BatchSize = None,
+    image_only: flags.ImageOnly = False,
+    augment: flags.Augment = "",
+    class_weights: flags.ClassWeights = "none",
+    deterministic: flags.Deterministic = False,
     workers: Annotated[
         int, typer.Option(help="processes that share the trials; 0: one, or one a card, or a cluster's places")
     ] = 0,
@@ -112,7 +96,7 @@ def sweep(
         str, typer.Option(help="of the Ray cluster; RAY_ADDRESS, or a Ray of this machine alone, if empty")
     ] = "",
     gpu_share: Annotated[float, typer.Option(help="of a card, for each of Ray's workers")] = 1.0,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again")] = False,
+    retry_failed: flags.RetryFailed = False,
     template: Annotated[
         bool,
         typer.Option(
@@ -244,12 +228,12 @@ def paper(
     classes: Annotated[
         str, typer.Option(help="the labels of the six-class tables; those with most images if empty")
     ] = "",
-    model: Annotated[str, typer.Option(help="lite0, or open_clip's NAME/TAG such as ViT-B-32/openai")] = "lite0",
-    checkpoint: Annotated[Path | None, typer.Option(help="local weights for --model NAME (.safetensors, .pt)")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    model: flags.Model = "lite0",
+    checkpoint: flags.Checkpoint = None,
+    device: flags.Device = "auto",
     splits: Annotated[int, typer.Option(help="of the tables over splits; the paper's 78 (--quick: 3) if 0")] = 0,
     workers: Annotated[int, typer.Option(help="processes that share the trials; 0: one, or one a card")] = 0,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again")] = False,
+    retry_failed: flags.RetryFailed = False,
 ) -> None:
     """Make the tables of arXiv 2501.07221 on your images, each row beside the paper's number where it is known.
 

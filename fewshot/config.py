@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curate.errors import UsageError
 from curate.splits import Splitting
-from fewshot import methods, prompts, series
+from fewshot import methods, prompts, series, yaml_file
 from fewshot.additions import expanded
 from fewshot.augment import KINDS
 from fewshot.series import Member
@@ -53,14 +51,7 @@ def _each(by_method: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, An
 
 def read(path: Path) -> Asked:
     """A sweep's file. Raises UsageError, in one sentence, for what it doesn't understand: key, and what is allowed."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--config {path} can't be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" (line {place.line + 1})" if place else ""
-        raise UsageError(f"--config {path} is no YAML{where}; fewshot sweep --config-template shows one") from error
+    content = yaml_file.content(path, "--config", "fewshot sweep --config-template shows one")
     if content is None:
         return Asked()
     if not isinstance(content, dict):

@@ -9,6 +9,7 @@ import typer
 from curate import console
 from curate.console import count, say, table
 from curate.errors import UsageError
+from fewshot import flags
 
 if TYPE_CHECKING:
     from fewshot.latency import Timing
@@ -17,14 +18,14 @@ _BUSY = 0.5  # a load
 
 
 def bench(
-    model: Annotated[Path, typer.Argument(help="A directory made by fewshot train.", show_default=False)],
+    model: flags.Kept,
     batch: Annotated[str, typer.Option(help="Images at a time, several numbers for several rows.")] = "1,8,32",
     threads: Annotated[int | None, typer.Option(min=1, help="As many as torch likes unless said.")] = None,
     seconds: Annotated[float, typer.Option(help="For each row; 20 calls at least.")] = 3.0,
     image: Annotated[
         Path | None, typer.Option(help="A photograph to decode; one is drawn unless said.", show_default=False)
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: flags.Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Measure how long a model takes: from pixels and from a file, one by one and in batches, torch and onnxruntime.

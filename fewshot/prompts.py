@@ -12,6 +12,7 @@ import yaml
 
 from curate import resources, yoga82
 from curate.errors import UsageError
+from fewshot import yaml_file
 from fewshot.settings import SweepSettings
 
 DEFAULT = "paper"
@@ -89,14 +90,7 @@ def check(settings: SweepSettings, labels: Iterable[str]) -> None:
 
 def read_descriptions(path: Path) -> dict[str, tuple[str, ...]]:
     """Label -> wordings, of a YAML file. Raises UsageError, in one sentence, for the first mistake in it."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--descriptions {path} can't be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" (line {place.line + 1})" if place else ""
-        raise UsageError(f"--descriptions {path} is no YAML{where}; {_EXPECTED}") from error
+    content = yaml_file.content(path, "--descriptions", _EXPECTED)
     if not isinstance(content, dict) or not content:
         raise UsageError(f"--descriptions {path} describes no class; {_EXPECTED}")
     return descriptions(f"--descriptions {path}", content)

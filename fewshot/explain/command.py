@@ -7,6 +7,7 @@ import typer
 
 from curate import console
 from curate.errors import UsageError
+from fewshot import flags
 
 
 def explain(
@@ -19,7 +20,7 @@ def explain(
     checkpoint: Annotated[
         Path | None, typer.Option(help="the local weights that a sweep began with, if it was given any")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: flags.Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="print what was shown as JSON")] = False,
 ) -> None:
     """Show what in a photograph spoke for the class that a model calls it, and for any other class.

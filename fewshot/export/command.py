@@ -9,10 +9,11 @@ import typer
 from curate import console
 from curate.console import count, say
 from curate.errors import UsageError
+from fewshot import flags
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A directory made by fewshot train.", show_default=False)],
+    model: flags.Kept,
     onnx: Annotated[Path, typer.Option(help="The file to make; a JSON that explains it is put beside it.")],
     int8: Annotated[
         bool, typer.Option("--int8", help="Smaller and faster; what it loses is measured on --images.")

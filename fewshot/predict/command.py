@@ -9,6 +9,7 @@ import typer
 
 from curate import console
 from curate.errors import UsageError
+from fewshot import flags
 
 if TYPE_CHECKING:
     from fewshot.predict.answers import Answer
@@ -19,7 +20,7 @@ MANY = 100  # pictures, from which on it is said how far it is
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="directory made by fewshot train")],
+    model: flags.Kept,
     paths: Annotated[
         list[Path] | None, typer.Argument(help="pictures, videos, and folders of them", show_default=False)
     ] = None,
@@ -33,7 +34,7 @@ def predict(
     urls: Annotated[bool, typer.Option("--urls", help="read links from standard input, one a line")] = False,
     json: Annotated[bool, typer.Option("--json", help="a line of JSON for each picture or frame")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="a table of pictures and frames")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: flags.Device = "auto",
 ) -> None:
     """Say what pictures and videos show, with calibrated probabilities. A file that can't be read is one line of error.
 

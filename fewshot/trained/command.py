@@ -8,6 +8,7 @@ import typer
 
 from curate import console
 from curate.errors import UsageError
+from fewshot import flags
 
 if TYPE_CHECKING:
     from fewshot.settings import SweepSettings
@@ -36,28 +37,23 @@ def train(
     unknown: Annotated[
         float, typer.Option(help="share of held-back images that may be called none of the classes; 0: never")
     ] = 0.05,
-    model: Annotated[str, typer.Option(help="lite0, or open_clip's NAME/TAG such as ViT-B-32/openai")] = "lite0",
-    checkpoint: Annotated[Path | None, typer.Option(help="local weights for --model NAME (.safetensors, .pt)")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    fit: Annotated[str, typer.Option(help="crop (CLIP's centre crop) or pad (to a square)")] = "crop",
-    classes: Annotated[str, typer.Option(help="labels, separated by commas; all if empty")] = "",
-    short: Annotated[str, typer.Option(help="a class with too few images: error, all, drop")] = "error",
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(help="a sentence with {} for the class, or paper, short, photo, ensemble, posture; repeatable"),
-    ] = None,
-    descriptions: Annotated[
-        Path | None, typer.Option(help="a file (YAML) of LABEL: WORDS, or a list of wordings; what {} stands for")
-    ] = None,
+    model: flags.Model = "lite0",
+    checkpoint: flags.Checkpoint = None,
+    device: flags.Device = "auto",
+    fit: flags.Fit = "crop",
+    classes: flags.Classes = "",
+    short: flags.Short = "error",
+    prompt: flags.Prompt = None,
+    descriptions: flags.Descriptions = None,
     seed: Annotated[int, typer.Option(help="another seed, other draws")] = 0,
-    recipe: Annotated[str, typer.Option(help="of finetune and finetune-last: paper or lite0")] = "",
-    lr: Annotated[float | None, typer.Option(help="of finetune and finetune-last")] = None,
-    epochs: Annotated[int | None, typer.Option(help="of finetune and finetune-last")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="of finetune and finetune-last; 0: the classes'")] = None,
-    image_only: Annotated[bool, typer.Option("--image-only", help="finetune the image tower, keep the texts")] = False,
-    augment: Annotated[str, typer.Option(help="none, flip, crop, flip+crop")] = "",
-    class_weights: Annotated[str, typer.Option(help="none, or balanced")] = "none",
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="the same bits each time, if slower")] = False,
+    recipe: flags.Recipe = "",
+    lr: flags.Rate = None,
+    epochs: flags.Epochs = None,
+    batch_size: flags.BatchSize = None,
+    image_only: flags.ImageOnly = False,
+    augment: flags.Augment = "",
+    class_weights: flags.ClassWeights = "none",
+    deterministic: flags.Deterministic = False,
     json: Annotated[bool, typer.Option("--json", help="print model.json")] = False,
 ) -> None:
     """Train the classifier to use: on all images, or on one draw of a sweep. Interrupted, the same command goes on.

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from curate.checks.check import check
 from curate.collection import REJECT_COLUMNS, Collection
 from curate.models import ClipModel
 from curate.transform import Transform
+from fewshot import cli
 from fewshot.classifier import CacheHead, Classifier, Head, LinearHead, powered
 from fewshot.settings import SweepSettings
 from fewshot.task import Draw, Images, ImageStore, Task
@@ -233,3 +235,17 @@ def trained(draw_pattern: Callable[[int, int], np.ndarray]) -> Callable[..., Tra
         return model
 
     return build
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `fewshot ARGUMENTS` in this process: exit code, stdout, stderr."""
+
+    def start(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fewshot", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.app()
+        shown = capsys.readouterr()
+        return int(stop.value.code or 0), shown.out, shown.err
+
+    return start

@@ -1,7 +1,6 @@
 """The command line: what it prints, its exit codes, and one sentence for a mistake."""
 
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,25 +10,10 @@ import torch
 
 from curate import resources
 from curate.collection import Collection
-from fewshot import cli
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.records import read_sweep
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `fewshot ARGUMENTS` in this process: exit code, stdout, stderr."""
-
-    def start(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fewshot", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.app()
-        shown = capsys.readouterr()
-        return int(stop.value.code or 0), shown.out, shown.err
-
-    return start
 
 
 @pytest.fixture

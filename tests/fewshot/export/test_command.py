@@ -1,13 +1,11 @@
 """`fewshot export` at the terminal."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fewshot import cli
 from fewshot.classifier import Classifier
 from fewshot.trained import directory
 from fewshot.trained.model import TrainedModel
@@ -15,20 +13,6 @@ from fewshot.trained.model import TrainedModel
 pytest.importorskip("onnxruntime", reason="needs pip install 'fewpose[export]'")
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `fewshot ARGUMENTS` in this process: exit code, stdout, stderr."""
-
-    def start(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fewshot", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.app()
-        shown = capsys.readouterr()
-        return int(stop.value.code or 0), shown.out, shown.err
-
-    return start
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ def log_odds(head: Head, targets: Tensor) -> Score:
 
     A class's logit alone, a cosine times a temperature, also rises with what all classes share; and the slope of the
     log probability, which points the same way as that of the odds, is nothing in fp32 where an answer is quite sure.
+    How faithful a map is can't be told apart by which of them it explains (benchmarks/explain.py).
     """
 
     def score(features: Tensor) -> Tensor:

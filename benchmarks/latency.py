@@ -82,12 +82,13 @@ def main() -> int:
         "--only", default="", help=f"{', '.join(PARTS)}; several with commas; the others stay as they are"
     )
     parser.add_argument("--threads", type=int, help="as many as torch likes unless said")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--photos", type=Path, default=PHOTOS / "photos18", help="a folder per class")
     options = parser.parse_args()
     parts = [part for part in options.only.split(",") if part] or [*PARTS]
     if unknown := set(parts) - set(PARTS):
         parser.error(f"--only {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
-    rounds, seconds = (2, 0.2) if options.quick else (5, 1.0)
+    rounds, seconds = (2, 0.2) if options.quick else (options.rounds, 1.0)
     measured = earlier(options.quick)
     for name in [part for part in parts if part in MODELS and not (options.quick and part != MODELS[0])]:
         measured[name] = measure(name, rounds, seconds, options.threads)

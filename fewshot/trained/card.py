@@ -66,7 +66,7 @@ def _unknown(about: About, held: dict[str, Any]) -> str:
     if not about.threshold:
         return "It always answers with one of its classes."
     return (
-        f"Below a probability of {about.threshold:.2f} it answers `none of these`: so it does for "
+        f"Below a probability of {about.threshold:.3g} it answers `none of these`: so it does for "
         f"{100 * (1 - held['answered']):.1f} % of these images, which do show one of its classes."
     )
 

@@ -158,5 +158,5 @@ def _say(trained: Any, out: Path) -> None:
             low, high = (100 * each for each in found["interval"])
             console.say(f"accuracy {words}: {100 * found['accuracy']:.1f} % [{low:.1f}, {high:.1f}], {found['images']}")
     if about.threshold:
-        console.say(f"below a probability of {about.threshold:.2f} it answers: none of these")
+        console.say(f"below a probability of {about.threshold:.3g} it answers: none of these")
     console.say(f"next: fewshot predict {out} PHOTO.jpg")

@@ -53,7 +53,7 @@ class Transform:
     def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Where the square that `apply` makes lies on a picture of this size: left, top, right, bottom in its pixels.
 
-        Within half a pixel of the square's. With "pad" it reaches beyond the picture.
+        Within a pixel of the square's: `apply` rounds the shorter side down. With "pad" it reaches beyond the picture.
         """
         side = min(width, height) if self.fit == "crop" else max(width, height)
         left, top = (width - side) / 2, (height - side) / 2

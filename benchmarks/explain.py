@@ -18,7 +18,7 @@ Claims, each with the 95 % interval over images of the paired difference above 0
 Whether the log odds are a better score than the logit, and Grad-CAM for lite0, are measured without a claim.
 
     python -m benchmarks.explain             the whole
-    python -m benchmarks.explain --quick     a part, and a transformer that has learned little: about a minute
+    python -m benchmarks.explain --quick     a part, about a minute; it claims nothing of the transformer
 """
 
 import argparse
@@ -82,7 +82,7 @@ class Scale:
     epochs: int
 
 
-WHOLE, QUICK = Scale(200, 12, 300, 10), Scale(24, 2, 24, 2)
+WHOLE, QUICK = Scale(200, 12, 300, 10), Scale(24, 1, 24, 2)
 
 
 @dataclass(frozen=True)
@@ -335,7 +335,7 @@ def main() -> int:
     claims = {
         f"{name}: {what} of {words}": above(found[name], what, *others)
         for name, what, words, others in CLAIMS
-        if name in found
+        if name in found and not (options.quick and name == "transformer")  # it has learned too little
     }
     if not options.only:
         write_result("explain", {"claim": __doc__, "claims": claims} | found, quick=options.quick)

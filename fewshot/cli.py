@@ -119,7 +119,7 @@ def sweep(
     from fewshot import prompts, series
     from fewshot.sweep import run_sweep
 
-    flags = {name: context.params[name] for name in _AS_THEY_ARE} | {
+    typed = {name: context.params[name] for name in _AS_THEY_ARE} | {
         "sets": _names(sets),
         "synthetic_per_class": _numbers("--synthetic-per-class", synthetic_per_class),
         "method": _names(method),
@@ -129,8 +129,8 @@ def sweep(
         "descriptions": prompts.read_descriptions(descriptions) if descriptions else {},
     }
     keys = {"method": "methods", "prompt": "prompts"}
-    values = {keys.get(name, name): value for name, value in flags.items() if _given(context, name)}
-    tuning = {name: context.params[name] for name in ("lr", "epochs", "batch_size") if _given(context, name)}
+    values = {keys.get(name, name): value for name, value in typed.items() if flags.given(context, name)}
+    tuning = {name: context.params[name] for name in ("lr", "epochs", "batch_size") if flags.given(context, name)}
     recipes = {"finetune": tuning | ({"towers": "image"} if image_only else {}), "finetune-last": tuning}
     asked = file.Asked(values, recipes).over(file.read(config) if config else file.Asked())
     members = file.members(asked, collection, out)
@@ -147,12 +147,6 @@ _AS_THEY_ARE = (
     *("splits", "split", "test_fraction", "seed", "short", "model", "checkpoint", "device", "fit", "recipe"),
     *("augment", "class_weights", "deterministic", "workers", "engine", "address", "gpu_share"),
 )
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    """Whether an option was given, rather than left at its default."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
 
 
 def _say_how_it_went(summaries: "list[SweepSummary]", out: Path, reported: str = "") -> None:

@@ -30,3 +30,9 @@ Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="the same bits each time on the same machine, if slower")
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="run failed trials again")]
+
+
+def given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, rather than left at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"

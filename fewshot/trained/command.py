@@ -67,7 +67,7 @@ def train(
     from fewshot.trained.train import TrainSettings
     from fewshot.trained.train import train as run
 
-    given = {name: value for name, value in context.params.items() if _given(context, name)}
+    given = {name: value for name, value in context.params.items() if flags.given(context, name)}
     weights = ""
     if (source / "sweep.json").exists():
         from fewshot.records import read_sweep
@@ -84,11 +84,6 @@ def train(
         typer.echo(writer.dumps(trained.about.to_json(), indent=1, sort_keys=True, ensure_ascii=False))
         return
     _say(trained, out)
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
 
 
 def _of_sweep(sweep: Path, asked: Mapping[str, Any]) -> "SweepSettings":

@@ -77,6 +77,10 @@ class Run:
     device: str = "cpu"
     workers: int = CORES
 
+    def __post_init__(self) -> None:
+        if self.rounds * self.sampled > self.splits:
+            raise ValueError(f"{self.name}: {self.splits} splits are not enough for {self.rounds} rounds")
+
     @property
     def trials(self) -> int:
         return self.splits * len(self.sets) * len(self.shots)
@@ -86,7 +90,7 @@ BOTH = ("unfiltered", "filtered")
 RUNS = (
     Run("linear-probe", "linear-probe", 10.0, 78, BOTH),
     Run("finetune-last", "finetune-last1", 10.0, 26),
-    Run("finetune", "finetune", 1.5, 2),
+    Run("finetune", "finetune", 1.5, 3),
 )
 QUICK = (
     Run("linear-probe", "linear-probe", 10.0, 26, shots=(6,), rounds=2),

@@ -21,13 +21,18 @@ CHROMIUM = (
 )
 PATIENCE = 60_000  # milliseconds: a busy machine is no failure
 
-# The App announces each grid that it has put up. An advertisement, and tooltips that swallow clicks, are in the way.
+# The App announces each grid that it has put up. Its messages are gone after three seconds, which a busy machine takes
+# between two looks: they are written down. An advertisement, and tooltips that swallow clicks, are in the way.
 _ON_START = """
 try { localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true') } catch (error) {}
 window.grids = {number: 0, up: false};
 document.addEventListener('grid-mount', () => { window.grids.number++; window.grids.up = true });
 document.addEventListener('grid-unmount', () => { window.grids.up = false });
+window.said = new Set();
 document.addEventListener('DOMContentLoaded', () => {
+  new MutationObserver(() => {
+    for (const message of document.querySelectorAll('.notistack-Snackbar')) window.said.add(message.textContent);
+  }).observe(document.body, {childList: true, subtree: true});
   const style = document.createElement('style');
   style.textContent = '[data-cy^="tooltip-"] {pointer-events: none !important}';
   document.head.append(style);
@@ -90,8 +95,8 @@ class App:
         with self.another_grid():
             self.page.locator(cy(f"saved-views-{slug(name)}-selection-option")).click()
 
-    def filter(self, field: str, value: str) -> None:
-        """Show only what has this label, by the sidebar."""
+    def filter(self, field: str, value: str, number: int) -> None:
+        """Show only what has this label, by the sidebar. number: of these images."""
         box = self.page.locator(cy(f"selector-sidebar-search-{field}.label"))
         if not box.count():
             self.page.locator(cy(f"sidebar-field-arrow-enabled-{field}")).click()
@@ -100,6 +105,7 @@ class App:
         found = self.page.locator(cy(f"selector-results-container-sidebar-search-{field}.label"))
         with self.another_grid():
             found.get_by_text(value, exact=True).click()
+        self.wait_for_count(number)  # a panel that opens puts up another grid, too
 
     def selected(self) -> int:
         button = self.page.locator(cy("action-manage-selected"))
@@ -196,8 +202,13 @@ class App:
         tab.wait_for(state="detached")
 
     def message(self, text: str) -> None:
-        """Wait until the App says this."""
-        self.page.get_by_text(text).first.wait_for()
+        """Wait until the App says this, or has said it since the page was opened."""
+        from playwright.sync_api import TimeoutError as Late
+
+        try:
+            self.page.wait_for_function("text => [...window.said].some(said => said.includes(text))", arg=text)
+        except Late as late:
+            raise AssertionError(f"not {text!r}, but {self.page.evaluate('[...window.said]')}") from late
 
 
 class Served:

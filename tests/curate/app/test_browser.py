@@ -66,8 +66,7 @@ def test_the_saved_views_open_with_their_counts(app: App, collection: Collection
 
 def test_the_sidebar_filters_by_label(app: App) -> None:
     app.open("unfiltered")
-    app.filter("label", "blue")
-    app.wait_for_count(7)
+    app.filter("label", "blue", 7)
 
 
 def test_dropping_two_with_a_reason_is_in_the_ledger_and_out_of_filtered(app: App, collection: Collection) -> None:
@@ -121,7 +120,7 @@ def test_a_mistake_is_a_sentence_in_the_app(app: App) -> None:
     app.execute(app.form("drop"))
     app.message("1 image dropped")
     app.open("unfiltered")
-    app.filter("label", "red")
+    app.filter("label", "red", 6)
     app.select(1)
     app.execute(app.form("undo"))
     app.message("nothing was decided of red/")
@@ -140,7 +139,7 @@ def test_the_panel_follows_what_is_decided(app: App, collection: Collection) -> 
     app.open("unfiltered")
     panel = app.open_panel("sets")
     panel.get_by_text(sets.training_set(collection, "filtered").digest).wait_for()
-    app.filter("label", "green")
+    app.filter("label", "green", 6)
     app.select(1)
     app.execute(app.form("drop"))
     app.message("1 image dropped")
@@ -167,7 +166,7 @@ def test_text_search_returns_the_planted_image(app: App, collection: Collection)
 def test_a_killed_app_has_lost_no_tag_that_it_had_confirmed(app: App, collection: Collection, served: Served) -> None:
     """The last of this module, since it ends the App that the others use."""
     app.open("unfiltered")
-    app.filter("label", "green")
+    app.filter("label", "green", 6)
     app.select(3)
     app.tag("drop:blurred", 3)
     served.kill()

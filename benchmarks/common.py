@@ -7,7 +7,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,10 +35,35 @@ def environment() -> dict[str, Any]:
 
 def write_result(name: str, result: dict[str, Any], *, quick: bool = False) -> Path:
     """Write `results/NAME.json`; a quick run is for looking at, and goes to NAME.quick.json, which git ignores."""
-    path = RESULTS / (f"{name}.quick.json" if quick else f"{name}.json")
+    path = _path(name, quick)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"environment": environment()} | result, indent=1, sort_keys=True) + "\n")
     return path
+
+
+def earlier(name: str, key: str, *, quick: bool) -> dict[str, Any]:
+    """The parts that were measured before, for `--only` to keep."""
+    path = _path(name, quick)
+    return dict(json.loads(path.read_text())[key]) if path.exists() else {}
+
+
+def chosen(parser: ArgumentParser, only: str, known: Sequence[str]) -> list[str]:
+    """What `--only` names, with commas; all of `known` where it is empty. Another name ends the program."""
+    names = [name for name in only.split(",") if name] or [*known]
+    if unknown := set(names) - set(known):
+        parser.error(f"--only {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    return names
+
+
+def conclude(
+    name: str, said: str | None, result: dict[str, Any], *, holds: bool, figure: str, quick: bool = False
+) -> int:
+    """Write a result beside its claim, the first paragraph of what a benchmark says of itself (`__doc__`), and print
+    whether it holds, with its figure, last. Returns the exit status."""
+    claim = " ".join((said or "").split("\n\n")[0].split())
+    path = write_result(name, {"claim": claim, "holds": holds} | result, quick=quick)
+    print(f"{path.name}: claim {'holds' if holds else 'DOES NOT HOLD'}; {figure}")
+    return 0 if holds else 1
 
 
 def venv(name: str) -> Path:
@@ -58,6 +84,10 @@ def venv(name: str) -> Path:
 def spread(values: list[float]) -> dict[str, float]:
     """Median, least and most: what a ratio of timings is quoted with."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
+
+
+def _path(name: str, quick: bool) -> Path:
+    return RESULTS / (f"{name}.quick.json" if quick else f"{name}.json")
 
 
 def _commit() -> str:

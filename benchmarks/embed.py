@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from benchmarks.common import PHOTOS, spread, write_result
+from benchmarks.common import PHOTOS, conclude, spread
 from curate import models
 from curate.collection import Collection
 from curate.embeddings import embed
@@ -123,13 +123,8 @@ def main() -> int:
     runs = [("lite0", 128, 2)] if options.quick else [("lite0", 871, 3), ("ViT-B-32/random", 192, 3)]
     results = [measure(name, options.photos, count, rounds) for name, count, rounds in runs]
     holds = results[0]["ratio"]["median"] >= TARGET and all(each["mean_cosine"] >= 0.995 for each in results)
-    path = write_result(
-        "embed", {"claim": __doc__.split("\n\n")[0], "holds": holds, "runs": results}, quick=options.quick
-    )
-    print(
-        f"{path.name}: claim {'holds' if holds else 'DOES NOT HOLD'}; lite0 ratio {results[0]['ratio']['median']:.2f}x"
-    )
-    return 0 if holds else 1
+    figure = f"lite0 ratio {results[0]['ratio']['median']:.2f}x"
+    return conclude("embed", __doc__, {"runs": results}, holds=holds, figure=figure, quick=options.quick)
 
 
 if __name__ == "__main__":

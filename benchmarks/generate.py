@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import spread, timed, write_result
+from benchmarks.common import conclude, spread, timed
 from synth.generate import library, pipeline
 from synth.generate.settings import Settings
 from synth.generate.shot import Made, Shot
@@ -58,18 +58,15 @@ def main() -> int:
     target = TARGET if gpu else TARGET_ON_CPU
     holds = first["ratio"]["median"] >= target and (gpu or first["most_difference"] <= CLOSE)
     said = {
-        "claim": __doc__.split("\n\n")[0 if gpu else 1],
         "gpu_at_hand": gpu,
         "threads": torch.get_num_threads(),
-        "holds": holds,
         "runs": results,
         "versions_of_generation": library.versions(),
     }
-    path = write_result("generate", said, quick=options.quick)
-    verdict = "holds" if holds else "DOES NOT HOLD"
     where = "" if gpu else ", on a CPU: no GPU was at hand, and the claim about one was not tested"
-    print(f"{path.name}: claim {verdict}; {first['ratio']['median']:.2f}x{where}")
-    return 0 if holds else 1
+    figure = f"{first['ratio']['median']:.2f}x{where}"
+    claim = __doc__.split("\n\n")[0 if gpu else 1]
+    return conclude("generate", claim, said, holds=holds, figure=figure, quick=options.quick)
 
 
 def plan(gpu: bool, quick: bool) -> list[Run]:

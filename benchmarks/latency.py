@@ -15,7 +15,6 @@ int8's loss is that of a model that was trained on 20 images a class, on all oth
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -32,19 +31,20 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from benchmarks.common import PHOTOS, RESULTS, environment, spread, write_result
+from benchmarks import common
+from benchmarks.common import PHOTOS, environment, spread
 from curate import models, resources
 from curate.collection import Collection
 from curate.importer import import_folder
 from curate.pixels import PixelCache
 from curate.quiet import quiet
 from curate.transform import Transform
-from fewshot import latency
 from fewshot import plan as planning
+from fewshot.bench import latency
+from fewshot.bench.pinned import pinned
 from fewshot.classifier import Classifier, LinearHead
 from fewshot.export import exporting, int8, onnx
 from fewshot.export.samples import Samples
-from fewshot.pinned import pinned
 from fewshot.settings import SweepSettings
 from fewshot.trained import directory
 from fewshot.trained.about import About
@@ -85,11 +85,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--photos", type=Path, default=PHOTOS / "photos18", help="a folder per class")
     options = parser.parse_args()
-    parts = [part for part in options.only.split(",") if part] or [*PARTS]
-    if unknown := set(parts) - set(PARTS):
-        parser.error(f"--only {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    parts = common.chosen(parser, options.only, PARTS)
     rounds, seconds = (2, 0.2) if options.quick else (options.rounds, 1.0)
-    measured = earlier(options.quick)
+    measured = common.earlier("latency", "parts", quick=options.quick)
     for name in [part for part in parts if part in MODELS and not (options.quick and part != MODELS[0])]:
         measured[name] = measure(name, rounds, seconds, options.threads)
     if "int8" in parts:
@@ -100,17 +98,9 @@ def main() -> int:
     return report(measured, quick=options.quick)
 
 
-def earlier(quick: bool) -> dict[str, Any]:
-    """The parts that were measured before, for `--only` to keep."""
-    path = RESULTS / f"latency{'.quick' if quick else ''}.json"
-    return dict(json.loads(path.read_text())["parts"]) if path.exists() else {}
-
-
 def report(measured: dict[str, Any], *, quick: bool) -> int:
     known = {name: each for name, each in measured.items() if "not_measured" not in each}
     holds = all(each["holds"] for each in known.values())
-    claim = " ".join((__doc__ or "").split("\n\n")[0].split())
-    path = write_result("latency", {"claim": claim, "holds": holds, "parts": measured}, quick=quick)
     for name in measured.keys() - known.keys():
         print(f"{name}: not measured: {measured[name]['not_measured']}")
     shares = [
@@ -119,9 +109,8 @@ def report(measured: dict[str, Any], *, quick: bool) -> int:
         if name in known
         for side in OURS
     ]
-    verdict = "holds" if holds else "DOES NOT HOLD"
-    print(f"{path.name}: claim {verdict}; of the plain loop's time: {', '.join(shares) or 'not measured'}")
-    return 0 if holds else 1
+    figure = f"of the plain loop's time: {', '.join(shares) or 'not measured'}"
+    return common.conclude("latency", __doc__, {"parts": measured}, holds=holds, figure=figure, quick=quick)
 
 
 def measure(name: str, rounds: int, seconds: float, threads: int | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import PHOTOS, write_result
+from benchmarks.common import PHOTOS, conclude
 from curate import atomic, models
 from curate.collection import Collection
 from curate.embeddings import embed
@@ -212,13 +212,11 @@ def report(parts: dict[str, Any], work: Path, *, quick: bool) -> int:
             failures.append(f"{name}: too short to compare its halves' memory; delete {work} and run it again")
         elif said["growth"] > MOST_GROWTH:
             failures.append(f"{name}: the second half's peak is {said['growth']} times the first's")
-    claim = " ".join((__doc__ or "").split("\n\n")[0].split())
-    result = {"claim": claim, "holds": not failures, "failures": failures, "load": os.getloadavg()[0], "parts": parts}
-    path = write_result("sweep_scale", result, quick=quick)
     print("\n".join(f"DOES NOT HOLD: {failure}" for failure in failures))
     growth = max((said["growth"] for said in parts.values() if "growth" in said), default=float("nan"))
-    print(f"{path.name}: claim {'DOES NOT HOLD' if failures else 'holds'}; memory grows {growth:.2f}x at most")
-    return 1 if failures else 0
+    result = {"failures": failures, "load": os.getloadavg()[0], "parts": parts}
+    figure = f"memory grows {growth:.2f}x at most"
+    return conclude("sweep_scale", __doc__, result, holds=not failures, figure=figure, quick=quick)
 
 
 if __name__ == "__main__":

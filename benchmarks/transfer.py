@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.common import write_result
+from benchmarks.common import conclude
 from curate import resources
 from curate.importer import import_folder
 from fewshot import prompts
@@ -155,8 +155,6 @@ def main() -> int:
     probe = results[results["method"] == PROBE].set_index("shots")["mean"]
     holds = all(probe[shots] >= target for shots, target in scale.targets.items())
     measured = {
-        "claim": __doc__,
-        "holds": bool(holds),
         "targets": scale.targets,
         "postures": list(everyday())[: scale.postures],
         "yoga": [list(choice(tuple(shipped()), scale.postures, number)) for number in range(scale.choices)],
@@ -165,13 +163,12 @@ def main() -> int:
         "everyday_classes": recognised(pd.read_csv(files.classes)),
         "yoga_results": [rows(table) for table in yoga],
     }
-    path = write_result("transfer", measured, quick=options.quick)
     shots, target = max(scale.targets.items())
-    print(
-        f"{path.name}: claim {'holds' if holds else 'DOES NOT HOLD'}; {100 * probe[shots]:.1f} % of {scale.postures} "
-        f"everyday postures with {shots} renders a class (target {100 * target:.0f} %)"
+    figure = (
+        f"{100 * probe[shots]:.1f} % of {scale.postures} everyday postures with {shots} renders a class "
+        f"(target {100 * target:.0f} %)"
     )
-    return 0 if holds else 1
+    return conclude("transfer", __doc__, measured, holds=bool(holds), figure=figure, quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.common import PHOTOS, write_result
+from benchmarks.common import PHOTOS, conclude
 from curate.collection import Collection
 from curate.importer import import_folder
 from curate.pixels import PixelCache
@@ -94,13 +94,10 @@ def report(rounds: list[dict[str, float]], *, quick: bool) -> int:
         and 0.02 < mean["known_refused"] < 0.09
         and mean["foreign_refused"] > max(0.2, 4 * mean["known_refused"])
     )
-    claim = " ".join((__doc__ or "").split("\n\n")[0].split())
-    path = write_result("unknown", {"claim": claim, "holds": holds, "means": told, "rounds": rounds}, quick=quick)
-    print(
-        f"{path.name}: claim {'holds' if holds else 'DOES NOT HOLD'}; none of these: "
-        f"{100 * mean['known_refused']:.1f} % of known, {100 * mean['foreign_refused']:.1f} % of foreign postures"
-    )
-    return 0 if holds else 1
+    refused = [f"{100 * mean[f'{kind}_refused']:.1f} % of {kind}" for kind in ("known", "foreign")]
+    figure = f"none of these: {', '.join(refused)} postures"
+    result = {"means": told, "rounds": rounds}
+    return conclude("unknown", __doc__, result, holds=holds, figure=figure, quick=quick)
 
 
 if __name__ == "__main__":

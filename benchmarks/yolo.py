@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.common import PHOTOS, write_result
+from benchmarks.common import PHOTOS, conclude
 from curate import models
 from curate.collection import Collection
 from curate.importer import import_folder
@@ -279,12 +279,9 @@ def report(own: list[Training], theirs: list[Training], budget: float, *, quick:
             f"{each.name:28}{said['milliseconds_an_image']:11.1f}{said['loader_milliseconds_an_image']:14.1f}"
             f"{said['seconds_of_the_papers_epochs']:8.0f} s{said['seconds_of_100_epochs']:9.0f} s"
         )
-    holds = min(ratios.values()) >= TARGET
     import ultralytics
 
     result = {
-        "claim": " ".join((__doc__ or "").split("\n\n")[0].split()),
-        "holds": holds,
         "ultralytics": ultralytics.__version__,
         "budget_seconds": budget,
         "load": os.getloadavg()[0],
@@ -294,9 +291,8 @@ def report(own: list[Training], theirs: list[Training], budget: float, *, quick:
         "ours": [each.said() for each in own],
         "yolo": [each.said() for each in theirs],
     }
-    path = write_result("yolo", result, quick=quick)
-    print(f"{path.name}: claim {'holds' if holds else 'DOES NOT HOLD'}; {min(ratios.values()):.1f}x at least")
-    return 0 if holds else 1
+    figure = f"{min(ratios.values()):.1f}x at least"
+    return conclude("yolo", __doc__, result, holds=min(ratios.values()) >= TARGET, figure=figure, quick=quick)
 
 
 if __name__ == "__main__":

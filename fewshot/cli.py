@@ -9,9 +9,9 @@ import typer
 from curate import console
 from curate.errors import FewposeError, UsageError
 from fewshot import flags
+from fewshot.bench.command import bench
 from fewshot.explain.command import explain
 from fewshot.export.command import export
-from fewshot.latency_command import bench
 from fewshot.predict.command import predict
 from fewshot.trained.command import train
 

@@ -116,22 +116,37 @@ FULL = """
 import resource, sys
 from fewshot.methods.nearest_class_mean import NearestClassMean
 from fewshot.cli import app
-original, calls = NearestClassMean.fit, []
+original, calls, limit = NearestClassMean.fit, [], int(sys.argv.pop(1))
 def fit(self, draw, task):
     calls.append(1)
     if len(calls) == 3:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     return original(self, draw, task)
 NearestClassMean.fit = fit
 app()
 """
 
 
-def test_a_full_disk_stops_the_sweep_with_a_sentence_and_it_goes_on_later(settings: Build) -> None:
+@pytest.fixture
+def limits(settings: Build, tmp_path: Path) -> dict[str, int]:
+    """Sizes of files, in bytes, that refuse the predictions, and the record after them."""
+    out = tmp_path / "measured"
+    run_sweep(settings(out=out, methods=("nearest-class-mean",), splits=4, shots=(2,)))
+    predictions, found = (
+        [path.stat().st_size for path in (out / "trials").rglob(f"s*.{suffix}")] for suffix in ("npz", "json")
+    )
+    assert max(predictions) < min(found)
+    return {"predictions": min(predictions) - 1, "record": max(predictions)}
+
+
+@pytest.mark.parametrize("refused", ["predictions", "record"])
+def test_a_full_disk_stops_the_sweep_with_a_sentence_and_it_goes_on_later(
+    refused: str, settings: Build, limits: dict[str, int]
+) -> None:
     asked = settings(methods=("nearest-class-mean",), splits=4, shots=(2,))
     flags = f"--model tiny/random --device cpu --methods nearest-class-mean --splits 4 --shots 2 --out {asked.out}"
     done = subprocess.run(
-        [sys.executable, "-c", FULL, "sweep", str(asked.collection), *flags.split()],
+        [sys.executable, "-c", FULL, str(limits[refused]), "sweep", str(asked.collection), *flags.split()],
         capture_output=True,
         text=True,
     )

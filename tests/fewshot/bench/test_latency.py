@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from curate.errors import UsageError
-from fewshot import cli, latency
+from fewshot import cli
+from fewshot.bench import latency
+from fewshot.bench.latency import Engine
 from fewshot.classifier import Classifier
-from fewshot.latency import Engine
 from fewshot.trained import directory
 from fewshot.trained.model import TrainedModel
 

@@ -12,7 +12,7 @@ from curate.errors import UsageError
 from fewshot import flags
 
 if TYPE_CHECKING:
-    from fewshot.latency import Timing
+    from fewshot.bench.latency import Timing
 
 _BUSY = 0.5  # a load
 
@@ -36,7 +36,7 @@ def bench(
     """
     from dataclasses import asdict
 
-    from fewshot import latency
+    from fewshot.bench import latency
     from fewshot.trained import directory
 
     batches = _numbers(batch)

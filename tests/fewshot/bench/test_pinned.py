@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from curate.errors import UsageError
-from fewshot.pinned import pinned
+from fewshot.bench.pinned import pinned
 
 
 def test_threads_and_cpus_are_fixed_and_then_as_before() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot import captured, latency
-from fewshot.captured import CapturedBySize
+from fewshot.bench import captured, latency
+from fewshot.bench.captured import CapturedBySize
 from fewshot.classifier import Classifier
 from fewshot.export.onnx import drawn
 from fewshot.trained import directory

@@ -22,11 +22,11 @@ from PIL import Image
 from curate import console
 from curate.errors import FewposeError, UsageError
 from curate.images import NO_LIMITS, Unreadable, open_image, read_file
-from fewshot import limit
-from fewshot.captured import CapturedBySize
+from fewshot.bench import limit
+from fewshot.bench.captured import CapturedBySize
+from fewshot.bench.pinned import pinned
 from fewshot.export import exporting, onnx
 from fewshot.export.onnx import drawn
-from fewshot.pinned import pinned
 from fewshot.trained.model import TrainedModel
 
 _WARM_SECONDS, _WARM_CALLS = 0.5, 3

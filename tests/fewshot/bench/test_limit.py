@@ -2,7 +2,7 @@
 
 import torch
 
-from fewshot.limit import flops, matmul_rate
+from fewshot.bench.limit import flops, matmul_rate
 
 
 def test_a_product_of_matrices_takes_two_flops_for_each_term() -> None:

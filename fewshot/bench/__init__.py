@@ -1,0 +1,1 @@
+"""How long a trained model takes for an image: `fewshot bench`."""

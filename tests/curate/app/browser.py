@@ -69,11 +69,12 @@ class App:
         """The number of images in the view, as the grid's header has it."""
         return int(re.sub(r"\D.*", "", self.page.locator(cy("entry-counts")).inner_text().replace(",", "")))
 
-    def wait_for_count(self, number: int) -> None:
+    def wait_for_count(self, number: int, timeout: float = PATIENCE) -> None:
         self.page.wait_for_function(
             """number => { const said = document.querySelector('[data-cy=entry-counts]')?.innerText ?? '';
             return window.grids.up && parseInt(said.replaceAll(',', '')) === number }""",
             arg=number,
+            timeout=timeout,
         )
 
     @contextmanager
@@ -96,16 +97,27 @@ class App:
             self.page.locator(cy(f"saved-views-{slug(name)}-selection-option")).click()
 
     def filter(self, field: str, value: str, number: int) -> None:
-        """Show only what has this label, by the sidebar. number: of these images."""
+        """Show only what has this label, by the sidebar. number: of these images.
+
+        A list that is drawn again as the click arrives forgets it, and a panel that opens puts up another grid, too:
+        the count tells.
+        """
+        from playwright.sync_api import TimeoutError as Late
+
         box = self.page.locator(cy(f"selector-sidebar-search-{field}.label"))
         if not box.count():
             self.page.locator(cy(f"sidebar-field-arrow-enabled-{field}")).click()
-        box.click()
-        box.press_sequentially(value)
         found = self.page.locator(cy(f"selector-results-container-sidebar-search-{field}.label"))
-        with self.another_grid():
-            found.get_by_text(value, exact=True).click()
-        self.wait_for_count(number)  # a panel that opens puts up another grid, too
+        before = self.page.evaluate("window.grids.number")
+        for _ in range(PATIENCE // 10_000):
+            with suppress(Late):
+                box.fill("", timeout=5_000)
+                box.press_sequentially(value, timeout=5_000)
+                found.get_by_text(value, exact=True).click(timeout=5_000)
+            with suppress(Late):
+                self.page.wait_for_function("before => window.grids.number > before", arg=before, timeout=10_000)
+                return self.wait_for_count(number, timeout=10_000)
+        raise AssertionError(f"{self.count()} images where {value} has {number}")
 
     def selected(self) -> int:
         button = self.page.locator(cy("action-manage-selected"))

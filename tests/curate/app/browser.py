@@ -97,10 +97,10 @@ class App:
             self.page.locator(cy(f"saved-views-{slug(name)}-selection-option")).click()
 
     def filter(self, field: str, value: str, number: int) -> None:
-        """Show only what has this label, by the sidebar. number: of these images.
+        """Show only what has this label, by the sidebar. number: of these images, which must all be in sight.
 
-        A list that is drawn again as the click arrives forgets it, and a panel that opens puts up another grid, too:
-        the count tells.
+        A list that is drawn again as the click arrives forgets it; and the header has the new count while the old
+        pictures can still be clicked, so they are counted.
         """
         from playwright.sync_api import TimeoutError as Late
 
@@ -108,15 +108,19 @@ class App:
         if not box.count():
             self.page.locator(cy(f"sidebar-field-arrow-enabled-{field}")).click()
         found = self.page.locator(cy(f"selector-results-container-sidebar-search-{field}.label"))
-        before = self.page.evaluate("window.grids.number")
         for _ in range(PATIENCE // 10_000):
             with suppress(Late):
                 box.fill("", timeout=5_000)
                 box.press_sequentially(value, timeout=5_000)
                 found.get_by_text(value, exact=True).click(timeout=5_000)
             with suppress(Late):
-                self.page.wait_for_function("before => window.grids.number > before", arg=before, timeout=10_000)
-                return self.wait_for_count(number, timeout=10_000)
+                self.wait_for_count(number, timeout=10_000)
+                self.page.wait_for_function(
+                    """number => window.grids.up && number ===
+                    document.querySelectorAll('[data-cy=fo-grid] [data-cy=looker]').length""",
+                    arg=number,
+                )
+                return self.wait_until_drawn()
         raise AssertionError(f"{self.count()} images where {value} has {number}")
 
     def selected(self) -> int:

@@ -56,12 +56,21 @@ def chosen(parser: ArgumentParser, only: str, known: Sequence[str]) -> list[str]
 
 
 def conclude(
-    name: str, said: str | None, result: dict[str, Any], *, holds: bool, figure: str, quick: bool = False
+    name: str,
+    said: str | None,
+    result: dict[str, Any],
+    *,
+    figure: str,
+    holds: bool = True,
+    failures: Sequence[str] = (),
+    quick: bool = False,
 ) -> int:
     """Write a result beside its claim, the first paragraph of what a benchmark says of itself (`__doc__`), and print
-    whether it holds, with its figure, last. Returns the exit status."""
-    claim = " ".join((said or "").split("\n\n")[0].split())
-    path = write_result(name, {"claim": claim, "holds": holds} | result, quick=quick)
+    whether it holds, with its figure, last. `failures`: what of it does not. Returns the exit status."""
+    claim, holds = " ".join((said or "").split("\n\n")[0].split()), holds and not failures
+    path = write_result(name, {"claim": claim, "holds": holds, "failures": list(failures)} | result, quick=quick)
+    for failure in failures:
+        print(f"DOES NOT HOLD: {failure}")
     print(f"{path.name}: claim {'holds' if holds else 'DOES NOT HOLD'}; {figure}")
     return 0 if holds else 1
 

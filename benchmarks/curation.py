@@ -246,10 +246,9 @@ def report(result: dict[str, Any], *, quick: bool) -> int:
         failures.append(f"{copies['ours']['wrongly linked']} originals are linked wrongly")
     if not precision["wrong_label"] > precision["nearest neighbours"] > precision["chance"]:
         failures.append("wrong labels are ranked below the baseline")
-    print("\n" + "\n".join(f"DOES NOT HOLD: {failure}" for failure in failures))
+    print()
     figure = f"wrong labels: average precision {precision['wrong_label']:.2f}"
-    result |= {"failures": failures}
-    return common.conclude("curation", __doc__, result, holds=not failures, figure=figure, quick=quick)
+    return common.conclude("curation", __doc__, result, failures=failures, figure=figure, quick=quick)
 
 
 if __name__ == "__main__":

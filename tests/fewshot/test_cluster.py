@@ -66,13 +66,14 @@ def wait_until(reached: Callable[[], bool]) -> None:
 def test_a_lost_worker_and_a_lost_node_change_no_byte(cluster: Any, settings: Build, tmp_path: Path) -> None:
     here, there = settings(out=tmp_path / "here", **GRID), settings(out=tmp_path / "there", engine="ray", **GRID)
     run_sweep(here)
+    seen: set[int] = set()
     losses: list[int] = []  # how many trials were done at each
 
     def kill() -> None:
-        wait_until(lambda: finished(there.out) >= 2 and bool(actors()))
-        os.kill(max(actors()), signal.SIGKILL)
+        wait_until(lambda: seen.update(actors()) or (finished(there.out) >= 2 and bool(seen)))
+        os.kill(max(seen), signal.SIGKILL)
         losses.append(finished(there.out))
-        wait_until(lambda: finished(there.out) >= 6)
+        wait_until(lambda: seen.update(actors()) or finished(there.out) >= 6)
         lost = cluster.worker_nodes.copy().pop()
         cluster.remove_node(lost, allow_graceful=False)
         losses.append(finished(there.out))
@@ -82,6 +83,7 @@ def test_a_lost_worker_and_a_lost_node_change_no_byte(cluster: Any, settings: Bu
     summary = run_sweep(there)
     thread.join()
     cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+    assert len(seen) >= 2  # the other one, or who came for the one that was killed
     assert len(losses) == 2
     assert max(losses) < 30
     assert len(cluster.worker_nodes) == 1

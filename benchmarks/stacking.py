@@ -73,7 +73,7 @@ def sides(name: str, copies: int) -> tuple[Step, Step, float]:
         disturb(tower, number)
     pixels = torch.rand(copies, BATCH, 3, clip.image_size, clip.image_size, device=clip.device)
     labels = torch.randint(CLASSES, (copies, BATCH), device=clip.device)
-    weights, buffers = stack_module_state(towers)  # type: ignore[arg-type]
+    weights, buffers = stack_module_state(towers)
     template = towers[0]
 
     def loss(weights: Any, buffers: Any, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

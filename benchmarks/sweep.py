@@ -16,7 +16,7 @@ features, the prefix of finetune-last) is timed apart, from empty caches, and co
 trials.
 
     python -m benchmarks.sweep                       all of it; --only linear-probe is one part, kept beside the others
-    python -m benchmarks.sweep --quick               three classes, few trials: a minute, and says little
+    python -m benchmarks.sweep --quick               three small classes, few trials: a minute, and says little
     python -m benchmarks.sweep --rehearse            the GPU's part on the CPU with a tiny model: that it runs, no more
 """
 
@@ -94,7 +94,7 @@ RUNS = (
 )
 QUICK = (
     Run("linear-probe", "linear-probe", 10.0, 13, shots=(6,), rounds=1, workers=1),
-    Run("finetune-last", "finetune-last1", 10.0, 1, shots=(6,), rounds=1, workers=1),
+    Run("finetune-last", "finetune-last1", 10.0, 4, shots=(6,), rounds=1, workers=1),
     Run("finetune", "finetune", 1.5, 1, shots=(6,), rounds=1, workers=1),
 )
 ON_GPU = Run("gpu", "finetune", 10.0, 78, BOTH, sampled=1, rounds=2, model="ViT-B-32/random", device="cuda", workers=1)
@@ -137,9 +137,10 @@ def report(measured: dict[str, Any], *, quick: bool) -> int:
 
 
 def prepared(photos: Path, *, quick: bool, filtered: bool) -> tuple[Path, tuple[str, ...]]:
-    """The collection of a folder's large classes (of three of them, quick), checked where a run filters it."""
-    large = sorted(folder.name for folder in photos.iterdir() if len(list(folder.glob("*"))) >= LARGE)
-    classes = tuple(large[:3] if quick else large)
+    """The collection of a folder's large classes (of the three smallest, quick), checked where a run filters it."""
+    sizes = {folder.name: len(list(folder.glob("*"))) for folder in photos.iterdir()}
+    large = sorted((name for name, size in sizes.items() if size >= LARGE), key=lambda name: sizes[name])
+    classes = tuple(sorted(large[:3] if quick else large))
     links, collection = WORK / f"photos{len(classes)}", WORK / f"collection{len(classes)}"
     links.mkdir(parents=True, exist_ok=True)
     for name in classes:

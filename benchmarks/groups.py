@@ -1,9 +1,10 @@
 """Claim: every recompressed, resized or mirrored copy is grouped with its original, and 98 % of slightly edited ones.
 
 Of a few hundred real photographs, copies are planted: recompressed, resized, mirrored, cropped, brightened, and so on,
-and combinations. Counted are the copies that `curate.collection.groups` puts into one group with their original, and the pairs
-that it finds among the originals themselves, which a sheet of pictures (--sheet) shows for judging by eye. Group sizes
-say whether groups chain into giants, also on 16,360 drawings of skeletons on black, which all look alike when small.
+and combinations. Counted are the copies that `curate.collection.groups` puts into one group with their original, and
+the pairs that it finds among the originals themselves, which a sheet of pictures (--sheet) shows for judging by eye.
+Group sizes say whether groups chain into giants, also on 16,360 drawings of skeletons on black, which all look alike
+when small.
 
     .venv/bin/python -m benchmarks.groups --data ../shared/data --sheet /tmp/pairs.png
 """

@@ -56,9 +56,11 @@ def import_(
     """
     from curate.images.decoding import Limits
     from curate.importing.importer import import_folder
+    from curate.status import status as read_status
 
     limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
-    _print_import(import_folder(source, collection, link=link, limits=limits, workers=workers))
+    summary = import_folder(source, collection, link=link, limits=limits, workers=workers)
+    _print_import(summary, read_status(summary.collection))
 
 
 commands.command()(download)
@@ -88,8 +90,7 @@ def status(
         _print_status(found)
 
 
-def _print_import(summary: "ImportSummary") -> None:
-    found = summary.status
+def _print_import(summary: "ImportSummary", found: "Status") -> None:
     there = f", {count(summary.unchanged, 'was', 'were')} there already" if summary.unchanged else ""
     say(
         f"{found.root}: {count(found.images, 'image')} in {count(len(found.classes), 'class', 'classes')} "

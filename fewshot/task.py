@@ -66,7 +66,7 @@ class Images:
         return self.store.pixels(self.ids)
 
     def activations(self, blocks: int, *, mirrored: bool = False) -> Tensor | None:
-        """What goes into the last `blocks` blocks (see ImageStore); fewshot.training.frozen_trunk computes what isn't kept."""
+        """What goes into the last `blocks` blocks (see ImageStore); what isn't kept, training.frozen_trunk computes."""
         return self.store.activations(self.ids, blocks, mirrored)
 
     def features(self) -> np.ndarray:
@@ -88,9 +88,9 @@ class Draw:
 class Task:
     """`texts[c]` are the prompts of class c, from several templates or one. `seed` is the trial's own.
 
-    Whatever the method: `augment` (of fewshot.training.augment.KINDS) is what happens to training images wherever the image
-    tower runs over them (frozen features are of the picture as it is); `class_weights` "balanced" has every class weigh
-    the same in the loss, however many images it has.
+    Whatever the method: `augment` (of fewshot.training.augment.KINDS) is what happens to training images wherever the
+    image tower runs over them (frozen features are of the picture as it is); `class_weights` "balanced" has every class
+    weigh the same in the loss, however many images it has.
     """
 
     clip: ClipModel

@@ -17,10 +17,9 @@ import pandas as pd
 from curate.app import engine, index, views
 from curate.app.index import Features
 from curate.app.predictions import INFLUENCE
-from curate.checks.rules.rule import Kind
 from curate.collection import findings, sets, synthetic
 from curate.collection.directory import Collection
-from curate.collection.findings import Findings
+from curate.collection.findings import Findings, Kind
 from curate.collection.ledger import Ledger, State
 
 _BATCH = 2000  # samples a write

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from curate.checks.rules.rule import Kind
 from curate.collection import findings, synthetic
 from curate.collection.directory import Collection
-from curate.collection.findings import Findings
+from curate.collection.findings import Findings, Kind
 from curate.collection.ledger import Ledger, State
 from curate.foundation.errors import FewposeError, UsageError
 

@@ -23,7 +23,6 @@ from curate.images.decoding import DEFAULT_LIMITS, Limits, Unreadable, read_file
 from curate.images.signatures import Signature, Signatures
 from curate.importing import tables
 from curate.importing.listing import Entry, Reject, listed
-from curate.status import Status, status
 
 
 class Changed(NamedTuple):
@@ -50,13 +49,13 @@ Outcome = Added | Unchanged | Changed | Reject
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What one import did, and what the collection is afterwards."""
+    """What one import did, and the collection that it did it to."""
 
     added: int
     unchanged: int
     changed: list[Changed]
     rejects: list[Reject]  # of this import
-    status: Status
+    collection: Collection
 
 
 def import_folder(
@@ -96,7 +95,7 @@ def import_folder(
         unchanged=sum(isinstance(outcome, Unchanged) for outcome in outcomes),
         changed=[outcome for outcome in outcomes if isinstance(outcome, Changed)],
         rejects=refused,
-        status=status(target),
+        collection=target,
     )
 
 

@@ -13,8 +13,8 @@ from fewshot.classifier import Head
 class Graph(nn.Module):
     """(n, size, size, 3) uint8 -> (n, classes) float32 probabilities, on the CPU and in fp32 throughout.
 
-    Inside are the normalisation (the same operations in the same order as curate.models.normalisation), the image tower, the
-    head and the division by `temperature`. It has its own copy of all weights.
+    Inside are the normalisation (the same operations in the same order as curate.models.normalisation), the image
+    tower, the head and the division by `temperature`. It has its own copy of all weights.
     """
 
     mean: Tensor

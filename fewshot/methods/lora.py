@@ -2,7 +2,7 @@
 
 CLIP-LoRA (arXiv 2405.18541) with its published settings (section 4 and the authors' code): both towers, scale
 1 / sqrt(r), a quarter of the adapters' inputs dropped, AdamW with rate 2e-4 and weight decay 1e-2, a cosine, batches of
-32, cross-entropy over the classes' texts at the model's own temperature. See fewshot.training.low_rank for the adapters.
+32, cross-entropy over the classes' texts at the model's own temperature. The adapters: fewshot.training.low_rank.
 
 What differs. The authors take 500 steps times the number of images a class; the defaults take 500 in all, since of 20
 images of each of 6 classes theirs see each picture 2,667 times, and a trial takes 10,000 steps (`per_shot` does that).

@@ -70,8 +70,8 @@ class Batches:
     """A draw in a new random order at each pass, augmented, in parts of equal size, without dropping any image.
 
     `blocks` None: images, (n, 3, size, size) float32, channels last. A number: what goes into the last `blocks` blocks
-    of the image tower (see fewshot.training.frozen_trunk), float32; 0 is what goes into its projection. `random`: the trial's own
-    generator by default; it decides order and augmentation alone.
+    of the image tower (see fewshot.training.frozen_trunk), float32; 0 is what goes into its projection. `random`:
+    the trial's own generator by default; it decides order and augmentation alone.
     """
 
     def __init__(

@@ -39,8 +39,8 @@ def accept(
 ) -> Findings:
     """Run the rules that the collection's settings (acceptance.yaml) enable over its synthetic images.
 
-    What they find replaces what they found earlier; curate.collection.sets.explain_synthetic says what is accepted by it, and by
-    the ledger. Photographs are compared with, and never judged.
+    What they find replaces what they found earlier; curate.collection.sets.explain_synthetic says what is accepted by
+    it, and by the ledger. Photographs are compared with, and never judged.
 
     model, checkpoint, device: whose features the rules see that need features (as in models.load); None for none.
     keypoints: weights of torchvision's keypoint R-CNN; without, no pose is compared with its skeleton.

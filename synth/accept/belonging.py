@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from curate.checks.rules.components import Components, large_enough, needed
-from curate.checks.rules.rule import CannotRun, Kind, Rule
+from curate.checks.rules.rule import CannotRun, Rule
 from curate.checks.rules.wrong_label import FOLDS, LEAST_AGREED, folds
 from curate.collection import yoga82
+from curate.collection.findings import Kind
 from synth.accept.candidates import Candidates
 
 PROMPT = "a photo of a person in the {} pose"

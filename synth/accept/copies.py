@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from curate.checks.rules.copies import FOUND
-from curate.checks.rules.rule import Kind, Rule
+from curate.checks.rules.rule import Rule
 from curate.collection import groups
+from curate.collection.findings import Kind
 from synth.accept.candidates import Candidates, compared
 
 _ALIKE = 0.5  # similarity: below it, pictures have little in common, however few photographs there are

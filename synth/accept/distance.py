@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from curate.checks.rules.components import large_enough
-from curate.checks.rules.rule import CannotRun, Kind, Rule
+from curate.checks.rules.rule import CannotRun, Rule
+from curate.collection.findings import Kind
 from synth.accept.candidates import Candidates, compared
 
 

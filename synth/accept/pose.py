@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.checks.rules.rule import CannotRun, Kind, Rule
+from curate.checks.rules.rule import CannotRun, Rule
+from curate.collection.findings import Kind
 from curate.foundation import console
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from curate.models import clip_models
@@ -73,7 +74,7 @@ def judged(people: np.ndarray, wanted: np.ndarray) -> tuple[float, str]:
 def known_skeleton(image: Path) -> np.ndarray | None:
     """The keypoints (17, 3) in pixels that an image was to show, from the file beside it; None where it tells none.
 
-    `control_keypoints` are in parts of the side of the largest square in the middle (synth/generate/image_job.py, Control);
+    `control_keypoints` are in parts of the side of the largest square in the middle (see generate.image_job.Control);
     `keypoints`, where the generator knows what it drew, in pixels.
     """
     try:

@@ -21,8 +21,8 @@ _LETTERS = 30  # that a line under a picture holds
 def sheet(collection: Collection, verdicts: pd.DataFrame, path: Path) -> int:
     """Write a PNG: of each class the accepted images first, then the rejected ones, framed in red and with the reason.
 
-    verdicts: as curate.collection.sets.explain_synthetic gives them. Returns how many pictures are on the sheet. Raises UsageError
-    where `path` is no .png, FewposeError where it cannot be written.
+    verdicts: as curate.collection.sets.explain_synthetic gives them. Returns how many pictures are on the sheet.
+    Raises UsageError where `path` is no .png, FewposeError where it cannot be written.
     """
     check_name(path)
     files = collection.images().set_index("key")["file"]

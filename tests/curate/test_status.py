@@ -71,8 +71,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_status_counts_what_there_is(source: Path, tmp_path: Path) -> None:
-    found = import_folder(source, tmp_path / "c").status
-    assert found == status(Collection.open(tmp_path / "c"))
+    found = status(import_folder(source, tmp_path / "c").collection)
     assert (found.images, found.classes, found.sources, found.linked) == (3, {"plank": 1, "tree": 2}, {"import": 3}, 0)
     assert (found.groups, found.copies, found.largest_group) == (1, 2, 2)
     assert [(conflict.keys, conflict.labels) for conflict in found.conflicts] == [
@@ -123,7 +122,7 @@ def test_import_names_what_it_kept_as_it_was(source: Path, tmp_path: Path, run: 
 
 
 def test_status_for_scripts_is_json(source: Path, tmp_path: Path, run: Run) -> None:
-    found = import_folder(source, tmp_path / "c").status
+    found = status(import_folder(source, tmp_path / "c").collection)
     done = run("status", tmp_path / "c", "--json")
     assert json.loads(done.stdout) == json.loads(json.dumps(found.json()))
     assert done.stderr == ""

@@ -1,8 +1,8 @@
 """Rules on copies: of the copies of a picture in a class, the best one stays.
 
-The image table's `group` says what is a copy of what (curate/collection/groups.py, docs/collection.md). The keeper is the copy in
-the official test set where there is one, for that set must stay comparable; then the one of most pixels, then of most
-bytes, then of the smallest id and key. When or in which order they were imported never decides.
+The image table's `group` says what is a copy of what (curate/collection/groups.py, docs/collection.md). The keeper is
+the copy in the official test set where there is one, for that set must stay comparable; then the one of most pixels,
+then of most bytes, then of the smallest id and key. When or in which order they were imported never decides.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from curate.checks.rules.matches import Question, matches
-from curate.checks.rules.rule import Inputs, Kind, Rule
+from curate.checks.rules.rule import Inputs, Rule
 from curate.collection import groups
+from curate.collection.findings import Kind
 
 FOUND = ["key", "score", "detail", "other"]
 

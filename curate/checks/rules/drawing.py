@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from curate.checks.rules.readable import readable
-from curate.checks.rules.rule import Inputs, Kind, Rule
+from curate.checks.rules.rule import Inputs, Rule
+from curate.collection.findings import Kind
 
 # A logistic regression (C = 1) of artwork.py's numbers, fitted once, on half of 1,227 scraped pictures of five yoga
 # poses (photos5_noisy), in which 100 drawings had been marked by eye, and of 882 cleaned photographs (photos18).

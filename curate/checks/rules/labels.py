@@ -6,8 +6,9 @@ import pandas as pd
 
 from curate.checks.rules.copies import FOUND, several
 from curate.checks.rules.matches import Question, matches
-from curate.checks.rules.rule import Inputs, Kind, Rule
+from curate.checks.rules.rule import Inputs, Rule
 from curate.collection import groups
+from curate.collection.findings import Kind
 from curate.images.signatures import Signatures
 
 _NAMED = 3  # other keys in a detail

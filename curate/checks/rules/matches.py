@@ -1,4 +1,4 @@
-"""How alike the copies within a group are, which curate/collection/groups.py found: their correlation, and which are mirrored."""
+"""How alike the copies within a group (curate/collection/groups.py) are: their correlation, and which are mirrored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

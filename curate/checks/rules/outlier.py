@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from curate.checks.rules.components import large_enough, needed, principal_components
-from curate.checks.rules.rule import CannotRun, Inputs, Kind, Rule
+from curate.checks.rules.rule import CannotRun, Inputs, Rule
+from curate.collection.findings import Kind
 
 
 def outlier(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:

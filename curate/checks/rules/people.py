@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.checks.rules.rule import CannotRun, Inputs, Kind, Rule
+from curate.checks.rules.rule import CannotRun, Inputs, Rule
+from curate.collection.findings import Kind
 from curate.foundation import console
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 

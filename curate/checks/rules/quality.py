@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from curate.checks.rules.readable import readable
-from curate.checks.rules.rule import Inputs, Kind, Rule
+from curate.checks.rules.rule import Inputs, Rule
+from curate.collection.findings import Kind
 
 
 def too_small(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:

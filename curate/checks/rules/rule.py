@@ -2,23 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from curate.collection.directory import Collection
+from curate.collection.findings import Kind
 from curate.images.signatures import Signatures
-
-
-class Kind(StrEnum):
-    """What a rule doubts, and so what a person's word on the image settles."""
-
-    COPY = "copy"  # that it is another picture than the ones that we have
-    LABEL = "label"  # that it shows what it is said to; a relabelled image is not doubted any more
-    QUALITY = "quality"  # that it can be seen
-    CONTENT = "content"  # that it is a photograph of one person
 
 
 class CannotRun(Exception):

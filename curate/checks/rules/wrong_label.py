@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from curate.checks.rules.components import large_enough, needed, principal_components
-from curate.checks.rules.rule import CannotRun, Inputs, Kind, Rule
+from curate.checks.rules.rule import CannotRun, Inputs, Rule
+from curate.collection.findings import Kind
 
 FOLDS = 5
 LEAST_AGREED = 0.5  # of the labels

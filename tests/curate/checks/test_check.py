@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw
 from curate.checks import check as module
 from curate.checks.check import check
 from curate.checks.rules import RULES
-from curate.checks.rules.rule import CannotRun, Inputs, Kind, Rule
+from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection import findings
 from curate.collection.directory import Collection
+from curate.collection.findings import Kind
 from curate.foundation.errors import FewposeError, UsageError
 from curate.importing.importer import import_folder
 

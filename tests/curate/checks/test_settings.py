@@ -7,8 +7,9 @@ import pytest
 
 from curate.checks import settings
 from curate.checks.rules import RULES
-from curate.checks.rules.rule import Kind, Rule
+from curate.checks.rules.rule import Rule
 from curate.collection.directory import Collection
+from curate.collection.findings import Kind
 from curate.foundation.errors import FewposeError, UsageError
 
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.checks.rules.rule import Kind
 from curate.collection import decisions, findings
 from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
-from curate.collection.findings import Findings, Ran
+from curate.collection.findings import Findings, Kind, Ran
 from curate.collection.ledger import Action, Entry, Ledger, State, folded
 from curate.collection.sets import NAMES, compare, digest, explain, explained, labelled, training_set
 from curate.foundation.errors import FewposeError, UsageError

@@ -120,7 +120,10 @@ for _ in range(30):
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664), (0o077, 0o600)])
 def test_mode_bits_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
     path = tmp_path / "shared.json"
-    code = "import sys; from pathlib import Path; from curate.foundation import atomic; atomic.write_json(Path(sys.argv[1]), {})"
+    code = (
+        "import sys; from pathlib import Path; from curate.foundation import atomic; "
+        "atomic.write_json(Path(sys.argv[1]), {})"
+    )
     # In a process of its own: the umask belongs to the whole process, and pytest has other things to write.
     subprocess.run([sys.executable, "-c", code, str(path)], umask=umask, check=True)
     assert stat.S_IMODE(path.stat().st_mode) == mode

@@ -23,6 +23,7 @@ from curate.images import signatures
 from curate.images.decoding import Cause, Limits
 from curate.importing import listing
 from curate.importing.importer import ImportSummary, import_folder
+from curate.status import status
 
 
 def photo(seed: int, width: int = 48, height: int = 40) -> Image.Image:
@@ -85,7 +86,7 @@ def test_a_folder_per_class_becomes_rows_with_their_facts(source: Path, target: 
     assert (first["format"], first["mode"], first["frames"], first["source"]) == ("JPEG", "RGB", 1, "import")
     assert contents(target / "images") == contents(source)
     assert (summary.added, summary.unchanged, summary.changed, summary.rejects) == (4, 0, [], [])
-    assert summary.status.classes == {"plank": 2, "tree": 2}
+    assert status(summary.collection).classes == {"plank": 2, "tree": 2}
 
 
 def test_the_source_is_only_read(source: Path, target: Path) -> None:
@@ -105,7 +106,7 @@ def test_linked_files_stay_where_they_are(source: Path, target: Path) -> None:
     images = Collection.open(target).images()
     assert list(images["file"]) == [str(source / key) for key in images["key"]]
     assert not (target / "images").exists()
-    assert summary.status.linked == 4
+    assert status(summary.collection).linked == 4
     assert import_folder(source, target).unchanged == 4  # a key that is there stays as it is
 
 
@@ -284,12 +285,13 @@ def test_two_files_with_the_same_bytes_are_two_keys_with_one_id_in_one_group(sou
     summary = import_folder(source, target)
     rows = Collection(target).images().set_index("key").loc[["plank/1.jpg", "plank/copy.jpg"]]
     assert rows["id"].nunique() == rows["group"].nunique() == 1
-    assert (summary.status.groups, summary.status.copies, summary.status.conflicts) == (1, 2, [])
+    found = status(summary.collection)
+    assert (found.groups, found.copies, found.conflicts) == (1, 2, [])
 
 
 def test_the_same_bytes_under_two_labels_are_a_conflict(source: Path, target: Path) -> None:
     put(source / "tree/also.jpg", (source / "plank/1.jpg").read_bytes())
-    (conflict,) = import_folder(source, target).status.conflicts
+    (conflict,) = status(import_folder(source, target).collection).conflicts
     assert conflict.keys == ["plank/1.jpg", "tree/also.jpg"]
     assert conflict.labels == ["plank", "tree"]
 
@@ -309,7 +311,7 @@ def test_groups_take_in_what_is_imported_later(source: Path, target: Path) -> No
     put(source / "tree/a.jpg", jpeg(photo(30, 200, 150)))
     import_folder(source, target)
     put(source / "tree/b.jpg", jpeg(photo(30, 200, 150), 40))
-    assert import_folder(source, target).status.copies == 2
+    assert status(import_folder(source, target).collection).copies == 2
 
 
 @pytest.mark.parametrize("harm", ["deleted", "damaged", "truncated"])
@@ -324,7 +326,7 @@ def test_signatures_are_made_again(harm: str, source: Path, target: Path) -> Non
     else:
         file.write_bytes(bytes(content) if harm == "damaged" else bytes(content[:-40]))
     put(source / "tree/b.jpg", jpeg(photo(30, 200, 150), 40))
-    assert import_folder(source, target).status.copies == 2
+    assert status(import_folder(source, target).collection).copies == 2
 
 
 def test_only_new_pictures_are_decoded(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +342,7 @@ def test_of_a_linked_file_that_is_gone_the_row_stays(source: Path, target: Path,
     (source / "tree/1.jpg").unlink()
     Collection(target).cache("signatures", signatures.VERSION, "records").unlink()
     put(tmp_path / "more/crow/1.jpg", jpeg(photo(5)))
-    assert import_folder(tmp_path / "more", target).status.images == 5
+    assert status(import_folder(tmp_path / "more", target).collection).images == 5
 
 
 # CSV

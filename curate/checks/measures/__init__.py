@@ -1,0 +1,1 @@
+"""What is measured of a picture before any rule judges it."""

@@ -1,0 +1,1 @@
+"""The collection: its tables, its ledger, and the training sets, splits and exports made of them."""

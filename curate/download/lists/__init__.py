@@ -1,0 +1,1 @@
+"""Link lists, as people have them: formats, keys, official splits."""

@@ -1,0 +1,1 @@
+"""What became of each link: the journal, stored files, placeholders, tables, progress."""

@@ -1,0 +1,1 @@
+"""One link, one attempt: addresses, HTTP, and what an answer means."""

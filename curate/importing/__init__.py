@@ -1,0 +1,1 @@
+"""Folders and CSV files become images of a collection."""

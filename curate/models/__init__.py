@@ -1,0 +1,1 @@
+"""CLIP models by name, and the features that they give images."""

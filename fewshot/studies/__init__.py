@@ -1,0 +1,1 @@
+"""Several sweeps that answer one question: configuration files, grid searches, the paper's tables."""

@@ -1,0 +1,1 @@
+"""The grid of trials: what is asked for, planned, run, and recorded."""

@@ -1,0 +1,1 @@
+"""What a trial is made of and what it leaves."""

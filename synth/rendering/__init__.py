@@ -1,0 +1,1 @@
+"""From a body to a picture: camera, appearance, light, and folders of rendered images."""

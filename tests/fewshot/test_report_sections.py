@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from jinja2 import UndefinedError
 
 from curate import atomic
 from fewshot import records
@@ -84,7 +85,7 @@ def test_what_a_section_forgets_to_escape_is_escaped_for_it(tmp_path: Path, monk
     assert "<script>alert" not in html + text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert r"\| \*b\* \{\{ 7\*7 \}\}" in text
-    assert "49" not in html.split("</header>")[1].split("<script>")[0]
+    assert "{{ 7*7 }}" in html
 
 
 def test_every_section_of_the_folder_is_in_the_list_once() -> None:
@@ -120,5 +121,5 @@ def test_a_template_escapes_what_it_is_given_and_knows_no_other_name(tmp_path: P
     template = tmp_path / "toy.html.j2"
     template.write_text("{% for each in names %}\n<p>{{ each | breakable }} {{ percent(0.5) }}</p>\n{% endfor %}\n")
     assert templates.render(template, names=["a_b<c"]) == "<p>a_<wbr>b&lt;c 50.0</p>\n"
-    with pytest.raises(Exception, match="'names' is undefined"):
+    with pytest.raises(UndefinedError, match="'names' is undefined"):
         templates.render(template)

@@ -1,0 +1,116 @@
+"""The power laws through a sweep's learning curves: how many images a class a target needs.
+
+What is fitted, and how sure it is, is fewshot/measuring/curves.py.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fewshot.measuring.curves import LearningCurve, learning_curve
+from fewshot.measuring.measure import Cell, Measured
+from fewshot.measuring.tables import of_cell
+
+FEWEST = 3  # numbers of images: a power law has as many parameters
+TARGETS = (0.90, 0.95)
+MARGIN = 0.01  # the other target: this much below the mean at the largest number
+BEYOND = 2  # times the largest measured number: what lies further is marked
+CURVES = (
+    *("set", "method", "points", "n", "smallest", "largest", "a", "b", "c", "residual", "warning"),
+    *("doubled", "mean_doubled", "ci_doubled_low", "ci_doubled_high"),
+    *("target", "accuracy", "images", "images_low", "images_high", "extrapolated"),
+)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The curve of one method on one set."""
+
+    set: str
+    method: str
+    curve: LearningCurve
+
+    @property
+    def smallest(self) -> int:
+        return int(self.curve.shots[0])
+
+    @property
+    def largest(self) -> int:
+        return int(self.curve.shots[-1])
+
+    @property
+    def warning(self) -> str:
+        """Why not to rely on it: "flat", "poor" (it misses a mean), "three points" (it can't miss one), or ""."""
+        if self.curve.flat:
+            return "flat"
+        if self.curve.poor:
+            return "poor"
+        return "three points" if len(self.curve.shots) == FEWEST else ""
+
+
+def fitted_curves(measured: Measured) -> list[Fitted]:
+    """The curve of every set and method that was scored at three numbers of images or more."""
+    fitted = []
+    for set_, method in dict.fromkeys((cell.set, cell.method) for cell in measured.cells):
+        cells = [cell for cell in measured.cells if (cell.set, cell.method) == (set_, method) and cell.shots]
+        scored = sorted((cell for cell in cells if cell in measured.outcomes), key=lambda cell: cell.shots)
+        if len(scored) >= FEWEST:
+            shots = np.array([cell.shots for cell in scored])
+            fitted.append(Fitted(set_, method, learning_curve(shots, _accuracies(measured, scored))))
+    return fitted
+
+
+def _accuracies(measured: Measured, cells: list[Cell]) -> np.ndarray:
+    """(splits, cells), NaN where a split has no scored trial."""
+    columns = [of_cell(measured, cell).set_index("split")["accuracy"] for cell in cells]
+    return pd.concat(columns, axis=1).sort_index().to_numpy(float)
+
+
+def table(fitted: list[Fitted]) -> pd.DataFrame:
+    """A row for each curve and target (CURVES).
+
+    `a`, `b`, `c` of accuracy = a - b * N^-c; `residual` is by how much it misses a mean, at most; `n` splits;
+    `mean_doubled` is the curve at `doubled`, twice the largest number. `target` is "largest - 1 point" or "90 %",
+    `accuracy` what that is; `images` how many a class reach it, with a 95 % interval over splits: "inf" is by no number
+    that the curve can tell, and where the `smallest` does it already, that is all that is known. `extrapolated` is 1
+    where `images` is more than twice the largest number.
+    """
+    rows = [row for each in fitted for row in _rows(each)]
+    return pd.DataFrame(rows, columns=list(CURVES))
+
+
+def _rows(fitted: Fitted) -> list[dict[str, Any]]:
+    curve = fitted.curve
+    doubled = BEYOND * fitted.largest
+    low, high = (float(end[0]) for end in curve.band(np.array([doubled])))
+    law = curve.law
+    about = {
+        "set": fitted.set,
+        "method": fitted.method,
+        "points": len(curve.shots),
+        "n": curve.splits,
+        "smallest": fitted.smallest,
+        "largest": fitted.largest,
+        "a": law.a[0],
+        "b": law.b[0] * law.unit ** law.c[0],
+        "c": law.c[0],
+        "residual": curve.residual,
+        "warning": fitted.warning,
+        "doubled": doubled,
+        "mean_doubled": law.at(np.array([doubled]))[0, 0],
+        "ci_doubled_low": low,
+        "ci_doubled_high": high,
+    }
+    wanted = [(f"largest - {100 * MARGIN:g} point", MARGIN, True), *((f"{100 * t:g} %", t, False) for t in TARGETS)]
+    rows = []
+    for name, target, below_last in wanted:
+        images = [max(end, fitted.smallest) for end in curve.needed(target, below_last)]  # max(nan, x) is nan
+        rows.append(
+            {**about, "target": name, "accuracy": curve.means[-1] - target if below_last else target}
+            | {"images": images[0], "images_low": images[1], "images_high": images[2]}
+            | {"extrapolated": int(BEYOND * fitted.largest < images[0] < math.inf)}
+        )
+    return rows

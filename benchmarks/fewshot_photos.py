@@ -86,9 +86,9 @@ def photos5_noisy(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
 def tables(sweep: Path, name: str, *, quick: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     files = write_report(sweep)
     if not quick:
-        for file in (files.results, files.differences):
+        for file in (files.csv["results"], files.csv["differences"]):
             shutil.copy(file, RESULTS / f"fewshot_{name}_{file.name}")
-    return pd.read_csv(files.results), pd.read_csv(files.differences)
+    return pd.read_csv(files.csv["results"]), pd.read_csv(files.csv["differences"])
 
 
 def rows(table: pd.DataFrame) -> list[dict]:

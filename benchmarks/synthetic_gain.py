@@ -176,7 +176,7 @@ def main() -> int:
     collection, sizes = photographs(scale)
     directory, again = sweep(collection, sizes, scale)
     files = write_report(directory)
-    results, differences = pd.read_csv(files.results), pd.read_csv(files.differences)
+    results, differences = pd.read_csv(files.csv["results"]), pd.read_csv(files.csv["differences"])
     said = sentences(differences.fillna({"verdict": ""}))
     claims = {
         "same tests": same_tests(directory) and again.found == again.done == scale.splits * len(scale.shots),

@@ -144,8 +144,8 @@ def main() -> int:
     options = parser.parse_args()
     scale = QUICK if options.quick else WHOLE
     files = write_report(everyday_sweep(scale, options.workers))
-    results = pd.read_csv(files.results)
-    yoga = [pd.read_csv(write_report(out).results) for out in yoga_sweeps(scale, options.workers)]
+    results = pd.read_csv(files.csv["results"])
+    yoga = [pd.read_csv(write_report(out).csv["results"]) for out in yoga_sweeps(scale, options.workers)]
     print(f"{scale.postures} classes, {scale.per_class} renders each; accuracy in percent by renders a class")
     for name, table, method in [
         *((f"everyday, {method}", results, method) for method in dict.fromkeys(results["method"])),
@@ -159,8 +159,8 @@ def main() -> int:
         "postures": list(everyday())[: scale.postures],
         "yoga": [list(choice(tuple(shipped()), scale.postures, number)) for number in range(scale.choices)],
         "everyday_results": rows(results),
-        "everyday_differences": rows(pd.read_csv(files.differences)),
-        "everyday_classes": recognised(pd.read_csv(files.classes)),
+        "everyday_differences": rows(pd.read_csv(files.csv["differences"])),
+        "everyday_classes": recognised(pd.read_csv(files.csv["classes"])),
         "yoga_results": [rows(table) for table in yoga],
     }
     shots, target = max(scale.targets.items())

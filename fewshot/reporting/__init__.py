@@ -1,9 +1,11 @@
 """A sweep's report: tables (CSV), Markdown, one self-contained HTML page, and a table for the terminal.
 
-Everything is computed from the stored records and predictions: the same records give the same bytes. Only the page
-depends on anything but what was measured: it tells how long the computing took.
+What it says is in sections/, a file a section. Everything is computed from the stored records and predictions: the same
+records give the same bytes. Only the page depends on anything but what was measured: it tells how long the computing
+took.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +19,9 @@ if TYPE_CHECKING:  # imported where they are used: `fewshot --help` stays light
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What a report consists of, and the table of results that it shows."""
+    """What was written, and the table of results that it shows. `csv`: the sections' tables, "results" -> its file."""
 
-    results: Path
-    differences: Path
-    wrong: Path
-    curves: Path
-    classes: Path
-    influence: Path
+    csv: Mapping[str, Path]
     markdown: Path
     html: Path
     table: "pd.DataFrame"
@@ -36,32 +33,22 @@ def write_report(sweep_dir: Path, out: Path | None = None) -> ReportFiles:
     Each file appears whole or not at all. Raises FewposeError where `sweep_dir` holds no sweep.
     """
     from curate.foundation import atomic
-    from fewshot.measuring import tables
+    from fewshot.measuring.tables import to_csv
     from fewshot.reporting import markdown, page
     from fewshot.reporting.content import Content
+    from fewshot.reporting.sections import SECTIONS
     from fewshot.trials.records import read_sweep
 
     content = Content.of(read_sweep(sweep_dir))
+    sections = [section(content) for section in SECTIONS]
     out = out or sweep_dir
-    files = ReportFiles(
-        results=out / "results.csv",
-        differences=out / "differences.csv",
-        wrong=out / "wrong.csv",
-        curves=out / "curves.csv",
-        classes=out / "classes.csv",
-        influence=out / "influence.csv",
-        markdown=out / "report.md",
-        html=out / "report.html",
-        table=content.results,
-    )
-    atomic.write_bytes(files.results, tables.to_csv(content.results))
-    atomic.write_bytes(files.differences, tables.to_csv(content.differences))
-    atomic.write_bytes(files.wrong, tables.to_csv(content.wrong))
-    atomic.write_bytes(files.curves, tables.to_csv(content.curves))
-    atomic.write_bytes(files.classes, tables.to_csv(content.classes))
-    atomic.write_bytes(files.influence, tables.to_csv(content.influence))
-    atomic.write_text(files.markdown, markdown.render(content))
-    atomic.write_text(files.html, page.render(content))
+    tables = {name: table for section in sections for name, table in section.tables().items()}
+    csv = {name: out / f"{name}.csv" for name in tables}
+    files = ReportFiles(csv, out / "report.md", out / "report.html", content.results)
+    for name, file in csv.items():
+        atomic.write_bytes(file, to_csv(tables[name]))
+    atomic.write_text(files.markdown, markdown.render(content.summary, sections))
+    atomic.write_text(files.html, page.render(content.summary, sections))
     return files
 
 

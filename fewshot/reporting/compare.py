@@ -19,7 +19,7 @@ from curate.foundation.errors import UsageError
 from fewshot.measuring.measure import Cell, Measured, measure
 from fewshot.measuring.statistics import LEVEL, NAN, Interval, paired, summarize
 from fewshot.measuring.tables import of_cell, rows_of, to_csv, verdict
-from fewshot.reporting.markdown import escape
+from fewshot.reporting.markdown import escape, table
 from fewshot.reporting.wording import UNKNOWN, counted, interval, listing, percent, points
 from fewshot.trials.records import read_sweep
 
@@ -273,11 +273,9 @@ def _head(names: tuple[str, str]) -> list[str]:
 def markdown(comparison: Comparison) -> str:
     """The comparison as Markdown text."""
     head = _head(comparison.names)
-    lines = [head, ["---"] * 2 + ["--:"] * (len(head) - 3) + ["---"]]
-    body = [[escape(cell) for cell in _cells_of(row)] for row in rows_of(comparison.table)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in [[escape(c) for c in lines[0]], lines[1], *body])
+    rows = table(head, map(_cells_of, rows_of(comparison.table)), numeric=range(2, len(head) - 1))
     title = f"# {escape(comparison.names[0])} against {escape(comparison.names[1])}"
-    return "\n\n".join([title, *map(escape, comparison.notes), table]) + "\n"
+    return "\n\n".join([title, *map(escape, comparison.notes), rows]) + "\n"
 
 
 def terminal_table(comparison: Comparison) -> "Table":

@@ -1,58 +1,54 @@
-"""What the page and the Markdown show: a measured sweep, its tables and its sentences."""
+"""What sections tell of: a measured sweep, and what several of them need, computed when it is first asked for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from fewshot.measuring import tables
+from fewshot.measuring import fitted_curve, tables
+from fewshot.measuring.fitted_curve import Fitted
 from fewshot.measuring.measure import Cell, Measured, measure
-from fewshot.reporting import fitted_curve, influence, per_class, reliability, summary
-from fewshot.reporting.fitted_curve import Fitted
+from fewshot.reporting import summary
 from fewshot.trials.records import Sweep
 
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that a report says; how it looks is up to who shows it."""
+    """What a report is made of; what is said of it, and how, is up to its sections."""
 
     measured: Measured
-    results: pd.DataFrame
-    differences: pd.DataFrame
-    wrong: pd.DataFrame
-    fitted: list[Fitted]
-    curves: pd.DataFrame
-    classes: pd.DataFrame
-    class_warnings: list[str]
-    calibration: reliability.Calibration | None
-    influence: pd.DataFrame
-    summary: summary.Summary
 
     @classmethod
     def of(cls, sweep: Sweep) -> "Content":
-        measured = measure(sweep)
-        results, differences = tables.results(measured), tables.differences(measured)
-        focus = tables.focus(results)
-        fitted = fitted_curve.fitted_curves(measured)
-        classes = per_class.classes(measured)
-        return cls(
-            measured=measured,
-            results=results,
-            differences=differences,
-            wrong=tables.wrong_images(measured, focus),
-            fitted=fitted,
-            curves=fitted_curve.table(fitted),
-            classes=classes,
-            class_warnings=per_class.warnings(measured, focus, classes),
-            calibration=reliability.calibration(measured, focus),
-            influence=influence.influence(measured),
-            summary=summary.summarize(measured, results, differences),
-        )
+        return cls(measure(sweep))
 
-    @property
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        return tables.results(self.measured)
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        return tables.differences(self.measured)
+
+    @cached_property
+    def fitted(self) -> list[Fitted]:
+        """The power laws through the learning curves."""
+        return fitted_curve.fitted_curves(self.measured)
+
+    @cached_property
+    def summary(self) -> summary.Summary:
+        return summary.summarize(self.measured, self.results, self.differences)
+
+    @cached_property
     def focus(self) -> Cell | None:
         """The cell whose mistakes are shown: the most accurate one."""
         return tables.focus(self.results)
+
+    @cached_property
+    def wrong(self) -> pd.DataFrame:
+        """The images that the focus cell got wrong."""
+        return tables.wrong_images(self.measured, self.focus)
 
     @property
     def confusion(self) -> np.ndarray | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from fewshot.reporting.markdown import escape
+from fewshot.reporting import templates
+from fewshot.reporting.markdown import bullets, escape, table
 from fewshot.reporting.wording import UNKNOWN
 
 if TYPE_CHECKING:
@@ -90,30 +91,16 @@ class Pages:
 
 def markdown(told: Told) -> str:
     """The whole as Markdown text."""
-    parts = [f"# {escape(told.title)}", "## What differs from the paper", _list(told.differs)]
+    parts = [f"# {escape(told.title)}", "## What differs from the paper", bullets(told.differs)]
     for each in told.tables:
         parts += [f"## {escape(each.title)}", escape(each.says)]
         if each.rows:
-            parts.append(_table(each))
+            parts.append(table(HEAD, [row.cells for row in each.rows], numeric=range(1, 6)))
         parts += [escape(note) for note in each.notes]
     return "\n\n".join([*parts, INTERVALS]) + "\n"
 
 
-def _list(sentences: list[str]) -> str:
-    return "\n".join(f"* {escape(sentence)}" for sentence in sentences)
-
-
-def _table(each: PaperTable) -> str:
-    lines = [HEAD, ("---", *["--:"] * 5, "---"), *(tuple(map(escape, row.cells)) for row in each.rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def html(told: Told) -> str:
     """The page, in the style of the report's: self-contained, without scripts."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     style = Markup((HERE / "page.css").read_text(encoding="utf-8"))  # noqa: S704  # ours
-    return environment.get_template("paper.html.j2").render(told=told, style=style, intervals=INTERVALS)
+    return templates.render(HERE / "paper.html.j2", told=told, style=style, intervals=INTERVALS)

@@ -1,4 +1,4 @@
-"""The report's sentences: what was measured, what came out, what can be told apart. Plain text, not yet escaped."""
+"""How a report opens: what was measured, what came out, what can be told apart. Plain text, not yet escaped."""
 
 import math
 from collections.abc import Sequence
@@ -39,14 +39,13 @@ class Best:
 class Summary:
     """`opening` is one paragraph: the task, the best result, what can be told apart. `setting` is how it was measured.
 
-    `additions`: a sentence for each kind of images that were added to a set, and one for how they compare with as many
-    photographs. `brackets` says which intervals the other texts give; `progress` what is missing, "" for a finished
-    sweep.
+    `collection` is the name of what was swept, "" where that isn't known. `brackets` says which intervals the other
+    texts give; `progress` what is missing, "" for a finished sweep.
     """
 
     title: str
+    collection: str
     opening: str
-    additions: list[str]
     best: list[Best]
     setting: str
     brackets: str
@@ -57,8 +56,8 @@ def summarize(measured: Measured, results: pd.DataFrame, differences: pd.DataFra
     best = best_by_shots(results, differences)
     return Summary(
         title=_title(measured),
+        collection=_collection(measured.sweep.settings),
         opening=" ".join(filter(None, (_task(measured), _top(best), _leads(best), *_sets(differences)))),
-        additions=additions.sentences(differences),
         best=best,
         setting=" ".join(filter(None, (_scale(measured), _model(measured, results)))),
         brackets=_brackets(measured, best),
@@ -92,7 +91,7 @@ def _task(measured: Measured) -> str:
 def _scale(measured: Measured) -> str:
     settings = measured.sweep.settings
     images = sum(settings.get("class_sizes", {}).values()) or measured.tested
-    where = f"{collection_name(settings) or 'the collection'} ({counted(images, 'image')})"
+    where = f"{_collection(settings) or 'the collection'} ({counted(images, 'image')})"
     if measured.trials.empty:
         return f"No trial on {where} has been scored yet."
     tests = counted(round(float(measured.trials["test_images"].median())), "image")
@@ -125,7 +124,7 @@ def _shots(measured: Measured) -> list[int]:
     return sorted({cell.shots for cell in measured.cells if cell.shots})
 
 
-def collection_name(settings: dict[str, Any]) -> str:
+def _collection(settings: dict[str, Any]) -> str:
     return PurePath(settings.get("collection") or "").name
 
 

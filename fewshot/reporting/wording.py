@@ -38,6 +38,11 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     return f"{count(number)} {singular if number == 1 else plural or singular + 's'}"
 
 
+def part_of(part: float, whole: float) -> str:
+    """(14, 1500) -> "14 of 1,500"."""
+    return f"{count(part)} of {count(whole)}"
+
+
 def listing(items: Sequence[object], last: str = "and") -> str:
     """[6, 20, 43] -> "6, 20 and 43"."""
     words = [str(item) for item in items]

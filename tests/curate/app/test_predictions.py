@@ -9,8 +9,8 @@ import pytest
 from curate.app import predictions
 from curate.foundation import atomic
 from curate.foundation.errors import UsageError
+from fewshot.measuring import influence
 from fewshot.measuring.tables import to_csv
-from fewshot.reporting import influence
 from fewshot.trials import records
 from fewshot.trials.records import Predictions, Record, Trial
 

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from curate.foundation import atomic
-from fewshot.measuring import metrics, tables
+from fewshot.measuring import fitted_curve, metrics, per_class, tables
 from fewshot.measuring.measure import Cell, measure
-from fewshot.reporting import fitted_curve, per_class, reliability, write_report
+from fewshot.reporting import write_report
 from fewshot.reporting.content import Content
+from fewshot.reporting.sections import calibration, classes, needed_images
 from fewshot.trials import records
 from fewshot.trials.records import Predictions, Record, Trial, read_sweep
 
@@ -58,6 +59,10 @@ def rising(splits: int = 4, numbers: tuple[int, ...] = (5, 10, 20, 40)) -> dict[
     return {t: [counts[n] - t.split % 2] * 4 for n in numbers for t in trials(n, splits)}
 
 
+def content(directory: Path, right: dict[Trial, list[int]], temperature: object = None) -> Content:
+    return Content.of(read_sweep(write_sweep(directory, right, temperature)))
+
+
 def of_target(table: pd.DataFrame, target: str) -> pd.Series:
     return table[table["target"] == target].iloc[0]
 
@@ -78,11 +83,11 @@ def test_the_table_of_curves(tmp_path: Path) -> None:
 
 
 def test_two_numbers_of_images_have_no_curve_and_three_a_warning(tmp_path: Path) -> None:
-    two = Content.of(read_sweep(write_sweep(tmp_path / "two", rising(numbers=(5, 20)))))
-    assert two.fitted == [] and two.curves.empty and fitted_curve.sentence(two.curves, two.focus) == ""
-    three = Content.of(read_sweep(write_sweep(tmp_path / "three", rising(numbers=(5, 20, 40)))))
+    two = needed_images.NeededImages(content(tmp_path / "two", rising(numbers=(5, 20))))
+    assert two.content.fitted == [] and two.curves.empty and two.sentence == ""
+    three = needed_images.NeededImages(content(tmp_path / "three", rising(numbers=(5, 20, 40))))
     assert set(three.curves["warning"]) == {"three points"}
-    assert "within a point of what 40 give" in fitted_curve.sentence(three.curves, three.focus)
+    assert "within a point of what 40 give" in three.sentence
 
 
 def row(**changes: object) -> pd.Series:
@@ -105,12 +110,12 @@ def row(**changes: object) -> pd.Series:
     ],
 )
 def test_how_what_is_needed_is_written(changes: dict[str, object], shown: str) -> None:
-    assert fitted_curve.needed(row(**changes)) == shown
+    assert needed_images.needed(row(**changes)) == shown
 
 
 def test_a_target_that_the_fewest_images_reach_is_not_extrapolated_downwards(tmp_path: Path) -> None:
     right = {t: [49 - (n == 10) - (t.split % 2) * (n == 20)] * 4 for n in (10, 20, 40) for t in trials(n, 4)}
-    table = Content.of(read_sweep(write_sweep(tmp_path, right))).curves
+    table = fitted_curve.table(content(tmp_path, right).fitted)
     assert of_target(table, "90 %")["images"] == 10
 
 
@@ -129,30 +134,30 @@ def test_recall_of_each_class_by_hand(tmp_path: Path) -> None:
     assert a["sd_without"] == pytest.approx(np.std([80 / 150, 85 / 150, 90 / 150], ddof=1))
 
 
-def content(directory: Path, right: dict[Trial, list[int]]) -> Content:
-    return Content.of(read_sweep(write_sweep(directory, right)))
+def warnings(directory: Path, right: dict[Trial, list[int]]) -> list[str]:
+    return classes.Classes(content(directory, right)).warnings
 
 
 def test_a_class_that_drives_the_spread_is_named(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     wild = {t: [40 + int(random.integers(-2, 3)), 10 + 3 * t.split, 45, 44] for t in trials(10, 12)}
-    (said,) = content(tmp_path / "wild", wild).class_warnings
+    (said,) = warnings(tmp_path / "wild", wild)
     assert said.startswith("One class drives the spread over splits with 10 images a class: without b the SD")
     few = {trial: counts for trial, counts in wild.items() if trial.split < 9}
-    assert content(tmp_path / "few", few).class_warnings == []  # too few splits to say so
+    assert warnings(tmp_path / "few", few) == []  # too few splits to say so
 
 
 def test_classes_that_spread_alike_are_not_blamed(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for number in range(8):
         alike = {t: random.binomial(IMAGES, 0.7, 4).tolist() for t in trials(10, 12)}
-        assert content(tmp_path / str(number), alike).class_warnings == []
+        assert warnings(tmp_path / str(number), alike) == []
 
 
 def test_a_class_that_gains_nothing_is_named(tmp_path: Path) -> None:
     counts = {5: [30, 33, 30, 49], 20: [40, 33, 38, 49], 40: [45, 31, 44, 49]}
     right = {t: [c - t.split % 2 for c in counts[n]] for n in counts for t in trials(n, 4)}
-    (said,) = content(tmp_path, right).class_warnings
+    (said,) = warnings(tmp_path, right)
     assert said == (
         "From 5 to 40 images a class accuracy rises by 13.5 points, but 1 class of 4 gains nothing: "
         "b (−4.0 points [−4.0, −4.0])."
@@ -162,10 +167,11 @@ def test_a_class_that_gains_nothing_is_named(tmp_path: Path) -> None:
 def test_small_curves_are_the_hardest_classes_first(tmp_path: Path) -> None:
     counts = {5: [30, 20, 30, 40], 40: [45, 25, 44, 49]}
     made = content(tmp_path, {t: counts[n] for n in counts for t in trials(n, 3)})
-    curves = per_class.class_curves(made.classes, made.results, made.focus, most=3)
+    table = per_class.classes(made.measured)
+    curves = classes.class_curves(table, made.results, made.focus, most=3)
     assert [curve["name"] for curve in curves] == ["b", "c", "a"]
     assert "40.0 % with 5; 50.0 % with 40" in curves[0]["picture"]
-    assert per_class.class_curves(made.classes[made.classes["shots"] == 5], made.results.head(1), made.focus, 3) == []
+    assert classes.class_curves(table[table["shots"] == 5], made.results.head(1), made.focus, 3) == []
 
 
 # ---- calibration ------------------------------------------------------------------------------------------------
@@ -178,13 +184,15 @@ def test_calibration_with_and_without_a_temperature(tmp_path: Path) -> None:
     confidence = math.exp(4) / (math.exp(4) + 3)
     assert plain.results["ece"][0] == pytest.approx(confidence - 0.6, abs=1e-6)
     assert math.isnan(plain.results["ece_calibrated"][0])
-    assert plain.calibration is not None and plain.calibration.calibrated is None
-    assert "No temperature was chosen" in reliability.sentence(plain.calibration)
-    cooled = Content.of(read_sweep(write_sweep(tmp_path / "cooled", right, temperature=4 / math.log(4.5))))
+    found = calibration.Calibration(plain).found
+    assert found is not None and found.calibrated is None
+    assert "No temperature was chosen" in calibration.sentence(found)
+    cooled = content(tmp_path / "cooled", right, temperature=4 / math.log(4.5))
     assert cooled.results["ece_calibrated"][0] == pytest.approx(0, abs=1e-6)
-    assert cooled.calibration is not None and cooled.calibration.calibrated is not None
-    assert cooled.calibration.stated.images.sum() == cooled.calibration.calibrated.images.sum() == 3 * 200
-    said = reliability.sentence(cooled.calibration)
+    found = calibration.Calibration(cooled).found
+    assert found is not None and found.calibrated is not None
+    assert found.stated.images.sum() == found.calibrated.images.sum() == 3 * 200
+    said = calibration.sentence(found)
     assert "surer than it should be" in said and "2.7, they lie 0.0 points apart" in said
     assert cooled.results["mean"][0] == plain.results["mean"][0]
 
@@ -203,7 +211,8 @@ def test_a_cell_of_which_only_some_trials_have_a_temperature_has_no_calibrated_e
     records.write(sweep, dataclasses.replace(first, chosen={}), predictions)
     made = Content.of(read_sweep(sweep))
     assert math.isnan(made.results["ece_calibrated"][0])
-    assert made.calibration is not None and made.calibration.calibrated is None
+    found = calibration.Calibration(made).found
+    assert found is not None and found.calibrated is None
 
 
 def test_reliability_counts_every_answer_once() -> None:
@@ -215,7 +224,7 @@ def test_reliability_counts_every_answer_once() -> None:
     assert bins.error == metrics.calibration_error(logits, labels)
     twice = bins + bins
     assert twice.images.sum() == 1000 and twice.error == pytest.approx(bins.error)
-    picture = reliability.reliability_diagram(bins, "title")
+    picture = calibration.reliability_diagram(bins, "title")
     assert picture.count("<circle") == (bins.images > 0).sum()
 
 
@@ -246,14 +255,16 @@ def test_one_split_has_an_interval_over_images_and_no_other(tmp_path: Path) -> N
 def test_report_and_page_have_the_sections_and_the_same_bytes_again(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep", rising(), temperature=2.0)
     files, again = write_report(sweep), write_report(sweep, tmp_path / "again")
-    for name in ("results", "differences", "curves", "classes", "markdown", "html"):
-        assert getattr(files, name).read_bytes() == getattr(again, name).read_bytes()
+    for name in ("results", "differences", "curves", "classes"):
+        assert files.csv[name].read_bytes() == again.csv[name].read_bytes()
+    assert files.markdown.read_bytes() == again.markdown.read_bytes()
+    assert files.html.read_bytes() == again.html.read_bytes()
     page, text = files.html.read_text(), files.markdown.read_text()
     assert all(f'<section id="{name}"' in page for name in ("needed", "classes", "calibration"))
     assert "How many images are needed" in text and "## Calibration" in text
     assert page.count('class="reliability"') == 2 and page.count('class="small"') == 4
     assert 'class="band of-curve' in page
-    assert len(pd.read_csv(files.classes)) == 4 * 4 and len(pd.read_csv(files.curves)) == 3
+    assert len(pd.read_csv(files.csv["classes"])) == 4 * 4 and len(pd.read_csv(files.csv["curves"])) == 3
 
 
 def test_records_of_an_older_sweep_still_give_a_report(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import pytest
 import scipy.stats
 
 from curate.foundation import atomic
+from fewshot.measuring import influence
+from fewshot.measuring.influence import effects
 from fewshot.measuring.measure import Cell, measure
-from fewshot.reporting import influence, write_report
-from fewshot.reporting.influence import effects
+from fewshot.reporting import write_report
+from fewshot.reporting.sections.influence import sentences
 from fewshot.trials import records
 from fewshot.trials.records import Predictions, Record, Trial, read_sweep
 
@@ -121,15 +123,15 @@ def test_the_cell_with_fewest_shots_of_the_largest_set_is_looked_at(tmp_path: Pa
 
 def test_the_report_writes_it_and_says_what_it_can_not_tell(tmp_path: Path) -> None:
     files = write_report(sweep(tmp_path, [Cell("unfiltered", "probe", 2)], {"unfiltered": 80}))
-    lines = files.influence.read_text().splitlines()
+    lines = files.csv["influence"].read_text().splitlines()
     assert lines[0] == ",".join(influence.COLUMNS)
     assert len(lines) > 20
-    told = influence.sentences(influence.influence(measure(read_sweep(tmp_path))))
+    told = sentences(influence.influence(measure(read_sweep(tmp_path))))
     assert "all others may well have no effect" in told[0]
     assert "can be told from one without effect" in told[0] or "may be there by chance" in told[0]
 
 
 def test_records_of_older_sweeps_give_an_empty_table(tmp_path: Path) -> None:
     files = write_report(sweep(tmp_path, [Cell("unfiltered", "probe", 2)], {"unfiltered": 80}, old=True))
-    assert files.influence.read_text() == ",".join(influence.COLUMNS) + "\n"
-    assert influence.sentences(influence.influence(measure(read_sweep(tmp_path)))) == []
+    assert files.csv["influence"].read_text() == ",".join(influence.COLUMNS) + "\n"
+    assert sentences(influence.influence(measure(read_sweep(tmp_path)))) == []

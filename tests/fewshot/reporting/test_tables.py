@@ -208,21 +208,22 @@ def test_the_same_records_give_the_same_bytes_in_any_order(tmp_path: Path, sweep
     first, second = (
         write_report(write_sweep(tmp_path / name, order)) for name, order in (("a", TRIALS), ("b", shuffled))
     )
-    for name in ("results", "differences", "wrong", "markdown"):
-        assert getattr(first, name).read_bytes() == getattr(second, name).read_bytes()
+    assert first.csv.keys() == second.csv.keys() >= {"results", "differences", "wrong"}
+    assert all(first.csv[name].read_bytes() == second.csv[name].read_bytes() for name in first.csv)
+    assert first.markdown.read_bytes() == second.markdown.read_bytes()
     turned = Sweep(sweep.directory, sweep.settings, sweep.records[::-1])
-    assert tables.to_csv(tables.results(measure(turned))) == first.results.read_bytes()
+    assert tables.to_csv(tables.results(measure(turned))) == first.csv["results"].read_bytes()
 
 
 def test_csv_has_six_decimals_and_nothing_for_what_is_unknown(sweep: Sweep, tmp_path: Path) -> None:
     files = write_report(sweep.directory, tmp_path / "out")
-    lines = files.results.read_text().splitlines()
+    lines = files.csv["results"].read_text().splitlines()
     assert lines[0].startswith(
         "set,method,model,shots,n,mean,sd,ci_low,ci_high,balanced_accuracy,macro_f1,ece,failed,chance"
     )
-    assert "unfiltered,linear-probe,lite0,6,3,0.600000,0.100000,0.351586,0.848414," in files.results.read_text()
-    assert b"\r" not in files.results.read_bytes()
-    again = pd.read_csv(files.differences)
+    assert "unfiltered,linear-probe,lite0,6,3,0.600000,0.100000,0.351586,0.848414," in files.csv["results"].read_text()
+    assert b"\r" not in files.csv["results"].read_bytes()
+    again = pd.read_csv(files.csv["differences"])
     assert len(again) == 2 * 3 * 3 + 7
     assert not (sweep.directory / "results.csv").exists()
 
@@ -250,7 +251,7 @@ def test_one_split_has_no_interval_in_the_csv(tmp_path: Path) -> None:
     records.write(tmp_path, Record(trial, "done", "lite0"), predictions(trial, 5))
     atomic.write_json(tmp_path / "sweep.json", {"format": 1, "classes": CLASSES, "trials": [vars(trial)]})
     files = write_report(tmp_path)
-    assert files.results.read_text().splitlines()[1].startswith("unfiltered,linear-probe,lite0,6,1,0.500000,,,,")
+    assert files.csv["results"].read_text().splitlines()[1].startswith("unfiltered,linear-probe,lite0,6,1,0.500000,,,,")
     assert "–" in render(tmp_path) and "nan" not in render(tmp_path).lower()
 
 
@@ -259,8 +260,8 @@ def test_a_sweep_without_a_finished_trial_has_a_report(tmp_path: Path) -> None:
     files = write_report(tmp_path)
     assert "0 of 42 trials have run" in files.markdown.read_text()
     assert "0 of 42 trials have run" in files.html.read_text()
-    assert len(files.results.read_text().splitlines()) == 1 + 14
-    assert len(files.wrong.read_text().splitlines()) == 1
+    assert len(files.csv["results"].read_text().splitlines()) == 1 + 14
+    assert len(files.csv["wrong"].read_text().splitlines()) == 1
 
 
 def test_an_official_test_set_has_no_interval_for_new_images(tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_an_official_test_set_has_no_interval_for_new_images(tmp_path: Path) -> 
     atomic.write_json(tmp_path / "sweep.json", fields | {"methods": ["linear-probe", "finetune"], "splits": 3})
     files = write_report(tmp_path)
     assert files.table["ci_low"].notna().all() and files.table["ci_corrected_low"].isna().all()
-    assert pd.read_csv(files.differences)["verdict"].tolist() == ["higher"]
+    assert pd.read_csv(files.csv["differences"])["verdict"].tolist() == ["higher"]
     assert "same test images" in files.html.read_text() and "official test set" in files.html.read_text()
 
 

@@ -193,7 +193,7 @@ def make_old(out: Path, trial: Trial) -> None:
 
 
 def accuracies(out: Path) -> dict[tuple[str, int], float]:
-    table = pd.read_csv(write_report(out).results)
+    table = pd.read_csv(write_report(out).csv["results"])
     return {(row.method, row.shots): row.mean for row in table.itertuples()}
 
 

@@ -396,12 +396,12 @@ def test_a_sweep_goes_on_after_images_were_added_and_tells_what_they_change(
     assert tested == {frozenset({"bars", 11}), frozenset({"rings", 10}), frozenset({"waves", 10})}
 
     files = write_report(tmp_path / "sweep")
-    results = pd.read_csv(files.results)
+    results = pd.read_csv(files.csv["results"])
     found = results[(results["set"] == "filtered+rendered4") & (results["shots"] == 3)].iloc[0]
     assert (found["real_images"], found["synthetic_images"], found["n"]) == (9, 12, 3)
     assert list(dict.fromkeys(results["set"])) == ["filtered", "filtered+real2", *sets[1:3], "synthetic4"]
 
-    differences = pd.read_csv(files.differences)
+    differences = pd.read_csv(files.csv["differences"])
     added = differences[differences["kind"] == "addition"]
     assert set(zip(added["a"], added["b"], added["shots"], strict=True)) == {
         *((name, "filtered", shots) for name in sets[1:4] for shots in (2, 3)),

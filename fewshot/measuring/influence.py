@@ -26,7 +26,6 @@ import pandas as pd
 
 from fewshot.measuring.measure import Cell, Measured
 from fewshot.measuring.tables import of_cell
-from fewshot.reporting.wording import counted
 from fewshot.trials import records
 from fewshot.trials.additions import composition
 from fewshot.trials.records import Predictions
@@ -180,27 +179,3 @@ def _q_values(p: np.ndarray) -> np.ndarray:
     if known.any():
         q[known] = false_discovery_control(p[known])
     return q
-
-
-def sentences(table: pd.DataFrame) -> list[str]:
-    """What can be said of an influence table, and what can't; [] where it tells of no effect."""
-    known = table.dropna(subset=["effect_points"])
-    if known.empty:
-        return []
-    first = known.iloc[0]
-    told = known[known["q_value"] <= FALSE]
-    hurt, help_ = int((told["effect_points"] < 0).sum()), int((told["effect_points"] > 0).sum())
-    half = 2 * known["se_points"].median()
-    if not len(told):
-        what = f"none of {counted(len(known), 'training image')} can be told from one without effect"
-    else:
-        what = (
-            f"of {counted(len(known), 'training image')} {hurt} hurt and {help_} help, of which about "
-            f"{100 * FALSE:.0f} % may be there by chance"
-        )
-    return [
-        f"With {counted(int(first['shots']), 'image')} a class, {first['method']} on {first['set']}: {what}; "
-        "all others may well have no effect.",
-        "An effect is accuracy on an image's own class and the one it resembles most, with it minus with another of "
-        f"its class in its place; it is known to about ± {half:.1f} points, and more splits make that narrower.",
-    ]

@@ -1,4 +1,4 @@
-"""The power laws through a sweep's learning curves: how many images a class a target needs, in a table and in words.
+"""The power laws through a sweep's learning curves: how many images a class a target needs.
 
 What is fitted, and how sure it is, is fewshot/measuring/curves.py.
 """
@@ -12,8 +12,7 @@ import pandas as pd
 
 from fewshot.measuring.curves import LearningCurve, learning_curve
 from fewshot.measuring.measure import Cell, Measured
-from fewshot.measuring.tables import of_cell, rows_of
-from fewshot.reporting.wording import UNKNOWN, count, interval, percent
+from fewshot.measuring.tables import of_cell
 
 FEWEST = 3  # numbers of images: a power law has as many parameters
 TARGETS = (0.90, 0.95)
@@ -115,69 +114,3 @@ def _rows(fitted: Fitted) -> list[dict[str, Any]]:
             | {"extrapolated": int(BEYOND * fitted.largest < images[0] < math.inf)}
         )
     return rows
-
-
-def needed(row: Any) -> str:
-    """A row's number of images with its interval, in a table's cell: "17 [15, 20]", "6 or fewer", "not reached"."""
-    low, high = row.images_low, row.images_high
-    if math.isinf(row.images):
-        return "not reached" if not math.isfinite(low) else f"not reached [{count(low)}, {UNKNOWN}]"
-    if row.images <= row.smallest and not high > row.smallest:
-        return f"{count(row.images)} or fewer"
-    mark = "*" if row.extrapolated else ""
-    if math.isnan(low):
-        return f"{count(row.images)}{mark}"
-    return f"{count(row.images)}{mark} [{count(low)}, {count(high) if math.isfinite(high) else UNKNOWN}]"
-
-
-def by_curve(curves: pd.DataFrame) -> list[dict[str, Any]]:
-    """The table as a person compares it: a row for each curve, its targets side by side."""
-    shown = []
-    for _, rows in curves.groupby(["set", "method"], sort=False):
-        first = next(rows_of(rows))
-        shown.append(
-            {"set": first.set, "method": first.method, "n": first.n, "doubled": first.doubled}
-            | {"largest": first.largest, "at_double": percent(first.mean_doubled), "warning": warning(first)}
-            | {"range": interval(first.ci_doubled_low, first.ci_doubled_high)}
-            | {"needed": [needed(row) for row in rows_of(rows)]}
-        )
-    return shown
-
-
-def warning(row: Any) -> str:
-    """What a row's warning means, in a table's cell."""
-    if row.warning == "poor":
-        return f"misses a mean by {percent(row.residual)} points"
-    return {"flat": "doesn't rise", "three points": "three points: can't miss them"}.get(row.warning, "")
-
-
-def sentence(curves: pd.DataFrame, focus: Cell | None) -> str:
-    """What the best method's curve says, in words; "" where it has none."""
-    rows = [row for row in rows_of(curves) if focus and (row.set, row.method) == (focus.set, focus.method)]
-    if not rows:
-        return ""
-    who, first = f"{rows[0].method} on {rows[0].set}", rows[0]
-    if first.warning == "flat":
-        return f"{who} doesn't gain from more than {count(first.smallest)} images a class, as far as was measured."
-    text = (
-        f"With {who}, {needed(first)} images a class come within a point of what {count(first.largest)} give; "
-        f"twice as many, {count(first.doubled)}, would give {percent(first.mean_doubled)} %"
-        f"{_bracket(first.ci_doubled_low, first.ci_doubled_high)}."
-    )
-    reached = [
-        f"{row.target} with {needed(row).replace('*', ' by extrapolation')}"
-        for row in rows[1:]
-        if math.isfinite(row.images)
-    ]
-    never = [row.target for row in rows[1:] if math.isinf(row.images)]
-    if reached:
-        text += f" It reaches {' and '.join(reached)}."
-    if never:
-        text += (
-            f" {' and '.join(never)} {'is' if len(never) == 1 else 'are'} not reached by any number that it can tell."
-        )
-    return text
-
-
-def _bracket(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f" {interval(low, high)}"

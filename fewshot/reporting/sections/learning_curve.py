@@ -16,11 +16,45 @@ from markupsafe import Markup
 from fewshot.measuring.curves import LearningCurve
 from fewshot.measuring.tables import decisive, rows_of
 from fewshot.reporting import wording
+from fewshot.reporting.sections.section import Section
 from fewshot.reporting.svg import LETTER, Scale, line, path, picture, spread, tag
 
 COLOURS = 6
 STEPS = 33  # of a fitted curve
 STRIP, BREAK = 46, 24  # px: the heights of the lower part of a broken scale, and of the gap above it
+
+
+class LearningCurves(Section):
+    """A picture for each set, drawn for a wide and for a narrow screen. report.md has none: it begins with results."""
+
+    anchor = "curves"
+    heading = "Accuracy by number of training images"
+
+    def html(self) -> str:
+        pictures = self._pictures()
+        if not pictures:
+            return ""
+        return self.render(
+            pictures=pictures,
+            one_test_set=self.content.measured.overlap >= 1,
+            fitted=bool(self.content.fitted),
+            level=bool((self.content.results["shots"] == 0).any()),
+        )
+
+    def _pictures(self) -> list[dict[str, Any]]:
+        results = self.content.results
+        methods = list(dict.fromkeys(cell.method for cell in self.content.measured.cells))
+        sets = list(dict.fromkeys(results["set"]))
+        wide = 900 if len(sets) == 1 else 500
+        pictures = []
+        for name in sets:
+            rows = results[results["set"] == name]
+            if (rows["n"] > 0).sum() > 1:  # one point makes no picture
+                laws = {each.method: each.curve for each in self.content.fitted if each.set == name}
+                sizes = ((wide, 340), (350, 300))
+                drawn = tuple(learning_curve(rows, results, methods, *size, laws) for size in sizes)
+                pictures.append({"set": name, "wide": drawn[0], "narrow": drawn[1]})
+        return pictures
 
 
 def learning_curve(

@@ -1,65 +1,53 @@
-"""Stated confidence against the share that was right: the reliability diagram of one cell, all its splits together."""
+"""Whether a method is as sure as it is right: the reliability diagram of the cell in focus."""
 
 import math
-from dataclasses import dataclass
 
-import numpy as np
 from markupsafe import Markup
 
-from fewshot.measuring import metrics
-from fewshot.measuring.measure import Cell, Measured, temperature
+from fewshot.measuring import reliability
 from fewshot.measuring.metrics import Reliability
-from fewshot.measuring.tables import of_cell
 from fewshot.reporting import wording
+from fewshot.reporting.content import Content
+from fewshot.reporting.markdown import escape
+from fewshot.reporting.sections.section import Section
 from fewshot.reporting.svg import Scale, line, path, picture, tag
-from fewshot.trials import records
-from fewshot.trials.records import Trial
 
 LEFT, SIDE, STRIP = 44, 250, 42  # px: the margin, the square, and the strip below that counts images
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """A cell's images by how sure the answers were: `stated` by the logits, `calibrated` by them over the temperature.
+class Calibration(Section):
+    """The answers of the cell in focus, as the method states them and with its temperature."""
 
-    `calibrated` is None unless every trial chose one; `temperatures` are the least, the median and the largest.
-    """
+    anchor = "calibration"
+    heading = "Is it as sure as it is right?"
+    markdown_heading = "Calibration"
 
-    stated: Reliability
-    calibrated: Reliability | None
-    temperatures: tuple[float, float, float] | None
+    def __init__(self, content: Content) -> None:
+        super().__init__(content)
+        self.found = reliability.calibration(content.measured, content.focus)
 
+    def html(self) -> str:
+        if self.found is None:
+            return ""
+        drawn = [("As the method states it", self.found.stated), ("Divided by the temperature", self.found.calibrated)]
+        return self.render(
+            focus=self.content.focus,
+            sentence=sentence(self.found),
+            pictures=[
+                {"title": title, "error": bins.error, "picture": reliability_diagram(bins, title)}
+                for title, bins in drawn
+                if bins
+            ],
+        )
 
-def calibration(measured: Measured, cell: Cell | None) -> Calibration | None:
-    """Read a cell's logits again and bin them; None without a cell."""
-    if cell is None:
-        return None
-    by_trial = {record.trial: record for record in measured.sweep.records}
-    stated, calibrated, chosen = [], [], []
-    for split in of_cell(measured, cell)["split"]:
-        trial = Trial(*cell, int(split))
-        predictions = records.read_predictions(measured.sweep.directory, trial)
-        stated.append(metrics.reliability(predictions.logits, predictions.labels))
-        divisor = temperature(by_trial[trial], predictions)
-        if divisor:
-            calibrated.append(metrics.reliability(predictions.logits / np.float32(divisor), predictions.labels))
-            chosen.append(divisor)
-    whole = len(calibrated) == len(stated)
-    return Calibration(
-        stated=_sum(stated),
-        calibrated=_sum(calibrated) if whole else None,
-        temperatures=(min(chosen), float(np.median(chosen)), max(chosen)) if whole else None,
-    )
+    def markdown(self) -> list[str]:
+        focus = self.content.focus
+        if self.found is None or focus is None:
+            return []
+        return [f"Of {escape(focus.method)} on {escape(focus.set)}. {escape(sentence(self.found))}"]
 
 
-def _sum(parts: list[Reliability]) -> Reliability:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
-
-
-def sentence(found: Calibration) -> str:
+def sentence(found: reliability.Calibration) -> str:
     """Whether the answers are surer than they are right, and what the temperature changes."""
     sure = float(found.stated.confidence.sum() / found.stated.images.sum())
     right = float(found.stated.right.sum() / found.stated.images.sum())

@@ -10,16 +10,22 @@ Two warnings, by rules that docs/statistics.md states, too:
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from fewshot.measuring import per_class
 from fewshot.measuring.measure import Cell, Measured
-from fewshot.measuring.statistics import paired, summarize
+from fewshot.measuring.per_class import sd_over_splits, shares
+from fewshot.measuring.statistics import paired
 from fewshot.measuring.tables import rows_of
 from fewshot.reporting import wording
+from fewshot.reporting.content import Content
+from fewshot.reporting.markdown import bullets
+from fewshot.reporting.sections.section import Section
 from fewshot.reporting.svg import Scale, line, path, picture, tag
 
 DRIVES = 0.3
@@ -27,48 +33,39 @@ FEWEST_SPLITS = 10  # an SD from fewer is too rough for the rule
 FEWEST_CLASSES = 3  # without one of two classes, another task is left
 FULL = 0.95
 MOST_NAMED = 5
-CLASSES = ("set", "method", "shots", "class", "n", "tested", "mean", "sd", "ci_low", "ci_high", "sd_without")
+MOST_CURVES = 20
 
 
-def classes(measured: Measured) -> pd.DataFrame:
-    """The recall of each class in each cell (CLASSES), all fractions, in the order of the cells, then the classes.
+class Classes(Section):
+    """Small curves of the method in focus, one a class, and what is to be said of single classes."""
 
-    `mean`, `sd` and the 95 % t-interval over splits are of the share of the class's test images that are named rightly;
-    `n` splits tested the class, on `tested` images in all (one that two splits test counts twice). `sd_without` is the
-    SD over splits of the accuracy on all other classes' images, to be compared with `sd` in the results.
-    """
-    rows: list[dict[str, Any]] = []
-    for cell in measured.cells:
-        if cell not in measured.by_class:
-            continue
-        right, tested = _counts(measured, cell)
-        for index, name in enumerate(measured.sweep.classes):
-            there = tested[:, index] > 0
-            found = summarize(list(right[there, index] / tested[there, index]))
-            rows.append(
-                {"set": cell.set, "method": cell.method, "shots": cell.shots, "class": name}
-                | {"n": found.n, "tested": int(tested[:, index].sum()), "mean": found.mean, "sd": found.sd}
-                | {"ci_low": found.low, "ci_high": found.high}
-                | {"sd_without": _spread(_without(right, index), _without(tested, index))}
-            )
-    return pd.DataFrame(rows, columns=list(CLASSES))
+    anchor = "classes"
+    heading = "Class by class"
 
+    def __init__(self, content: Content) -> None:
+        super().__init__(content)
+        self.table = per_class.classes(content.measured)
 
-def _counts(measured: Measured, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
-    """Images named rightly, and tested: two arrays (splits, classes), splits ascending."""
-    splits = measured.by_class[cell]
-    counts = np.stack([splits[split] for split in sorted(splits)])
-    return counts[..., 0], counts[..., 1]
+    @cached_property
+    def warnings(self) -> list[str]:
+        return warnings(self.content.measured, self.content.focus, self.table)
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {"classes": self.table}
 
-def _without(counts: np.ndarray, index: int) -> np.ndarray:
-    return counts.sum(axis=1) - counts[:, index]
+    def html(self) -> str:
+        curves = class_curves(self.table, self.content.results, self.content.focus, MOST_CURVES)
+        if not curves and not self.warnings:
+            return ""
+        return self.render(
+            focus=self.content.focus,
+            warnings=self.warnings,
+            curves=curves,
+            classes=len(self.content.measured.sweep.classes),
+        )
 
-
-def _spread(right: np.ndarray, tested: np.ndarray) -> float:
-    """The sample SD of right / tested over splits; NaN with fewer than two."""
-    there = tested > 0
-    return float(np.std(right[there] / tested[there], ddof=1)) if there.sum() > 1 else math.nan
+    def markdown(self) -> list[str]:
+        return [bullets(self.warnings)] if self.warnings else []
 
 
 # ---- warnings ---------------------------------------------------------------------------------------------------
@@ -89,8 +86,8 @@ def _same_curve(cell: Cell, focus: Cell) -> bool:
 
 def _driving(measured: Measured, cell: Cell, table: pd.DataFrame) -> str:
     """A sentence on the class that drives a cell's spread over splits the most, or ""."""
-    right, tested = _counts(measured, cell)
-    whole = _spread(right.sum(axis=1), tested.sum(axis=1))
+    right, tested = per_class.counts(measured, cell)
+    whole = sd_over_splits(right.sum(axis=1), tested.sum(axis=1))
     if len(right) < FEWEST_SPLITS or right.shape[1] < FEWEST_CLASSES or not whole > 0:
         return ""
     of_cell = table[(table["set"] == cell.set) & (table["method"] == cell.method) & (table["shots"] == cell.shots)]
@@ -111,13 +108,13 @@ def _stalled(measured: Measured, cells: Sequence[Cell]) -> list[str]:
     few, many = (min(cells, key=lambda cell: cell.shots), max(cells, key=lambda cell: cell.shots))
     names = measured.sweep.classes
     whole = range(len(names))
-    accuracy = paired(_by_split(measured, many, whole), _by_split(measured, few, whole))
+    accuracy = paired(shares(measured, many, whole), shares(measured, few, whole))
     if not accuracy.mean > 0:
         return []
     found = []
     for index, name in enumerate(names):
-        last = _by_split(measured, many, [index])
-        change = paired(last, _by_split(measured, few, [index]))
+        last = shares(measured, many, [index])
+        change = paired(last, shares(measured, few, [index]))
         if change.mean <= 0 and np.mean(list(last.values())) < FULL:
             ends = f" {wording.interval(change.low, change.high, True)}" if change.known else ""
             found.append((change.mean, f"{name} ({wording.points(change.mean)} points{ends})"))
@@ -131,12 +128,6 @@ def _stalled(measured: Measured, cells: Sequence[Cell]) -> list[str]:
         f"points, but {wording.counted(len(found), 'class', 'classes')} of {len(names)} "
         f"{'gains' if len(found) == 1 else 'gain'} nothing: {wording.listing([*listed, *more])}."
     ]
-
-
-def _by_split(measured: Measured, cell: Cell, chosen: Sequence[int]) -> dict[int, float]:
-    """split -> the share of the chosen classes' test images that are named rightly, where there are any."""
-    counts = {split: each[list(chosen)].sum(axis=0) for split, each in measured.by_class[cell].items()}
-    return {split: float(right / tested) for split, (right, tested) in counts.items() if tested}
 
 
 # ---- pictures ---------------------------------------------------------------------------------------------------

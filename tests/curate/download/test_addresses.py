@@ -156,7 +156,6 @@ def test_a_lookup_that_hangs_costs_its_host_one_timeout_in_all() -> None:
         with pytest.raises(LookupFailed):
             resolver.addresses("name.test", 80)
     assert 0.15 < time.monotonic() - began < 0.6
-    assert resolver.failed == 1
 
 
 def test_a_wait_can_be_limited_and_ended_by_another_thread() -> None:

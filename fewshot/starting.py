@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from curate.foundation.freed_memory import keep_freed_memory
 from curate.models import ClipModel
 from fewshot.folding import fold_batch_norm
-from fewshot.memory import keep_freed_memory
 
 MOST_KEPT = 4  # methods whose optimiser and captured steps stay: as many as a sweep does in turn
 

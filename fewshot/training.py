@@ -18,8 +18,7 @@ from curate.errors import UsageError
 from curate.models import has_native_bf16
 from fewshot import prefix
 from fewshot.augment import augment, to_device
-from fewshot.task import Diverged, Draw, Task
-from fewshot.weighting import image_weights
+from fewshot.task import Diverged, Draw, Task, image_weights
 
 SCHEDULES = ("constant", "cosine")
 # A rise of the loss by less than this part of chance level's is no divergence: a model that starts near its best, as a

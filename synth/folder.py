@@ -11,9 +11,8 @@ from curate import atomic, console
 from curate.errors import FewposeError, UsageError
 from synth import trouble as planted
 from synth import workers as processes
-from synth.jpeg import encoded
 from synth.poses import Pose, named
-from synth.render import render
+from synth.render import jpeg, render
 
 SIZES = (64, 1024)
 
@@ -112,7 +111,7 @@ def _draw(out: Path, missing: list[_Task], workers: int, records: dict[str, Any]
 def _make(task: _Task) -> dict[str, Any]:
     """Draw one image into its place; returns its line of the sidecar."""
     drawn = render(task.pose, seed=task.seed, size=task.size, index=task.index)
-    atomic.write_bytes(task.out / task.file, encoded(drawn.image))
+    atomic.write_bytes(task.out / task.file, jpeg(drawn.image))
     return {
         "file": task.file,
         "pose": task.pose.name,

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from curate.checks.readable import readable
 from curate.checks.rule import Inputs, Kind, Rule
 
 # A logistic regression (C = 1) of artwork.py's numbers, fitted once, on half of 1,227 scraped pictures of five yoga
@@ -21,7 +20,7 @@ _INTERCEPT = -0.94
 
 def drawing(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
     """The score is the probability of a drawing by that regression. Raises CannotRun where no file can be read."""
-    numbers = readable(inputs)
+    numbers = inputs.measurements()
     logit = sum(weight * numbers[name] for name, weight in _WEIGHTS.items()) + _INTERCEPT
     colours = np.expm1(numbers["colours"])
     detail = [f"{round(count)} colours make 90 % of the subject" for count in colours]

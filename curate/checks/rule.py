@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import pandas as pd
 
+from curate.checks.measurements import measurements
 from curate.collection import Collection
 from curate.signatures import Signatures
 
@@ -35,6 +36,15 @@ class Inputs:
     features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
     model: str  # whose features; where there are none, why
     workers: int  # threads
+
+    def measurements(self) -> pd.DataFrame:
+        """Those of the images that can be read, after a column `key`. Raises CannotRun where there are none."""
+        numbers = measurements(self.collection, self.images, self.workers)
+        numbers.insert(0, "key", self.images["key"])
+        numbers = numbers.dropna()
+        if numbers.empty:
+            raise CannotRun("none of the image files can be read; put them back where they were")
+        return numbers
 
 
 _Inputs = TypeVar("_Inputs", bound=Inputs)  # the rules of `synth accept` look at more (synth/accept/candidates.py)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.checks.readable import readable
 from curate.checks.rule import Inputs, Kind, Rule
 
 
@@ -17,7 +16,7 @@ def text(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
 
     Raises CannotRun where no file can be read.
     """
-    numbers = readable(inputs)
+    numbers = inputs.measurements()
     lettering = numbers["letters"] / (numbers["letters"] + parameters["letters"])
     repeated = numbers["repetition"] / (numbers["repetition"] + parameters["repetition"])
     detail = [

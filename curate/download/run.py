@@ -16,9 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from curate import console, memory
+from curate import console
 from curate.collection import Collection
-from curate.download import archive, asking, links, retry, split_files, tables, urls, wanted
+from curate.download import archive, links, retry, split_files, tables, urls, wanted
+from curate.download.fetch import make_fetcher
 from curate.download.job import Answer, Job, Moved, Result
 from curate.download.journal import Journal, Row
 from curate.download.links import Link
@@ -30,6 +31,7 @@ from curate.download.settings import Settings
 from curate.download.store import Store
 from curate.download.transport import Line
 from curate.errors import FewposeError
+from curate.foundation.freed_memory import give_back_freed_memory
 from curate.placing import Placing
 from curate.signatures import Signatures
 
@@ -51,7 +53,7 @@ class Engine(Protocol):
 
 class _Threads(LocalEngine[Line]):
     def __init__(self, settings: Settings) -> None:
-        self._fetcher = asking.fetcher(settings, os.cpu_count() or 1)
+        self._fetcher = make_fetcher(settings, os.cpu_count() or 1)
         super().__init__(partial(archive.fetch, self._fetcher), Line, settings)
 
     def stop(self) -> None:
@@ -70,14 +72,14 @@ def on_processes(settings: Settings) -> Engine:
 
     cpus = os.cpu_count() or 1
     processes = min(_MOST_PROCESSES, cpus)
-    return ProcessEngine(partial(asking.asking, settings, cpus // processes), settings, processes)
+    return ProcessEngine(partial(archive.asking, settings, cpus // processes), settings, processes)
 
 
 def on_ray(settings: Settings) -> Engine:
     """Workers of a Ray cluster."""
     from curate.download.cluster import RayEngine
 
-    return RayEngine(partial(asking.asking, settings), settings)
+    return RayEngine(partial(archive.asking, settings), settings)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def download(
             run = _Run(target, listing.links, settings or Settings(), store, make_engine)
             imported = sum(link.key in run.imported for link in listing.links)
             del listing, official  # what is needed of them is in `run`: they are large
-            memory.give_back()
+            give_back_freed_memory()
             left = run.whole(problems, retry, minutes)
     except OSError as error:  # the web's errors are outcomes; this is writing
         raise FewposeError(f"cannot write {error.filename or collection}: {error.strerror}") from error
@@ -190,7 +192,7 @@ class _Run:
 
     def _tables(self, problems: list[Problem]) -> list[str]:
         """The URLs that gave a placeholder."""
-        memory.give_back()
+        give_back_freed_memory()
         return tables.write(self.target, self.journal.rows, problems, self.store, self.signatures)
 
     # What is there

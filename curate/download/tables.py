@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from curate import memory, synthetic
+from curate import synthetic
 from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
 from curate.download import archive, placeholders, wanted
 from curate.download.journal import Row
 from curate.download.lists import Problem
 from curate.download.outcome import Outcome
 from curate.download.store import Store
+from curate.foundation.freed_memory import give_back_freed_memory
 from curate.signatures import Signatures
 from curate.tables import find_groups
 
@@ -72,7 +73,7 @@ def write(
     group = find_groups(collection, files, synthetic.made_from(others), signatures, os.cpu_count() or 1)
     rejects = _not_of_links(collection, listed)
     del links, before, files, listed
-    memory.give_back()
+    give_back_freed_memory()
     why = _placeholders([*kept, *replaced], group)[: len(kept)]
     images = _images(kept, group)
     if len(others):

@@ -17,8 +17,7 @@ from fewshot.calibration import temperature
 from fewshot.classifier import LinearHead, powered
 from fewshot.folds import folds
 from fewshot.logistic import Problems
-from fewshot.task import Draw, Fitted, Task, fit_alone
-from fewshot.weighting import image_weights
+from fewshot.task import Draw, Fitted, Task, fit_alone, image_weights
 
 # Where the solver stops (the length of the mean loss's gradient): near enough to compare strengths, and the result.
 ROUGH, EXACT = 1e-5, 1e-8

@@ -29,8 +29,7 @@ from fewshot.calibration import temperature
 from fewshot.classifier import Classifier, LinearHead
 from fewshot.folds import Parts, folds
 from fewshot.methods.zero_shot import class_embeddings
-from fewshot.task import Diverged, Draw, Fitted, Images, Task, fit_alone
-from fewshot.weighting import image_weights
+from fewshot.task import Diverged, Draw, Fitted, Images, Task, fit_alone, image_weights
 
 # What the stacked matrices, their gradients and moments may take at once. On a CPU more is no faster: the products of
 # one split, all its folds and settings side by side, are large already.

@@ -8,10 +8,10 @@ from typing import Any
 
 from curate import atomic, models, synthetic
 from curate.errors import UsageError
+from curate.foundation.locks import only_one
 from curate.sets import TrainingSet
 from fewshot import engines, methods, prompts, records
 from fewshot import plan as planning
-from fewshot.locking import only_one
 from fewshot.packs import packs
 from fewshot.plan import Plan
 from fewshot.records import Trial

@@ -13,13 +13,13 @@ import pandas as pd
 
 from curate import models
 from curate.errors import UsageError
+from curate.foundation.locks import only_one
 from curate.models import ClipModel
 from curate.splits import draw_digest
 from curate.transform import Transform
 from fewshot import methods, prompts
 from fewshot import plan as planning
 from fewshot.deterministic import deterministic
-from fewshot.locking import only_one
 from fewshot.metrics import softmax
 from fewshot.plan import Plan
 from fewshot.records import Trial, told

@@ -14,11 +14,11 @@ import pytest
 
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
+from curate.foundation.locks import only_one
 from fewshot import cluster as clusters
 from fewshot import plan as planning
 from fewshot import records
 from fewshot.cluster import Order, _cpus_each, _Crew, _places
-from fewshot.locking import only_one
 from fewshot.packs import Pack
 from fewshot.records import Trial
 from fewshot.report import write_report

@@ -18,10 +18,10 @@ import torch
 from curate import models
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
+from curate.foundation.locks import only_one
 from curate.splits import Splitting
 from fewshot import engines, records, workers
 from fewshot import plan as planning
-from fewshot.locking import only_one
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.packs import Pack

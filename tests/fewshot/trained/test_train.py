@@ -13,10 +13,10 @@ from PIL import Image
 from curate import models, sets
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
+from curate.foundation.locks import only_one
 from curate.splits import Splitting
 from fewshot import methods, prompts, records
 from fewshot import plan as planning
-from fewshot.locking import only_one
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.metrics import softmax

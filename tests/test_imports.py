@@ -21,7 +21,10 @@ HEAVY = {
     *("fiftyone", "ray", "cv2", "captum", "onnx", "onnxruntime", "onnxscript"),
 }
 # Each is an optional extra: its one module imports it when it is needed, and says what to install where it is missing.
-OPTIONAL = ("fiftyone", "diffusers", "ray", "ultralytics", "cv2", "captum", "onnx", "onnxruntime", "onnxscript")
+OPTIONAL = (
+    *("fiftyone", "diffusers", "ray", "ultralytics", "cv2", "captum", "matplotlib"),
+    *("onnx", "onnxruntime", "onnxscript"),
+)
 
 
 class Import(NamedTuple):

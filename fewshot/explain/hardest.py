@@ -15,6 +15,7 @@ from curate.transform import Transform
 from fewshot import plan as planning
 from fewshot import records
 from fewshot.classifier import Classifier
+from fewshot.explain import palette
 from fewshot.explain.photos import write
 from fewshot.explain.relevance import heat
 from fewshot.explain.sheet import Panel, sheet
@@ -45,6 +46,7 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
 
     Raises UsageError and FewposeError, in one sentence, where that can't be done.
     """
+    palette.matplotlib()  # before any work
     found = records.read_sweep(sweep)
     mistaken = hardest(found)
     trial = mistaken.record.trial

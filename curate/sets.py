@@ -8,8 +8,7 @@ import pandas as pd
 
 from curate import synthetic
 from curate.checks import findings
-from curate.checks.findings import Findings
-from curate.checks.rule import Kind
+from curate.checks.findings import Findings, Kind
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.ledger import Ledger, State

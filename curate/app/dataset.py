@@ -19,8 +19,7 @@ from curate.app import engine, index, views
 from curate.app.index import Features
 from curate.app.predictions import INFLUENCE
 from curate.checks import findings
-from curate.checks.findings import Findings
-from curate.checks.rule import Kind
+from curate.checks.findings import Findings, Kind
 from curate.collection import Collection
 from curate.ledger import Ledger, State
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from curate import groups
+from curate.checks.findings import Kind
 from curate.checks.matches import Question, matches
-from curate.checks.rule import Inputs, Kind, Rule
+from curate.checks.rule import Inputs, Rule
 
 FOUND = ["key", "score", "detail", "other"]
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from curate.checks.rule import Inputs, Kind, Rule
+from curate.checks.findings import Kind
+from curate.checks.rule import Inputs, Rule
 
 # A logistic regression (C = 1) of artwork.py's numbers, fitted once, on half of 1,227 scraped pictures of five yoga
 # poses (photos5_noisy), in which 100 drawings had been marked by eye, and of 882 cleaned photographs (photos18).

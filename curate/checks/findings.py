@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
 import pandas as pd
@@ -27,6 +28,15 @@ COLUMNS = {
 
 CHECK = "check"  # of photographs, by `curate check`
 ACCEPTANCE = "acceptance"  # of synthetic images, by `synth accept`
+
+
+class Kind(StrEnum):
+    """What a rule doubts, and so what a person's word on the image settles."""
+
+    COPY = "copy"  # that it is another picture than the ones that we have
+    LABEL = "label"  # that it shows what it is said to; a relabelled image is not doubted any more
+    QUALITY = "quality"  # that it can be seen
+    CONTENT = "content"  # that it is a photograph of one person
 
 
 class _Places(NamedTuple):

@@ -6,8 +6,9 @@ import pandas as pd
 
 from curate import groups
 from curate.checks.copies import FOUND, several
+from curate.checks.findings import Kind
 from curate.checks.matches import Question, matches
-from curate.checks.rule import Inputs, Kind, Rule
+from curate.checks.rule import Inputs, Rule
 from curate.signatures import Signatures
 
 _NAMED = 3  # other keys in a detail

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from curate import console
-from curate.checks.rule import CannotRun, Inputs, Kind, Rule
+from curate.checks.findings import Kind
+from curate.checks.rule import CannotRun, Inputs, Rule
 from curate.images import NO_LIMITS, Unreadable, open_image, read_file
 
 VARIABLE = "FEWPOSE_PERSON_DETECTOR"  # names a file of weights

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.checks.rule import Inputs, Kind, Rule
+from curate.checks.findings import Kind
+from curate.checks.rule import Inputs, Rule
 
 
 def too_small(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:

@@ -2,24 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from curate.checks.findings import Kind
 from curate.checks.measurements import measurements
 from curate.collection import Collection
 from curate.signatures import Signatures
-
-
-class Kind(StrEnum):
-    """What a rule doubts, and so what a person's word on the image settles."""
-
-    COPY = "copy"  # that it is another picture than the ones that we have
-    LABEL = "label"  # that it shows what it is said to; a relabelled image is not doubted any more
-    QUALITY = "quality"  # that it can be seen
-    CONTENT = "content"  # that it is a photograph of one person
 
 
 class CannotRun(Exception):
@@ -36,6 +27,12 @@ class Inputs:
     features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
     model: str  # whose features; where there are none, why
     workers: int  # threads
+
+    def needed_features(self) -> np.ndarray:
+        """`features`. Raises CannotRun where there are none."""
+        if self.features is None:
+            raise CannotRun(f"it needs image features, and there are none: {self.model}")
+        return self.features
 
     def measurements(self) -> pd.DataFrame:
         """Those of the images that can be read, after a column `key`. Raises CannotRun where there are none."""

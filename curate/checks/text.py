@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.checks.rule import Inputs, Kind, Rule
+from curate.checks.findings import Kind
+from curate.checks.rule import Inputs, Rule
 
 
 def text(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from curate import yoga82
-from curate.checks.components import Components, large_enough, needed
-from curate.checks.rule import CannotRun, Kind, Rule
+from curate.checks.components import Components, large_enough
+from curate.checks.findings import Kind
+from curate.checks.rule import CannotRun, Rule
 from curate.checks.wrong_label import FOLDS, LEAST_AGREED, folds
 from synth.accept.candidates import Candidates
 
@@ -92,7 +93,7 @@ def by_photographs(inputs: Candidates, parameters: Mapping[str, float]) -> Judge
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    features = needed(inputs)
+    features = inputs.needed_features()
     if inputs.photograph_features is None:
         raise CannotRun("the collection has no photographs to learn from")
     labels, groups = (inputs.photographs[column].to_numpy(str) for column in ("label", "group"))

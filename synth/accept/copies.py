@@ -10,7 +10,8 @@ import pandas as pd
 
 from curate import groups
 from curate.checks.copies import FOUND
-from curate.checks.rule import Kind, Rule
+from curate.checks.findings import Kind
+from curate.checks.rule import Rule
 from synth.accept.candidates import Candidates, compared
 
 _ALIKE = 0.5  # similarity: below it, pictures have little in common, however few photographs there are

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from curate.checks.components import large_enough
-from curate.checks.rule import CannotRun, Kind, Rule
+from curate.checks.findings import Kind
+from curate.checks.rule import CannotRun, Rule
 from synth.accept.candidates import Candidates, compared
 
 

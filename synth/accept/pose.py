@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from curate import console, models
-from curate.checks.rule import CannotRun, Kind, Rule
+from curate.checks.findings import Kind
+from curate.checks.rule import CannotRun, Rule
 from curate.images import NO_LIMITS, Unreadable, open_image, read_file
 from synth.accept.agreement import agreement
 from synth.accept.candidates import Candidates

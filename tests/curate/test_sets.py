@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from curate import decisions
 from curate.checks import findings
-from curate.checks.findings import Findings, Ran
-from curate.checks.rule import Kind
+from curate.checks.findings import Findings, Kind, Ran
 from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
 from curate.errors import FewposeError, UsageError
 from curate.ledger import Action, Entry, Ledger, State, folded

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from curate.checks import check as module
 from curate.checks import findings
 from curate.checks.check import check
-from curate.checks.rule import CannotRun, Inputs, Kind, Rule
+from curate.checks.findings import Kind
+from curate.checks.rule import CannotRun, Inputs, Rule
 from curate.checks.rules import RULES
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from curate.checks import settings
-from curate.checks.rule import Kind, Rule
+from curate.checks.findings import Kind
+from curate.checks.rule import Rule
 from curate.checks.rules import RULES
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError

@@ -2,7 +2,7 @@
 
 16,360 skeleton drawings of 82 classes, and copies of 3,640 of them, mirrored or recompressed, are imported by link.
 Each part runs in a process of its own: the check without a model, the same again (what was measured is in the cache),
-the FiftyOne dataset, once new and once more as it is, a search of all neighbours, and the rules that need features.
+the FiftyOne dataset, once new and once more as it is, and the rules that need features.
 Reported are seconds by the clock and of the CPU, the highest memory, and what of it the imported modules take.
 Features of 20,000 pictures take minutes to compute and tell nothing of the rules, so they are made up: each is its
 class's mean and noise, of lite0's 1,280 numbers.
@@ -37,11 +37,9 @@ from curate.collection.directory import Collection
 from curate.images.decoding import open_image
 from curate.images.signatures import Signatures
 from curate.importing.importer import import_folder
-from curate.models import neighbours
 
 IMAGES, QUICK = 20_000, 2_000
 WIDTH = 1280  # of a feature
-NEIGHBOURS = 10
 MOST_MEGABYTES = 2_000
 MOST_SECONDS = {"check": 900, "dataset": 60}
 
@@ -86,13 +84,6 @@ def run_feature_rules(collection: Collection) -> dict[str, Any]:
     return said
 
 
-def run_neighbours(collection: Collection) -> dict[str, Any]:
-    made = features(sets.labelled(collection)["label"].to_numpy(str))
-    start = time.perf_counter()
-    neighbours.nearest(made, NEIGHBOURS)
-    return {"search": round(time.perf_counter() - start, 1)}
-
-
 def run_dataset(collection: Collection) -> dict[str, Any]:
     from curate.app import database, dataset
 
@@ -105,7 +96,6 @@ PARTS: dict[str, Callable[[Collection], dict[str, Any]]] = {
     "check again": run_check,
     "dataset": run_dataset,
     "dataset again": run_dataset,
-    "neighbours": run_neighbours,
     "rules with features": run_feature_rules,
 }
 

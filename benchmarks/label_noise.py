@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
+from sklearn.neighbors import NearestNeighbors
 
 from benchmarks import common
 from curate.checks.rules.components import principal_components
@@ -35,7 +36,7 @@ from curate.checks.rules.wrong_label import WRONG_LABEL, folds, out_of_fold
 from curate.collection.directory import Collection
 from curate.images.signatures import Signatures
 from curate.importing.importer import import_folder
-from curate.models import clip_models, embeddings, neighbours
+from curate.models import clip_models, embeddings
 
 RATE = 0.05
 NEIGHBOURS = 10
@@ -59,7 +60,7 @@ def planted(labels: np.ndarray, features: np.ndarray, kind: str, seed: int) -> n
     classes, numbers = np.unique(labels, return_inverse=True)
     wrong = random.choice(len(labels), round(RATE * len(labels)), replace=False)
     means = np.stack([features[numbers == c].mean(axis=0) for c in range(len(classes))])
-    nearest, _ = neighbours.nearest(means / np.linalg.norm(means, axis=1, keepdims=True), len(classes) - 1)
+    nearest = neighbours(means, len(classes) - 1)
     choices = SIMILAR if kind == "similar" else len(classes) - 1
     numbers[wrong] = nearest[numbers[wrong], random.integers(choices, size=len(wrong))]
     return classes[numbers]
@@ -75,8 +76,14 @@ def baseline(inputs: Inputs) -> np.ndarray:
     """The part of the nearest neighbours that have another label."""
     assert inputs.features is not None
     labels = inputs.images["label"].to_numpy(str)
-    nearest, _ = neighbours.nearest(inputs.features, NEIGHBOURS)
+    nearest = neighbours(inputs.features, NEIGHBOURS)
     return np.asarray((labels[nearest] != labels[:, None]).mean(axis=1))
+
+
+def neighbours(features: np.ndarray, k: int) -> np.ndarray:
+    """(n, k) numbers of the k nearest of each by cosine similarity, itself left out, the nearest first."""
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute", metric="cosine").fit(features)
+    return np.asarray(search.kneighbors(return_distance=False))
 
 
 def by_cleanlab(python: Path, inputs: Inputs) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

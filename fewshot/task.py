@@ -101,6 +101,20 @@ class Task:
     class_weights: str = "none"
 
 
+def image_weights(labels: np.ndarray, kind: str, learned: np.ndarray | None = None) -> np.ndarray:
+    """What each training image weighs in a loss: (n,) float64 of mean 1 for labels (n,).
+
+    `kind`: a task's `class_weights`; "none": all alike; "balanced": as scikit-learn has it, n / (classes * images of
+    the class), counted among those that are learned from. 0 for images that are not `learned` (n,) bool from (all are,
+    if None).
+    """
+    weights = np.ones(len(labels)) if learned is None else learned.astype(np.float64)
+    if kind == "balanced":
+        counts = np.bincount(labels, weights)
+        weights *= weights.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1)[labels])
+    return weights
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A trained method: `logits(images)` -> (n, classes) float32; `chosen` is what was settled on inside the draw.

@@ -6,24 +6,22 @@ only its user can open, and on no port.
 """
 
 import atexit
-import fcntl
-import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import quote
 
 from curate.app import engine
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.locks import Lock
 
 _PING_SECONDS = 2
 _START_SECONDS = 60  # after a crash it reads its journal first
@@ -77,23 +75,23 @@ def _find(collection: Collection, share: bool) -> Database:
         ping(given)
         return Database(given, f"at {_without_password(given)}", ours=False)
     folder = _folder(collection)
-    lock = _Lock(folder.with_name(f"{folder.name}.lock"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = Lock(folder.with_name(f"{folder.name}.lock"))
     if lock.taken():
         server = _Server(folder)
         uri = server.start()
-        lock.write({"pid": os.getpid(), "uri": uri})
+        lock.say(uri=uri)
         # Registered before FiftyOne connects, so it runs after FiftyOne's own, which still talks to the database.
         atexit.register(lock.release)
         atexit.register(server.stop)
         return Database(uri, f"in {folder}", ours=True)
-    holder = lock.read()
     if not share:
         raise FewposeError(
-            f"{collection.root} is open in another curate app (process {holder.get('pid', 'unknown')}); "
-            "use that one, or end it with Ctrl-C first"
+            f"{collection.root} is open in another curate app ({lock.who()}); use that one, or end it with Ctrl-C first"
         )
-    ping(holder.get("uri", "mongodb://"))
-    return Database(holder["uri"], f"in {folder}, which process {holder['pid']} runs", ours=False)
+    uri = lock.holder().get("uri", "mongodb://")  # while it is being started, nothing answers
+    ping(uri)
+    return Database(uri, f"in {folder}, which {lock.who()} runs", ours=False)
 
 
 def _folder(collection: Collection) -> Path:
@@ -104,36 +102,6 @@ def _folder(collection: Collection) -> Path:
 def _without_password(uri: str) -> str:
     start, at, rest = uri.rpartition("@")
     return f"{start.partition('://')[0]}://...@{rest}" if at else uri
-
-
-class _Lock:
-    """A file that one process at a time holds, and which says who it is. It goes with the process, however it ends."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._file: IO[bytes] = path.open("a+b")
-
-    def taken(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def write(self, holder: dict[str, Any]) -> None:
-        self._file.truncate(0)
-        self._file.write(json.dumps(holder).encode())
-        self._file.flush()
-
-    def read(self) -> dict[str, Any]:
-        """Empty while the holder starts its database."""
-        with suppress(ValueError):
-            return dict(json.loads(self.path.read_bytes()))
-        return {}
-
-    def release(self) -> None:
-        self._file.close()
 
 
 class _Server:

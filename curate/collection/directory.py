@@ -12,12 +12,12 @@ cache/             signatures, groups, pixels, embeddings, the App's database: c
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from curate.foundation import atomic
+from curate.foundation import atomic, locks
 from curate.foundation.errors import FewposeError, UsageError
 
 FORMAT = 1
@@ -92,13 +92,15 @@ class Collection:
 
         The lock goes with the process, however it ends. Readers need none: tables are replaced whole.
         """
-        import fcntl  # no Windows; elsewhere everything but changing a collection works without
 
-        with (self.root / "collection.json").open("rb") as file:
+        def refusal(who: str) -> FewposeError:
+            return FewposeError(f"another command is changing {self.root} ({who}); wait until it has ended")
+
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.enter_context(locks.held(self.root / ".lock", refusal))
             except OSError as error:
-                raise FewposeError(f"another command is changing {self.root}; wait until it has ended") from error
+                raise FewposeError(f"{self.root} cannot be written to ({error.strerror})") from error
             for path in filter(_is_debris, self.root.iterdir()):
                 path.unlink(missing_ok=True)
             yield

@@ -30,6 +30,15 @@ CHECK = "check"  # of photographs, by `curate check`
 ACCEPTANCE = "acceptance"  # of synthetic images, by `synth accept`
 
 
+class Kind(StrEnum):
+    """What a rule doubts, and so what a person's word on the image settles."""
+
+    COPY = "copy"  # that it is another picture than the ones that we have
+    LABEL = "label"  # that it shows what it is said to; a relabelled image is not doubted any more
+    QUALITY = "quality"  # that it can be seen
+    CONTENT = "content"  # that it is a photograph of one person
+
+
 class _Places(NamedTuple):
     table: str
     rules: str
@@ -40,15 +49,6 @@ _PLACES = {
     CHECK: _Places("findings.parquet", "checks.json", "curate check"),
     ACCEPTANCE: _Places("acceptance.parquet", "acceptance.json", "synth accept"),
 }
-
-
-class Kind(StrEnum):
-    """What a rule doubts, and so what a person's word on the image settles."""
-
-    COPY = "copy"  # that it is another picture than the ones that we have
-    LABEL = "label"  # that it shows what it is said to; a relabelled image is not doubted any more
-    QUALITY = "quality"  # that it can be seen
-    CONTENT = "content"  # that it is a photograph of one person
 
 
 @dataclass(frozen=True)

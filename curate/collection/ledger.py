@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from curate.collection.directory import Collection
+from curate.foundation import locks
 from curate.foundation.errors import FewposeError
 
 
@@ -86,7 +87,8 @@ class Ledger:
         if not entries:
             return
         try:
-            _append(os.fspath(self.path), b"".join(_line(entry) for entry in entries))
+            with locks.waited_for(self.path.with_name(".ledger.lock")):
+                _append(os.fspath(self.path), b"".join(_line(entry) for entry in entries))
         except OSError as error:
             raise FewposeError(
                 f"{self.path} cannot be written ({error.strerror}): nothing was decided; try again"
@@ -142,11 +144,8 @@ def user() -> str:
 
 
 def _append(path: str, lines: bytes) -> None:
-    import fcntl  # no Windows; elsewhere everything but changing a collection works without
-
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # goes with the process, however it ends
         size, lines = _mended(descriptor, lines)
         try:
             if os.write(descriptor, lines) < len(lines):

@@ -27,13 +27,15 @@ from curate.download.lists.links import Link
 from curate.download.results import pending, tables
 from curate.download.results.journal import Journal, Row
 from curate.download.results.store import Store
-from curate.download.web import archive, asking, urls
+from curate.download.web import archive, urls
+from curate.download.web.fetch import make_fetcher
 from curate.download.web.job import Answer, Job, Moved, Result
 from curate.download.web.outcome import AGAIN, LOST, Outcome, Retry
 from curate.download.web.settings import Settings
 from curate.download.web.transport import Line
-from curate.foundation import console, memory
+from curate.foundation import console
 from curate.foundation.errors import FewposeError
+from curate.foundation.freed_memory import give_back_freed_memory
 from curate.images.signatures import Signatures
 
 _MOST_PROCESSES = 2  # they bring what this one can settle; each takes 60 MB
@@ -54,7 +56,7 @@ class Engine(Protocol):
 
 class _Threads(LocalEngine[Line]):
     def __init__(self, settings: Settings) -> None:
-        self._fetcher = asking.fetcher(settings, os.cpu_count() or 1)
+        self._fetcher = make_fetcher(settings, os.cpu_count() or 1)
         super().__init__(partial(archive.fetch, self._fetcher), Line, settings)
 
     def stop(self) -> None:
@@ -73,14 +75,14 @@ def on_processes(settings: Settings) -> Engine:
 
     cpus = os.cpu_count() or 1
     processes = min(_MOST_PROCESSES, cpus)
-    return ProcessEngine(partial(asking.asking, settings, cpus // processes), settings, processes)
+    return ProcessEngine(partial(archive.asking, settings, cpus // processes), settings, processes)
 
 
 def on_ray(settings: Settings) -> Engine:
     """Workers of a Ray cluster."""
     from curate.download.engines.cluster import RayEngine
 
-    return RayEngine(partial(asking.asking, settings), settings)
+    return RayEngine(partial(archive.asking, settings), settings)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def download(
             run = _Run(target, listing.links, settings or Settings(), store, make_engine)
             imported = sum(link.key in run.imported for link in listing.links)
             del listing, official  # what is needed of them is in `run`: they are large
-            memory.give_back()
+            give_back_freed_memory()
             left = run.whole(problems, retry, minutes)
     except OSError as error:  # the web's errors are outcomes; this is writing
         raise FewposeError(f"cannot write {error.filename or collection}: {error.strerror}") from error
@@ -193,7 +195,7 @@ class _Run:
 
     def _tables(self, problems: list[Problem]) -> list[str]:
         """The URLs that gave a placeholder."""
-        memory.give_back()
+        give_back_freed_memory()
         return tables.write(self.target, self.journal.rows, problems, self.store, self.signatures)
 
     # What is there

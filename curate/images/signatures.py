@@ -13,15 +13,13 @@ import threading
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from curate.images.decoding import DEFAULT_LIMITS, Limits, check_pixels, open_image
-
-if TYPE_CHECKING:  # workers of a download look at pictures, and have no need of pandas
-    from curate.collection.directory import Collection
 
 SIDE = 64  # of the thumbnail, pixels
 
@@ -53,10 +51,16 @@ def look(content: bytes, limits: Limits = DEFAULT_LIMITS) -> Signature:
     return Signature(decoded.width, decoded.height, decoded.format, decoded.mode, decoded.frames, thumbnail.tobytes())
 
 
+class HasCache(Protocol):
+    """What is asked of a collection. Workers of a download look at pictures, and have no need of its pandas."""
+
+    def cache(self, *parts: str) -> Path: ...
+
+
 class Signatures:
     """The signatures of a collection by content id. Its owner holds `Collection.locked`: there is one writer."""
 
-    def __init__(self, collection: "Collection") -> None:
+    def __init__(self, collection: HasCache) -> None:
         """Raises OSError where they can be neither read nor written."""
         file = collection.cache("signatures", VERSION, "records")
         file.parent.mkdir(parents=True, exist_ok=True)

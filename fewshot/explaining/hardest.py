@@ -14,6 +14,7 @@ from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from curate.images.transform import Transform
 from curate.models import clip_models
 from fewshot.classifier import Classifier
+from fewshot.explaining import palette
 from fewshot.explaining.photos import write
 from fewshot.explaining.relevance import heat
 from fewshot.explaining.sheet import Panel, sheet
@@ -46,6 +47,7 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
 
     Raises UsageError and FewposeError, in one sentence, where that can't be done.
     """
+    palette.matplotlib()  # before any work
     found = records.read_sweep(sweep)
     mistaken = hardest(found)
     trial = mistaken.record.trial

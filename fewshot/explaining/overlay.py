@@ -1,12 +1,11 @@
 """A heat map laid over the picture that it explains."""
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
 from curate.images.transform import Transform
+from fewshot.explaining.palette import coloured
 
-COLOURS = "inferno"  # from dark to light in even steps, whatever kind of colour vision one has
 MOST_OPAQUE = 0.8  # of the heat, where it is most
 DARKEST = 90  # of 255, so that the dark colours of little heat stand out from black clothes, too
 UNSEEN = 0.3  # how bright is what the model has not seen
@@ -21,7 +20,7 @@ def overlay(picture: Image.Image, heat: np.ndarray, transform: Transform) -> Ima
     placed = _placed(heat / max(float(heat.max()), np.finfo(np.float32).tiny), picture.size, transform)
     seen = _placed(np.ones_like(heat), picture.size, transform)[..., None]
     grey = DARKEST + np.asarray(picture.convert("L"), np.float32)[..., None] * (1 - DARKEST / 255)
-    colours = 255 * matplotlib.colormaps[COLOURS](placed)[..., :3]
+    colours = 255 * coloured(placed)
     opaque = MOST_OPAQUE * placed[..., None]
     mixed = (grey * (1 - opaque) + colours * opaque) * (UNSEEN + (1 - UNSEEN) * seen)
     return Image.fromarray(np.rint(mixed).clip(0, 255).astype(np.uint8))
@@ -40,5 +39,5 @@ def bar(width: int, height: int) -> Image.Image:
     """The scale of the colours, from none to most, as `overlay` lays them over mid-grey."""
     steps = np.linspace(0, 1, width)
     opaque = MOST_OPAQUE * steps[:, None]
-    row = 128 * (1 - opaque) + 255 * matplotlib.colormaps[COLOURS](steps)[:, :3] * opaque
+    row = 128 * (1 - opaque) + 255 * coloured(steps) * opaque
     return Image.fromarray(np.broadcast_to(row, (height, width, 3)).round().astype(np.uint8))

@@ -13,6 +13,7 @@ from PIL import Image, PngImagePlugin
 from curate.foundation import atomic
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.decoding import Unreadable, open_image, read_file
+from fewshot.explaining import palette
 from fewshot.explaining.relevance import heat
 from fewshot.explaining.sheet import Panel, sheet
 
@@ -43,8 +44,9 @@ def explain_photos(
 
     A photograph that can't be read, or whose picture would replace a file of another origin, is an error of its own.
     Raises UsageError for a class that the model doesn't know, or where `out` is a file; FewposeError where it can't be
-    written to.
+    written to, or where the extra is not installed.
     """
+    palette.matplotlib()  # before any work
     places = [_place(model.classes, name) for name in dict.fromkeys(named)]
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a directory that exists or can be made")

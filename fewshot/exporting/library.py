@@ -27,13 +27,6 @@ def onnxscript() -> ModuleType:
     return _module("onnxscript")
 
 
-def installed() -> bool:
-    try:
-        return all((onnx(), onnxruntime(), onnxscript()))
-    except FewposeError:
-        return False
-
-
 def _module(name: str) -> ModuleType:
     try:
         with quiet():

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 
 from fewshot.classifier import LinearHead, powered
-from fewshot.task import Draw, Fitted, Task, fit_alone
+from fewshot.task import Draw, Fitted, Task, fit_alone, image_weights
 from fewshot.training import logistic
 from fewshot.training.calibration import temperature
 from fewshot.training.folds import folds
 from fewshot.training.logistic import Problems
-from fewshot.training.weighting import image_weights
 
 # Where the solver stops (the length of the mean loss's gradient): near enough to compare strengths, and the result.
 ROUGH, EXACT = 1e-5, 1e-8

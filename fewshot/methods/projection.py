@@ -26,11 +26,10 @@ from curate.foundation.errors import UsageError
 from curate.models.clip_models import ClipModel
 from fewshot.classifier import Classifier, LinearHead
 from fewshot.methods.zero_shot import class_embeddings
-from fewshot.task import Diverged, Draw, Fitted, Images, Task, fit_alone
+from fewshot.task import Diverged, Draw, Fitted, Images, Task, fit_alone, image_weights
 from fewshot.training import frozen_trunk, low_rank
 from fewshot.training.calibration import temperature
 from fewshot.training.folds import Parts, folds
-from fewshot.training.weighting import image_weights
 
 # What the stacked matrices, their gradients and moments may take at once. On a CPU more is no faster: the products of
 # one split, all its folds and settings side by side, are large already.

@@ -18,10 +18,9 @@ from torch.nn import functional as F
 
 from fewshot.classifier import CacheHead
 from fewshot.methods.zero_shot import class_embeddings
-from fewshot.task import Draw, Fitted, Task
+from fewshot.task import Draw, Fitted, Task, image_weights
 from fewshot.training.calibration import temperature
 from fewshot.training.folds import folds
-from fewshot.training.weighting import image_weights
 
 PUBLISHED = (1.0, 5.5)  # alpha and beta, where nothing can be held back (section 4.1)
 CPU_BYTES, GPU_BYTES = 2**27, 2**32  # of caches that are trained at once, with what AdamW keeps of each

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from curate.download.web import asking, urls
+from curate.download.web import fetch, urls
 from curate.download.web.fetch import Fetcher
 from curate.download.web.job import Job, Moved
 from curate.download.web.outcome import Outcome
@@ -16,7 +16,7 @@ AT_ONCE = 16
 def fetched(links: Iterable[str], settings: Settings | None = None) -> Iterator[tuple[str, bytes | str]]:
     """Each link with its bytes, or with a sentence's end that says why there are none; in their order."""
     settings = settings or Settings(min_side=1)
-    fetcher = asking.fetcher(settings, looks=AT_ONCE)
+    fetcher = fetch.make_fetcher(settings, looks=AT_ONCE)
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for part in _parts(links):

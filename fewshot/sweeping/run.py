@@ -10,12 +10,12 @@ from curate.collection import synthetic
 from curate.collection.sets import TrainingSet
 from curate.foundation import atomic
 from curate.foundation.errors import UsageError
+from curate.foundation.locks import only_one
 from curate.models import clip_models
 from fewshot import methods
 from fewshot.sweeping import engines, prompts
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.batched_trials import packs
-from fewshot.sweeping.locking import only_one
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings, options
 from fewshot.sweeping.trial import device_name, versions

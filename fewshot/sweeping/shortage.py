@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pandas as pd
 
@@ -13,8 +13,15 @@ from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials import additions
 from fewshot.trials.records import Trial
 
-if TYPE_CHECKING:
-    from fewshot.sweeping.plan import Plan
+
+class Drawn(Protocol):
+    """What is asked of a plan (fewshot.sweeping.plan.Plan): its classes, and what a split gives to a set."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    def split(self, number: int) -> Split: ...
+    def pool(self, parts: Split, set_: str) -> pd.DataFrame: ...
+    def eligible(self, parts: Split, trial: Trial) -> pd.DataFrame: ...
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class _Demand:
     shots: int
     what: str  # "training", or the kind of synthetic images
 
-    def count(self, plan: "Plan", parts: Split) -> pd.Series:
+    def count(self, plan: Drawn, parts: Split) -> pd.Series:
         """How many a split has, by label."""
         if self.what == "training":
             return plan.pool(parts, self.set)["label"].value_counts()
@@ -43,7 +50,7 @@ def _demands(settings: SweepSettings) -> Iterator[_Demand]:
             yield _Demand(name, made_of.amount, shots, made_of.kind)
 
 
-def long_enough(settings: SweepSettings, plan: "Plan") -> tuple[tuple[str, ...], tuple[str, ...]]:
+def long_enough(settings: SweepSettings, plan: Drawn) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes to use and those left out, by `short`: judged over all sets and splits, so that every N agrees.
 
     Raises UsageError where a class is short and `short` is "error", FewposeError where fewer than two classes are left.

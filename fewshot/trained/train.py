@@ -13,6 +13,7 @@ import pandas as pd
 
 from curate.collection.splits import draw_digest
 from curate.foundation.errors import UsageError
+from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
@@ -20,7 +21,6 @@ from fewshot import methods
 from fewshot.measuring.metrics import softmax
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping import prompts
-from fewshot.sweeping.locking import only_one
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.run import check_methods
 from fewshot.sweeping.settings import SweepSettings

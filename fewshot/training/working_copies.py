@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from curate.foundation.freed_memory import keep_freed_memory
 from curate.models.clip_models import ClipModel
 from fewshot.training.fused_batch_norm import fold_batch_norm
-from fewshot.training.memory import keep_freed_memory
 
 MOST_KEPT = 4  # methods whose optimiser and captured steps stay: as many as a sweep does in turn
 
@@ -33,7 +33,6 @@ class WorkingCopy:
         self.tower = copy.deepcopy(clip.frozen_encoder())
         self._start = _tensors(clip.model)
         self._values = _tensors(self.model)
-        self._starting = dict(zip(map(id, self._values), self._start, strict=True))
         self._kept: dict[Any, Any] = {}
         self.holds: object = None  # whose weights these are, for those who put them there
 
@@ -42,10 +41,6 @@ class WorkingCopy:
         """Put the starting weights back: parameters and buffers, bit by bit."""
         torch._foreach_copy_(self._values, self._start)
         self.holds = None
-
-    def starting(self, parameter: nn.Parameter) -> Tensor:
-        """The starting value of one of `model`'s parameters."""
-        return self._starting[id(parameter)]
 
     @torch.no_grad()
     def use(self) -> nn.Module:

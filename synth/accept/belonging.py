@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from curate.checks.rules.components import Components, large_enough, needed
+from curate.checks.rules.components import Components, large_enough
 from curate.checks.rules.rule import CannotRun, Rule
 from curate.checks.rules.wrong_label import FOLDS, LEAST_AGREED, folds
 from curate.collection import yoga82
@@ -93,7 +93,7 @@ def by_photographs(inputs: Candidates, parameters: Mapping[str, float]) -> Judge
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    features = needed(inputs)
+    features = inputs.needed_features()
     if inputs.photograph_features is None:
         raise CannotRun("the collection has no photographs to learn from")
     labels, groups = (inputs.photographs[column].to_numpy(str) for column in ("label", "group"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate.checks.rules.components import Components, needed
+from curate.checks.rules.components import Components
 from curate.checks.rules.rule import CannotRun, Inputs
 from curate.collection import groups, synthetic
 from curate.foundation import console
@@ -60,7 +60,7 @@ def compared(candidates: Candidates, components: int) -> tuple[np.ndarray, np.nd
     features themselves tell a quarter of the photographs of other classes from those of a class, these three quarters.
     Raises CannotRun where there are no features, or no photographs.
     """
-    features = needed(candidates)
+    features = candidates.needed_features()
     if candidates.photograph_features is None or not candidates.trusted.any():
         raise CannotRun("it needs photographs to compare with, and the collection has none")
     parts = Components(candidates.photograph_features[candidates.trusted], components)

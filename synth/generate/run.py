@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.collection.directory import Collection
-from curate.foundation import console
+from curate.foundation import console, locks
 from curate.foundation.errors import FewposeError
 from synth.generate import making, refused, writing
 from synth.generate.adopt import Adopted, adopt
@@ -217,14 +217,12 @@ def _alone(root: Path) -> Iterator[None]:
 
     The lock goes with the process, however it ends. Raises FewposeError where another run holds it.
     """
-    import fcntl
+
+    def refusal(who: str) -> FewposeError:
+        return FewposeError(f"another synth generate works on {root} ({who}); wait until it has ended")
 
     unfinished = root / writing.UNFINISHED
-    with (root / _LOCK).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise FewposeError(f"another synth generate works on {root}; wait until it has ended") from error
+    with locks.held(root / _LOCK, refusal):
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         try:

@@ -12,8 +12,7 @@ from curate.foundation.errors import FewposeError, UsageError
 from synth.body.poses import Pose, named
 from synth.rendering import planted_defects as planted
 from synth.rendering import workers as processes
-from synth.rendering.jpeg import encoded
-from synth.rendering.render import render
+from synth.rendering.render import jpeg, render
 
 SIZES = (64, 1024)
 
@@ -112,7 +111,7 @@ def _draw(out: Path, missing: list[_Task], workers: int, records: dict[str, Any]
 def _make(task: _Task) -> dict[str, Any]:
     """Draw one image into its place; returns its line of the sidecar."""
     drawn = render(task.pose, seed=task.seed, size=task.size, index=task.index)
-    atomic.write_bytes(task.out / task.file, encoded(drawn.image))
+    atomic.write_bytes(task.out / task.file, jpeg(drawn.image))
     return {
         "file": task.file,
         "pose": task.pose.name,

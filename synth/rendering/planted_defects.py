@@ -13,8 +13,7 @@ from PIL import Image, ImageOps
 from curate.foundation import atomic
 from curate.foundation.errors import UsageError
 from synth.body.poses import Pose
-from synth.rendering.jpeg import encoded
-from synth.rendering.render import render
+from synth.rendering.render import jpeg, render
 
 COPY, MIRRORED, RECOMPRESSED, WRONG_LABEL, TRUNCATED = "copy", "mirrored", "recompressed", "wrong-label", "truncated"
 SHARE = 0.02  # of all images, for each kind but the truncated one
@@ -82,7 +81,7 @@ def plant(out: Path, plants: tuple[Plant, ...], poses: Mapping[str, Pose], size:
 
 def _content(out: Path, one: Plant, number: int, poses: Mapping[str, Pose], size: int, seed: int) -> bytes:
     if one.kind == WRONG_LABEL:
-        return encoded(render(poses[one.original], seed=seed, size=size, index=_BEYOND + number).image)
+        return jpeg(render(poses[one.original], seed=seed, size=size, index=_BEYOND + number).image)
     content = (out / one.original).read_bytes()
     if one.kind == COPY:
         return content
@@ -90,9 +89,9 @@ def _content(out: Path, one: Plant, number: int, poses: Mapping[str, Pose], size
         return content[: len(content) * 2 // 5]
     with Image.open(io.BytesIO(content)) as image:
         if one.kind == MIRRORED:
-            return encoded(ImageOps.mirror(image))
+            return jpeg(ImageOps.mirror(image))
         smaller = round(size * (0.7 + 0.05 * (number % 5)))
-        return encoded(image.resize((smaller, smaller), Image.Resampling.LANCZOS), quality=50 + 8 * (number % 4))
+        return jpeg(image.resize((smaller, smaller), Image.Resampling.LANCZOS), quality=50 + 8 * (number % 4))
 
 
 def _table(plants: list[Plant]) -> str:

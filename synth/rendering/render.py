@@ -1,5 +1,6 @@
 """Drawing one image of a pose: settle the body, place the camera, trace, colour, light."""
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from synth.rendering.scene import Light, Scene, draw, generator
 from synth.rendering.tracing import Hits, Solid, trace
 
 SUPERSAMPLE = 2  # rays a pixel, along each side
+_JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,13 @@ def _surroundings(
     canvas = np.zeros((len(open_rays), 3), np.float32)
     canvas[open_rays] = colour * ((0.50 + 0.50 * sun) * sky)[:, None]
     return canvas
+
+
+def jpeg(image: Image.Image, quality: int = _JPEG_QUALITY) -> bytes:
+    """An image as the bytes of a JPEG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
 
 
 def _mean_light(light: Light) -> Array:

@@ -5,13 +5,12 @@ Web, 1997 (number of colours, prevalent colour, farthest neighbour). They are ta
 white background, which photographs from a studio share with drawings, the picture as a whole says nothing.
 """
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import minimum_filter
 
-if TYPE_CHECKING:  # measurements.py imports this module
-    from curate.checks.measures.measurements import Picture
+from curate.checks.measures.picture import Picture
 
 _BACKGROUND = 16  # values of 255 around the background's colour that are background still
 _HARD = 256  # of 765, the sum over the channels: a step to a neighbour that lenses rarely leave
@@ -19,26 +18,30 @@ _DARK = (24, 48)  # of 255, the brightest channel
 _FEW = 300  # pixels: a subject of fewer says little, and its parts are drawn towards what is usual
 
 
-def artwork(picture: "Picture") -> dict[str, float]:
-    """Numbers of the subject, which is all but the commonest colour of the border.
+class Artwork(NamedTuple):
+    """Numbers of the subject, which is all but the commonest colour of the border."""
 
-    plain: part of the border that has its commonest colour (4 bits a channel).
-    colours: ln(1 + c), c the colours (5 bits a channel) that make 90 % of the subject, without its outline.
-    hard_steps, dark_tones: ln of the part of the subject's pixels that differ from a neighbour as black does from a
-        bright colour, and that are nearly black, as shadows are in photographs.
-    """
+    plain: float  # part of the border that has its commonest colour (4 bits a channel)
+    colours: float  # ln(1 + c), c the colours (5 bits a channel) that make 90 % of the subject, without its outline
+    # ln of the part of the subject's pixels that differ from a neighbour as black does from a bright colour,
+    hard_steps: float
+    # and of the part that are nearly black, as shadows are in photographs
+    dark_tones: float
+
+
+def artwork(picture: Picture) -> Artwork:
     values = np.moveaxis(picture.rgb, 2, 0).astype(np.int16, order="C")  # (3, height, width)
     plain, background = _border(values)
     subject = np.abs(values - background[:, None, None]).max(axis=0) > _BACKGROUND
     brightest = values.max(axis=0)[subject]
     dark = (brightest >= _DARK[0]) & (brightest < _DARK[1])
     hard = _steps(values)[subject] >= _HARD
-    return {
-        "plain": plain,
-        "colours": _colours(values, subject),
-        "hard_steps": _log_part(hard, usual=0.03),
-        "dark_tones": _log_part(dark, usual=0.1),
-    }
+    return Artwork(
+        plain=plain,
+        colours=_colours(values, subject),
+        hard_steps=_log_part(hard, usual=0.03),
+        dark_tones=_log_part(dark, usual=0.1),
+    )
 
 
 def _border(values: np.ndarray) -> tuple[float, np.ndarray]:

@@ -6,15 +6,14 @@ row. Strokes come from morphology instead of the stroke width transform: what a 
 larger than a stroke takes away is a thin dark (bright) shape.
 """
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-if TYPE_CHECKING:  # measurements.py imports this module
-    from curate.checks.measures.measurements import Picture
+from curate.checks.measures.picture import Picture
 
 _STROKE = 9  # pixels: thicker is no stroke
 _CONTRAST = 45  # grey values between a stroke and what is around it
@@ -26,21 +25,28 @@ _FAINT = (2, 14)  # grey values: what is stronger is the picture itself, not a m
 _NEAREST = 12  # pixels at half size between two repetitions of a mark
 
 
-def rows_of_letters(picture: "Picture") -> dict[str, float]:
-    """letters: in rows, the dark or the bright ones, whichever are more; rows: their number; text_area: the part of the
-    picture that the rows' boxes cover, 0 to 1.
-    """
+class Lettering(NamedTuple):
+    letters: float  # in rows, the dark or the bright ones, whichever are more
+    rows: float  # their number
+    text_area: float  # the part of the picture that the rows' boxes cover, 0 to 1
+
+
+class Repetition(NamedTuple):
+    repetition: float  # 0 (no mark repeats) to 1
+
+
+def rows_of_letters(picture: Picture) -> Lettering:
     grey = picture.grey.astype(np.uint8)  # three times as fast
     dark = ndimage.grey_closing(grey, _STROKE) - grey > _CONTRAST
     light = grey - ndimage.grey_opening(grey, _STROKE) > _CONTRAST
     # Of one kind: what dark letters leave between them looks like bright ones.
     rows = max((_rows(_letters(strokes)) for strokes in (dark, light)), key=lambda found: sum(map(len, found)))
     area = sum((row[:, 1].max() - row[:, 0].min()) * (row[:, 3].max() - row[:, 2].min()) for row in rows)
-    return {
-        "letters": float(sum(map(len, rows))),
-        "rows": float(len(rows)),
-        "text_area": min(1.0, float(area) / picture.grey.size),
-    }
+    return Lettering(
+        letters=float(sum(map(len, rows))),
+        rows=float(len(rows)),
+        text_area=min(1.0, float(area) / picture.grey.size),
+    )
 
 
 def _letters(strokes: np.ndarray) -> np.ndarray:
@@ -73,22 +79,22 @@ def _rows(boxes: np.ndarray) -> list[np.ndarray]:
     return [boxes[row == r] for r in np.flatnonzero(np.bincount(row) >= _ROW)]
 
 
-def repetition(picture: "Picture") -> dict[str, float]:
-    """How strongly faint marks repeat along a slant, as stock watermarks do: 0 (not at all) to 1.
+def repetition(picture: Picture) -> Repetition:
+    """How strongly faint marks repeat along a slant, as stock watermarks do.
 
     The sharpest peak of the autocorrelation of the signs of faint fine structure at half size, away from the axes,
     along which floors, walls and windows repeat. Signs, so that no strong edge outweighs the rest.
     """
     half = _halved(picture.grey)
     if min(half.shape) < _NEAREST:
-        return {"repetition": 0.0}
+        return Repetition(0.0)
     fine = half - ndimage.uniform_filter(half, 5)
     size = np.abs(fine)
     marks = np.where((size > _FAINT[0]) & (size < _FAINT[1]), np.sign(fine), 0).astype(np.float32)
     power = np.abs(np.fft.rfft2(marks, [2 * side for side in marks.shape])) ** 2
     correlation = np.fft.irfft2(power)
     if correlation[0, 0] < 1:  # nothing is faint
-        return {"repetition": 0.0}
+        return Repetition(0.0)
     height, width = (2 * side // 3 for side in marks.shape)
     shifted = np.concatenate([correlation[-height:, :width], correlation[: height + 1, :width]])
     down, across = np.mgrid[-height : height + 1, :width]
@@ -98,7 +104,7 @@ def repetition(picture: "Picture") -> dict[str, float]:
     ridges = [ndimage.uniform_filter1d(shifted, 9, axis=axis) for axis in (0, 1)]
     peaks = shifted - np.maximum(*ridges)
     slanted = (down**2 + across**2 > _NEAREST**2) & (np.abs(down) > 3) & (across > 3)
-    return {"repetition": float(np.clip(peaks[slanted].max(initial=0), 0, 1))}
+    return Repetition(float(np.clip(peaks[slanted].max(initial=0), 0, 1)))
 
 
 def _halved(grey: np.ndarray) -> np.ndarray:

@@ -7,52 +7,57 @@ an interruption loses a few seconds. It can be deleted; a damaged part counts as
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from curate.checks.measures.artwork import artwork
-from curate.checks.measures.lettering import repetition, rows_of_letters
+from curate.checks.measures.artwork import Artwork, artwork
+from curate.checks.measures.lettering import Lettering, Repetition, repetition, rows_of_letters
+from curate.checks.measures.picture import SIDE, Picture
 from curate.collection.directory import Collection
 from curate.foundation import atomic, console
 from curate.images.decoding import NO_LIMITS, Cause, Unreadable, open_image, read_file
 
 VERSION = "1"  # where a measure gives other numbers than before, it is another one
 
-SIDE = 384  # pixels: the long side of what is measured; smaller pictures are measured as they are
-
 _PART = 512  # pictures in a part of the cache: what an interruption can lose
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture of at most SIDE x SIDE pixels, as the measures see it."""
+class Light(NamedTuple):
+    """Grey values, 0 to 255."""
 
-    rgb: np.ndarray  # (height, width, 3) uint8
-    grey: np.ndarray  # (height, width) float32, 0 to 255
+    shadow: float  # 5 % of the pixels stay below it
+    highlight: float  # and 99 % below this one
 
 
-def light(picture: Picture) -> dict[str, float]:
-    """Grey values, 0 to 255, that 5 % of the pixels stay below, and 99 %."""
+class Structure(NamedTuple):
+    structure: float
+
+
+class Sharpness(NamedTuple):
+    sharpness: float
+
+
+def light(picture: Picture) -> Light:
     shadow, highlight = np.percentile(picture.grey, (5, 99))
-    return {"shadow": float(shadow), "highlight": float(highlight)}
+    return Light(float(shadow), float(highlight))
 
 
-def structure(picture: Picture) -> dict[str, float]:
+def structure(picture: Picture) -> Structure:
     """What there is to see: the standard deviation, in grey values, of the picture at 64 x 64 without soft light.
 
     Entropy, the usual measure, is as low for a good photograph before white as for a blank page with JPEG's noise.
     """
     small = Image.fromarray(picture.grey).resize((64, 64), Image.Resampling.BOX)
     grey = np.asarray(small)
-    return {"structure": float((grey - gaussian_filter(grey, 8)).std())}
+    return Structure(float((grey - gaussian_filter(grey, 8)).std()))
 
 
-def sharpness(picture: Picture) -> dict[str, float]:
+def sharpness(picture: Picture) -> Sharpness:
     """Strength of the finest structure beside that of structure twice as coarse, along the axis where it is weaker.
 
     The root of the ratio of energies of two octaves (differences of Gaussians of 0.7, 1.4 and 2.8 pixels along one
@@ -60,7 +65,7 @@ def sharpness(picture: Picture) -> dict[str, float]:
     0.7, whatever it shows; what was blurred or enlarged has about 0.4, also when JPEG's blocks were laid over it, and
     so has motion blur, which takes the fine structure of one axis only. A blank page has 1.
     """
-    return {"sharpness": min(_octaves(picture.grey, 0), _octaves(picture.grey, 1))}
+    return Sharpness(min(_octaves(picture.grey, 0), _octaves(picture.grey, 1)))
 
 
 def _octaves(grey: np.ndarray, axis: int) -> float:
@@ -69,26 +74,22 @@ def _octaves(grey: np.ndarray, axis: int) -> float:
     return float(np.sqrt((weak + 1e-3) / (strong + 1e-3)))
 
 
-# Each gives numbers of its own names.
-MEASURES: tuple[Callable[[Picture], dict[str, float]], ...] = (
-    light,
-    structure,
-    sharpness,
-    artwork,
-    rows_of_letters,
-    repetition,
-)
+# What each measure gives, and the measure. The fields' names are those of the numbers, here and in the cache.
+MEASURES: dict[type[NamedTuple], Callable[[Picture], NamedTuple]] = {
+    Light: light,
+    Structure: structure,
+    Sharpness: sharpness,
+    Artwork: artwork,
+    Lettering: rows_of_letters,
+    Repetition: repetition,
+}
+NAMES = tuple(name for numbers in MEASURES for name in numbers._fields)
 
 
 def measure(image: Image.Image) -> dict[str, float]:
-    """All numbers of an RGB picture of any size."""
-    small = image.copy()
-    small.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)
-    picture = Picture(np.asarray(small), np.asarray(small.convert("L"), dtype=np.float32))
-    return {name: value for each in MEASURES for name, value in each(picture).items()}
-
-
-NAMES = tuple(measure(Image.new("RGB", (16, 16))))  # of the numbers
+    """All numbers of an RGB picture of any size, by NAMES."""
+    picture = Picture.of(image)
+    return {name: value for each in MEASURES.values() for name, value in each(picture)._asdict().items()}
 
 
 def measurements(collection: Collection, images: pd.DataFrame, workers: int) -> pd.DataFrame:

@@ -2,15 +2,6 @@
 
 import numpy as np
 
-from curate.checks.rules.rule import CannotRun, Inputs
-
-
-def needed(inputs: Inputs) -> np.ndarray:
-    """The features, (n, d) float32. Raises CannotRun where there are none."""
-    if inputs.features is None:
-        raise CannotRun(f"it needs image features, and there are none: {inputs.model}")
-    return inputs.features
-
 
 def principal_components(features: np.ndarray, most: int) -> np.ndarray:
     """The Components of features, of themselves: (n, d) to (n, r) float64."""

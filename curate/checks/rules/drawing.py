@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from curate.checks.rules.readable import readable
 from curate.checks.rules.rule import Inputs, Rule
 from curate.collection.findings import Kind
 
@@ -22,7 +21,7 @@ _INTERCEPT = -0.94
 
 def drawing(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
     """The score is the probability of a drawing by that regression. Raises CannotRun where no file can be read."""
-    numbers = readable(inputs)
+    numbers = inputs.measurements()
     logit = sum(weight * numbers[name] for name, weight in _WEIGHTS.items()) + _INTERCEPT
     colours = np.expm1(numbers["colours"])
     detail = [f"{round(count)} colours make 90 % of the subject" for count in colours]

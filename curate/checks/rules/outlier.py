@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from curate.checks.rules.components import large_enough, needed, principal_components
+from curate.checks.rules.components import large_enough, principal_components
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection.findings import Kind
 
@@ -19,7 +19,7 @@ def outlier(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
     """
     from scipy.stats import norm
 
-    features = needed(inputs)
+    features = inputs.needed_features()
     labels, groups = inputs.images["label"].to_numpy(str), inputs.images["group"].to_numpy(str)
     kept = np.flatnonzero(large_enough(labels, groups, parameters["least"]))
     if not len(kept):

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.checks.rules.readable import readable
 from curate.checks.rules.rule import Inputs, Rule
 from curate.collection.findings import Kind
 
@@ -30,28 +29,28 @@ def odd_aspect(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
 
 def blurry(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
     """Out of focus, moved, or enlarged; the score is 1 less the sharpness, which is about 0.7 in focus."""
-    measured = readable(inputs)
+    measured = inputs.measurements()
     detail = [f"sharpness {s:.2f}, where about 0.7 is usual" for s in measured["sharpness"]]
     return pd.DataFrame({"key": measured["key"], "score": (1 - measured["sharpness"]).clip(0, 1), "detail": detail})
 
 
 def dark(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
     """Hardly any light; the score is 1 less the grey value that 99 % of the picture stays below."""
-    measured = readable(inputs)
+    measured = inputs.measurements()
     detail = [f"99 % is darker than {value:.0f} of 255" for value in measured["highlight"]]
     return pd.DataFrame({"key": measured["key"], "score": 1 - measured["highlight"] / 255, "detail": detail})
 
 
 def bright(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
     """Hardly anything but light; the score is the grey value that only 5 % of the picture is darker than."""
-    measured = readable(inputs)
+    measured = inputs.measurements()
     detail = [f"95 % is brighter than {value:.0f} of 255" for value in measured["shadow"]]
     return pd.DataFrame({"key": measured["key"], "score": measured["shadow"] / 255, "detail": detail})
 
 
 def low_information(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
     """Blank or nearly so; the score is 0.5 where the structure's deviation is `min_structure` grey values of 255."""
-    measured = readable(inputs)
+    measured = inputs.measurements()
     least = parameters["min_structure"]
     detail = [f"its structure deviates by {value:.1f} grey values" for value in measured["structure"]]
     score = least / (least + measured["structure"])

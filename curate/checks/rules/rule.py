@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import pandas as pd
 
+from curate.checks.measures.measurements import measurements
 from curate.collection.directory import Collection
 from curate.collection.findings import Kind
 from curate.images.signatures import Signatures
@@ -26,6 +27,21 @@ class Inputs:
     features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
     model: str  # whose features; where there are none, why
     workers: int  # threads
+
+    def needed_features(self) -> np.ndarray:
+        """`features`. Raises CannotRun where there are none."""
+        if self.features is None:
+            raise CannotRun(f"it needs image features, and there are none: {self.model}")
+        return self.features
+
+    def measurements(self) -> pd.DataFrame:
+        """Those of the images that can be read, after a column `key`. Raises CannotRun where there are none."""
+        numbers = measurements(self.collection, self.images, self.workers)
+        numbers.insert(0, "key", self.images["key"])
+        numbers = numbers.dropna()
+        if numbers.empty:
+            raise CannotRun("none of the image files can be read; put them back where they were")
+        return numbers
 
 
 _Inputs = TypeVar("_Inputs", bound=Inputs)  # the rules of `synth accept` look at more (synth/accept/candidates.py)

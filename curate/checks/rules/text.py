@@ -1,15 +1,14 @@
 """Much text over a picture (posters, captions, page scans), or one faint mark repeated all over it (stock watermarks).
 
-Nothing is read: curate/checks/measures/lettering.py finds rows of letter-like shapes. Of watermarks
-only those that repeat on a slant leave a trace, and a good half of these; a single faint word, a logo or a few marks in
-the picture do not.
+Nothing is read: curate/checks/measures/lettering.py finds rows of letter-like shapes. Of watermarks only those that
+repeat on a slant leave a trace, and a good half of these; a single faint word, a logo or a few marks in the picture do
+not.
 """
 
 from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.checks.rules.readable import readable
 from curate.checks.rules.rule import Inputs, Rule
 from curate.collection.findings import Kind
 
@@ -19,7 +18,7 @@ def text(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
 
     Raises CannotRun where no file can be read.
     """
-    numbers = readable(inputs)
+    numbers = inputs.measurements()
     lettering = numbers["letters"] / (numbers["letters"] + parameters["letters"])
     repeated = numbers["repetition"] / (numbers["repetition"] + parameters["repetition"])
     detail = [

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from curate.checks.rules.components import large_enough, needed, principal_components
+from curate.checks.rules.components import large_enough, principal_components
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection.findings import Kind
 
@@ -27,7 +27,7 @@ def wrong_label(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame
     and `least`, the pictures that a class needs; images of smaller ones are left out. Raises CannotRun where fewer than
     two classes are left, or where the classifier agrees with less than half of the labels: it is no judge of them then.
     """
-    features = needed(inputs)
+    features = inputs.needed_features()
     labels, groups = inputs.images["label"].to_numpy(str), inputs.images["group"].to_numpy(str)
     least = max(parameters["least"], FOLDS)
     kept = np.flatnonzero(large_enough(labels, groups, least))

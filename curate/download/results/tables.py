@@ -16,7 +16,7 @@ from curate.download.results.journal import Row
 from curate.download.results.store import Store
 from curate.download.web import archive
 from curate.download.web.outcome import Outcome
-from curate.foundation import memory
+from curate.foundation.freed_memory import give_back_freed_memory
 from curate.images.signatures import Signatures
 from curate.importing.tables import find_groups
 
@@ -74,7 +74,7 @@ def write(
     group = find_groups(collection, files, synthetic.made_from(others), signatures, os.cpu_count() or 1)
     rejects = _not_of_links(collection, listed)
     del links, before, files, listed
-    memory.give_back()
+    give_back_freed_memory()
     why = _placeholders([*kept, *replaced], group)[: len(kept)]
     images = _images(kept, group)
     if len(others):

@@ -51,15 +51,10 @@ class Blocked(Exception):
 class _Question:
     """One lookup of one host."""
 
-    def __init__(self, literal: bool) -> None:
-        self.literal = literal  # no name, but an address
+    def __init__(self) -> None:
         self.asked = time.monotonic()
         # The answer may be an exception: as a result, because one that is raised in many threads grows with each.
         self.answer: Future[list[Address] | Exception] = Future()
-
-    @property
-    def found(self) -> bool:
-        return self.answer.done() and isinstance(self.answer.result(), list)
 
     @property
     def failed(self) -> bool:
@@ -113,23 +108,6 @@ class Resolver:
             raise type(answer)(*answer.args)
         return [Address(family, (ip, port, *rest)) for family, (ip, _, *rest) in answer]
 
-    @property
-    def resolved(self) -> int:
-        """How many names were found."""
-        return sum(question.found for question in self._names())
-
-    @property
-    def failed(self) -> int:
-        """How many names could not be looked up. With none resolved, this machine is most likely offline."""
-        return sum(question.failed or self._overdue(question) for question in self._names())
-
-    def _names(self) -> list[_Question]:
-        with self._lock:
-            return [question for question in self._questions.values() if not question.literal]
-
-    def _overdue(self, question: _Question) -> bool:
-        return not question.answer.done() and question.asked + self._timeout < time.monotonic()
-
     def _question(self, host: str) -> _Question:
         with self._lock:
             question = self._questions.get(host)
@@ -137,7 +115,7 @@ class Resolver:
             if question and not (question.failed and question.asked + self._timeout < time.monotonic()):
                 return question
             numbers = _numbers(host)
-            question = self._questions[host] = _Question(literal=bool(numbers))
+            question = self._questions[host] = _Question()
         if numbers:
             question.answer.set_result(self._checked(numbers))
         else:

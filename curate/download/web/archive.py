@@ -7,12 +7,15 @@ names no snapshot (https://archive.org/help/wayback_api.php). An endpoint may br
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote
 
 from curate.download.web import urls
-from curate.download.web.fetch import Fetcher
+from curate.download.web.fetch import Fetcher, make_fetcher
 from curate.download.web.job import Answer, Job, Moved
 from curate.download.web.outcome import Outcome
+from curate.download.web.settings import Settings
 from curate.download.web.transport import Line
 
 VIA = "archive"
@@ -27,6 +30,14 @@ def fetch(fetcher: Fetcher, job: Job, line: Line) -> Answer | Moved:
     """As `fetcher.fetch`; but an archive's answer to where a copy is becomes Moved, or NOT_ARCHIVED."""
     is_question = job.via == VIA and not job.hops
     return _ask(fetcher, job, line) if is_question else fetcher.fetch(job, line)
+
+
+def asking(settings: Settings, looks: int = 1) -> tuple[Callable[[Job, Line], Answer | Moved], Callable[[], Line]]:
+    """What a LocalEngine is given: how a job is fetched, and the line that it is fetched on.
+
+    In whatever process it runs: nothing large, such as pandas, is imported for it.
+    """
+    return partial(fetch, make_fetcher(settings, looks)), Line
 
 
 def _ask(fetcher: Fetcher, job: Job, line: Line) -> Answer | Moved:

@@ -212,6 +212,12 @@ class Fetcher:
         return answer(Outcome.KEPT, content=page.content, signature=seen)
 
 
+def make_fetcher(settings: Settings, looks: int) -> Fetcher:
+    """With a resolver of its own. looks: pictures that are looked at at once."""
+    resolver = Resolver(allow_private=settings.allow_private, timeout=settings.connect_timeout)
+    return Fetcher(settings, resolver, looks=looks)
+
+
 def _site(url: str) -> str:
     return urls.site(urls.host(url))
 

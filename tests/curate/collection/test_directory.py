@@ -84,7 +84,7 @@ def test_a_collection_whose_making_was_killed_is_made_again(tmp_path: Path) -> N
     (tmp_path / "c").mkdir()
     (tmp_path / "c/.writing-abc.json").touch()
     with Collection.create(tmp_path / "c").locked():
-        assert [path.name for path in (tmp_path / "c").iterdir()] == ["collection.json"]
+        assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [".lock", "collection.json"]
 
 
 def test_the_lock_is_for_one_at_a_time(tmp_path: Path) -> None:

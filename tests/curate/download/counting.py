@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from curate.download.web import asking
+from curate.download.web import archive
 from curate.download.web.job import Answer, Job, Result
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
@@ -165,7 +165,7 @@ def make_dead_once(mark: Path) -> tuple[Fetch, type[Line]]:
 
 def make_report(settings: Settings) -> tuple[Fetch, type[Line]]:
     """What was imported to do what a worker does, as the answer to anything."""
-    asking.asking(settings)
+    archive.asking(settings)
     return _report, Line
 
 

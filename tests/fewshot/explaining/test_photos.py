@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_each_photograph_becomes_a_picture(run: Run, kept: Path, photo: Callable
         assert line == f"{file}: {unsure}{shown} → {picture}"
         with Image.open(picture) as page:
             assert page.width == 16 + (200 + 16) * (1 + len(named))  # the photograph, and a panel for each class
+
+
+def test_without_matplotlib_it_says_what_to_install_before_any_work(
+    run: Run, kept: Path, photo: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = run(kept, photo("one.png"), "--out", tmp_path / "out")
+    assert (code, out) == (1, "")
+    assert err == "error: pictures that explain need a package: pip install 'fewpose[explain]'\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_maps_are_of_the_classes_that_are_named(run: Run, kept: Path, photo: Callable, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from curate.images.transform import Transform
-from fewshot.explaining.sheet import GAP, NARROWEST, SIDE, Panel, _fitting, _font, sheet
+from fewshot.explaining import palette
+from fewshot.explaining.sheet import GAP, NARROWEST, SIDE, SIZE, Panel, _fitting, sheet
 
 
 def panels(count: int, title: str = "called tree") -> list[Panel]:
@@ -30,7 +31,7 @@ def test_words_never_run_into_the_next_panel() -> None:
 
 
 def test_of_a_name_that_is_too_long_both_ends_are_shown() -> None:
-    font = _font(False)
+    font = palette.font(SIZE, bold=False)
     shown = _fitting("Warrior_III_Pose_or_Virabhadrasana_III_.jpg", font, 200)
     assert font.getlength(shown) <= 200
     assert shown.startswith("Warrior_III") and shown.endswith("_III_.jpg") and "…" in shown
@@ -39,4 +40,4 @@ def test_of_a_name_that_is_too_long_both_ends_are_shown() -> None:
 
 
 def test_what_is_not_printable_does_not_break_the_line() -> None:
-    assert _fitting("a\nb\x1b[31m", _font(True), 500) == "a�b�[31m"
+    assert _fitting("a\nb\x1b[31m", palette.font(SIZE, bold=True), 500) == "a�b�[31m"

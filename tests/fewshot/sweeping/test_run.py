@@ -18,6 +18,7 @@ import torch
 from curate.collection.directory import Collection
 from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.locks import only_one
 from curate.models import clip_models
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
@@ -25,7 +26,6 @@ from fewshot.reporting import write_report
 from fewshot.sweeping import engines, workers
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.batched_trials import Pack
-from fewshot.sweeping.locking import only_one
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner

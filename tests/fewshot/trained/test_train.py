@@ -14,6 +14,7 @@ from curate.collection import sets
 from curate.collection.directory import Collection
 from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.locks import only_one
 from curate.models import clip_models
 from fewshot import methods
 from fewshot.measuring.metrics import softmax
@@ -21,7 +22,6 @@ from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping import prompts
-from fewshot.sweeping.locking import only_one
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner

@@ -13,7 +13,7 @@ from diffusers import EulerAncestralDiscreteScheduler, LCMScheduler
 from PIL import Image
 
 from curate.foundation.errors import FewposeError, UsageError
-from synth.generate import adapters, defaults, memory, pipeline
+from synth.generate import adapters, batches, defaults, pipeline
 from synth.generate.image_job import Control, Made, Shot, Source
 from synth.generate.provenance import FACTS
 from synth.generate.settings import Settings
@@ -204,14 +204,14 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        memory.Batches(2).run([1, 2], work)
+        batches.Batches(2).run([1, 2], work)
 
 
 def test_the_first_guess_is_a_power_of_two_that_falls_with_the_size():
     cpu = torch.device("cpu")
-    guesses = [memory.first_guess(cpu, side, side, 4) for side in (32, 512, 2048, 100_000)]
+    guesses = [batches.first_guess(cpu, side, side, 4) for side in (32, 512, 2048, 100_000)]
     assert guesses == sorted(guesses, reverse=True)
-    assert guesses[0] == memory.MOST_ON_CPU
+    assert guesses[0] == batches.MOST_ON_CPU
     assert guesses[-1] == 1
 
 

@@ -109,14 +109,12 @@ def test_that_a_name_does_not_exist_is_believed_only_of_a_name_service_that_work
     resolver = Resolver(lookup=NameService(name=found("8.8.8.8"), none=UNKNOWN, gone=UNKNOWN), timeout=0.05)
     with pytest.raises(LookupFailed):
         resolver.addresses("none.test", 80)
-    assert (resolver.resolved, resolver.failed) == (0, 1)
     resolver.addresses("name.test", 80)
     with pytest.raises(NoSuchHost):
         resolver.addresses("gone.test", 80)
     time.sleep(0.06)  # the first answer was no answer, so it does not stand for ever
     with pytest.raises(NoSuchHost):
         resolver.addresses("none.test", 80)
-    assert (resolver.resolved, resolver.failed) == (1, 0)
 
 
 def test_addresses_that_need_no_lookup_and_this_machine_s_name_say_nothing_of_the_name_service() -> None:
@@ -126,7 +124,6 @@ def test_addresses_that_need_no_lookup_and_this_machine_s_name_say_nothing_of_th
         resolver.addresses("localhost", 80)
     with pytest.raises(LookupFailed):
         resolver.addresses("none.test", 80)
-    assert (resolver.resolved, resolver.failed) == (0, 1)
 
 
 def test_a_failure_stands_while_a_lookup_may_take_and_is_then_tried_again() -> None:
@@ -159,7 +156,6 @@ def test_a_lookup_that_hangs_costs_its_host_one_timeout_in_all() -> None:
         with pytest.raises(LookupFailed):
             resolver.addresses("name.test", 80)
     assert 0.15 < time.monotonic() - began < 0.6
-    assert resolver.failed == 1
 
 
 def test_a_wait_can_be_limited_and_ended_by_another_thread() -> None:

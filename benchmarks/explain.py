@@ -45,6 +45,7 @@ from curate.collection import Collection
 from curate.images import open_image, read_file
 from curate.importer import import_folder
 from curate.normalisation import Normalisation
+from curate.sweeps.records import Trial
 from curate.transform import Transform
 from fewshot import plan as planning
 from fewshot.classifier import Head, LinearHead
@@ -55,7 +56,6 @@ from fewshot.explain.score import log_odds, logit
 from fewshot.lora import shared_copy
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.metrics import softmax
-from fewshot.records import Trial
 from fewshot.settings import SweepSettings
 from fewshot.task import Draw, Images, ImageStore, Task
 from fewshot.trained.fitting import Fitting

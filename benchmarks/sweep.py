@@ -45,11 +45,12 @@ from curate.checks.check import check
 from curate.collection import Collection
 from curate.importer import import_folder
 from curate.models import ClipModel
-from fewshot import methods, prompts, records
+from curate.sweeps import records
+from curate.sweeps.records import Trial
+from fewshot import methods, prompts
 from fewshot import plan as planning
 from fewshot.bench.limit import flops, matmul_rate
 from fewshot.plan import Plan
-from fewshot.records import Trial
 from fewshot.settings import SweepSettings
 from fewshot.statistics import paired
 from fewshot.sweep import run_sweep

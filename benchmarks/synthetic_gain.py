@@ -34,8 +34,8 @@ from benchmarks.common import PHOTOS, write_result
 from curate import sets, synthetic
 from curate.collection import Collection
 from curate.importer import import_folder
+from curate.sweeps.records import read_sweep
 from fewshot.additions import REAL, composition
-from fewshot.records import read_sweep
 from fewshot.report import write_report
 from fewshot.report.additions import sentences
 from fewshot.settings import SweepSettings

@@ -41,9 +41,9 @@ from curate import models
 from curate.collection import Collection
 from curate.importer import import_folder
 from curate.pixels import PixelCache
+from curate.sweeps import records
 from curate.transform import Transform
 from fewshot import plan as planning
-from fewshot import records
 from fewshot.augment import augment
 from fewshot.plan import Plan
 from fewshot.settings import SweepSettings

@@ -19,7 +19,7 @@ from curate import atomic, cluster, console
 from curate.errors import FewposeError, UsageError
 from curate.interrupts import ignore_ctrl_c
 from curate.models import ClipModel
-from fewshot import records
+from curate.sweeps import records
 from fewshot.packs import Pack
 from fewshot.plan import Plan
 from fewshot.seat import Seat

@@ -4,7 +4,7 @@ import torch
 
 from curate import console
 from curate.models import ClipModel
-from fewshot import records
+from curate.sweeps import records
 from fewshot.deterministic import deterministic
 from fewshot.packs import Pack, dealt
 from fewshot.plan import Plan

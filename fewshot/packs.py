@@ -8,9 +8,9 @@ whole, and the records that were there stay.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from curate.sweeps.records import Trial
 from fewshot import additions, methods
 from fewshot.plan import Plan
-from fewshot.records import Trial
 from fewshot.settings import SweepSettings, options
 from fewshot.task import Together
 

@@ -16,8 +16,8 @@ from curate import atomic, resources, synthetic
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.sets import labelled
+from curate.sweeps.records import read_sweep
 from fewshot import additions, series
-from fewshot.records import read_sweep
 from fewshot.report import paper as pages
 from fewshot.report.measure import Measured, measure
 from fewshot.report.paper import Pages, PaperTable, Row

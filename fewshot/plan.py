@@ -10,8 +10,8 @@ from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.sets import TrainingSet, labelled
 from curate.splits import Split, draw, split
+from curate.sweeps.records import Trial
 from fewshot import additions, methods, prompts, shortage
-from fewshot.records import Trial
 from fewshot.settings import SweepSettings, options
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from curate import atomic, console
 from curate.errors import UsageError
+from curate.sweeps.records import read_sweep
 from fewshot import methods
-from fewshot.records import read_sweep
 from fewshot.report import tables
 from fewshot.report.measure import measure
 from fewshot.settings import SweepSettings, options

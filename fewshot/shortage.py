@@ -8,8 +8,8 @@ import pandas as pd
 
 from curate.errors import FewposeError, UsageError
 from curate.splits import Split
+from curate.sweeps.records import Trial
 from fewshot import additions, methods
-from fewshot.records import Trial
 from fewshot.settings import SweepSettings
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from typing import Any
 from curate import atomic, models, synthetic
 from curate.errors import UsageError
 from curate.sets import TrainingSet
-from fewshot import engines, methods, prompts, records
+from curate.sweeps import records
+from curate.sweeps.records import Trial
+from fewshot import engines, methods, prompts
 from fewshot import plan as planning
 from fewshot.locking import only_one
 from fewshot.packs import packs
 from fewshot.plan import Plan
-from fewshot.records import Trial
 from fewshot.settings import SweepSettings, options
 from fewshot.task import Choosy
 from fewshot.trial import device_name, versions

@@ -17,12 +17,13 @@ from curate.embeddings import embed
 from curate.models import ClipModel
 from curate.pixels import PixelCache
 from curate.splits import Split, draw_digest, trial_seed
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial
 from curate.transform import Transform
-from fewshot import methods, prompts, records
+from fewshot import methods, prompts
 from fewshot.activations import ActivationCache
 from fewshot.packs import SPLITS, Pack
 from fewshot.plan import Plan
-from fewshot.records import Predictions, Record, Trial
 from fewshot.resident import pixels_for
 from fewshot.settings import options
 from fewshot.task import Diverged, Draw, Fitted, Images, ImageStore, Method, Task, Together

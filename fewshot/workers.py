@@ -10,10 +10,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from curate.interrupts import ignore_ctrl_c, without_ctrl_c
-from fewshot import records
+from curate.sweeps import records
+from curate.sweeps.records import Record, Trial
 from fewshot.packs import Pack
 from fewshot.plan import Plan
-from fewshot.records import Record, Trial
 from fewshot.seat import Seat, shared_threads
 
 _seat: Any = None  # each worker's own

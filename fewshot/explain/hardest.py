@@ -11,16 +11,16 @@ from curate import atomic, models
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.images import NO_LIMITS, Unreadable, open_image, read_file
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Sweep, Trial, read_predictions
 from curate.transform import Transform
 from fewshot import plan as planning
-from fewshot import records
 from fewshot.classifier import Classifier
 from fewshot.explain.photos import write
 from fewshot.explain.relevance import heat
 from fewshot.explain.sheet import Panel, sheet
 from fewshot.explain.shown import FILE, FOLDER, Mistake, Shown
 from fewshot.metrics import softmax
-from fewshot.records import Predictions, Record, Sweep, Trial, read_predictions
 from fewshot.report import tables
 from fewshot.report.measure import measure
 from fewshot.trained.fitting import Fitting

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # imported where they are used: `fewshot --help` stays light
     import pandas as pd
     from rich.table import Table
 
-    from fewshot.records import Sweep
+    from curate.sweeps.records import Sweep
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def write_report(sweep_dir: Path, out: Path | None = None) -> ReportFiles:
     Each file appears whole or not at all. Raises FewposeError where `sweep_dir` holds no sweep.
     """
     from curate import atomic
-    from fewshot.records import read_sweep
+    from curate.sweeps.records import read_sweep
     from fewshot.report import markdown, page, tables
     from fewshot.report.content import Content
 

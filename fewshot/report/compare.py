@@ -16,7 +16,7 @@ import pandas as pd
 
 from curate import atomic
 from curate.errors import UsageError
-from fewshot.records import read_sweep
+from curate.sweeps.records import read_sweep
 from fewshot.report.markdown import escape
 from fewshot.report.measure import Cell, Measured, measure
 from fewshot.report.tables import of_cell, rows_of, to_csv, verdict

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fewshot.records import Sweep
+from curate.sweeps.records import Sweep
 from fewshot.report import fitted_curve, influence, per_class, reliability, summary, tables
 from fewshot.report.fitted_curve import Fitted
 from fewshot.report.measure import Cell, Measured, measure

@@ -24,9 +24,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fewshot import records
+from curate.sweeps import records
+from curate.sweeps.records import Predictions
 from fewshot.additions import composition
-from fewshot.records import Predictions
 from fewshot.report.measure import Cell, Measured
 from fewshot.report.tables import of_cell
 from fewshot.report.wording import counted

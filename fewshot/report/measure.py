@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fewshot import metrics, records
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Sweep, Trial
+from fewshot import metrics
 from fewshot.additions import composition
 from fewshot.bootstrap import ImageBootstrap, Outcomes, Resampled
-from fewshot.records import Predictions, Record, Sweep, Trial
 from fewshot.statistics import measured_overlap
 
 _PLACE = ("set", "method", "shots", "split")

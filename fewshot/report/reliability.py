@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from fewshot import metrics, records
+from curate.sweeps import records
+from curate.sweeps.records import Trial
+from fewshot import metrics
 from fewshot.metrics import Reliability
-from fewshot.records import Trial
 from fewshot.report import wording
 from fewshot.report.measure import Cell, Measured, temperature
 from fewshot.report.svg import Scale, line, path, picture, tag

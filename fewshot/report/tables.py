@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fewshot import records
+from curate.sweeps import records
 from fewshot.additions import REAL, composition
 from fewshot.bootstrap import Resampled
 from fewshot.report.measure import SCORES, Cell, Measured

@@ -70,7 +70,7 @@ def train(
     given = {name: value for name, value in context.params.items() if flags.given(context, name)}
     weights = ""
     if (source / "sweep.json").exists():
-        from fewshot.records import read_sweep
+        from curate.sweeps.records import read_sweep
 
         if twice := sorted(_OF_A_SWEEP & given.keys()):
             raise UsageError(f"--{twice[0].replace('_', '-')}: a sweep has said that already; train on its collection")

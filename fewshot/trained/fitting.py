@@ -8,9 +8,9 @@ import pandas as pd
 from curate import synthetic
 from curate.errors import FewposeError
 from curate.splits import draw
+from curate.sweeps.records import Trial
 from fewshot import additions, methods
 from fewshot.folds import Parts, folds
-from fewshot.records import Trial
 from fewshot.settings import options
 from fewshot.task import Fitted, Task, Together
 from fewshot.trial import Runner, fit_each

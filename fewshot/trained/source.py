@@ -8,8 +8,8 @@ import yaml
 from curate import resources
 from curate.errors import FewposeError, UsageError
 from curate.splits import Splitting
+from curate.sweeps.records import read_sweep
 from fewshot import methods, prompts
-from fewshot.records import read_sweep
 from fewshot.settings import SweepSettings
 
 

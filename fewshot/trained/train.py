@@ -15,6 +15,7 @@ from curate import models
 from curate.errors import UsageError
 from curate.models import ClipModel
 from curate.splits import draw_digest
+from curate.sweeps.records import Trial, told
 from curate.transform import Transform
 from fewshot import methods, prompts
 from fewshot import plan as planning
@@ -22,7 +23,6 @@ from fewshot.deterministic import deterministic
 from fewshot.locking import only_one
 from fewshot.metrics import softmax
 from fewshot.plan import Plan
-from fewshot.records import Trial, told
 from fewshot.settings import SweepSettings
 from fewshot.sweep import check_methods
 from fewshot.task import Fitted

@@ -17,10 +17,10 @@ from curate.checks.findings import Findings, Ran
 from curate.collection import REJECT_COLUMNS, Collection
 from curate.errors import FewposeError, UsageError
 from curate.splits import draw_digest
+from curate.sweeps.records import Trial, read_sweep
 from fewshot import plan as planning
 from fewshot.additions import Composition, composition, expanded
 from fewshot.plan import Plan
-from fewshot.records import Trial, read_sweep
 from fewshot.report import write_report
 from fewshot.report.additions import sentences
 from fewshot.settings import SweepSettings

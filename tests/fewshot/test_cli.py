@@ -10,8 +10,8 @@ import torch
 
 from curate import resources
 from curate.collection import Collection
+from curate.sweeps.records import read_sweep
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.records import read_sweep
 
 Run = Callable[..., tuple[int, str, str]]
 

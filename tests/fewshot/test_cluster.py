@@ -14,13 +14,13 @@ import pytest
 
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
+from curate.sweeps import records
+from curate.sweeps.records import Trial
 from fewshot import cluster as clusters
 from fewshot import plan as planning
-from fewshot import records
 from fewshot.cluster import Order, _cpus_each, _Crew, _places
 from fewshot.locking import only_one
 from fewshot.packs import Pack
-from fewshot.records import Trial
 from fewshot.report import write_report
 from fewshot.settings import SweepSettings
 from fewshot.sweep import run_sweep

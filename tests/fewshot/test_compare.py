@@ -8,8 +8,8 @@ import scipy.stats
 
 from curate import atomic
 from curate.errors import FewposeError, UsageError
-from fewshot import records
-from fewshot.records import Predictions, Record, Trial
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial
 from fewshot.report.compare import welch, write_comparison
 
 Right = dict[tuple[str, int], tuple[int, ...]]

@@ -7,8 +7,8 @@ import pytest
 import scipy.stats
 
 from curate import atomic
-from fewshot import records
-from fewshot.records import Predictions, Record, Trial, read_sweep
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial, read_sweep
 from fewshot.report import influence, write_report
 from fewshot.report.influence import effects
 from fewshot.report.measure import Cell, measure

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from curate.sweeps.records import Trial
 from fewshot import plan as planning
 from fewshot.packs import SPLITS, Pack, dealt, packs
 from fewshot.plan import Plan
-from fewshot.records import Trial
 from fewshot.settings import SweepSettings
 from fewshot.task import Fitted
 

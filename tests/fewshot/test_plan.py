@@ -11,9 +11,9 @@ from curate.checks.check import check
 from curate.collection import REJECT_COLUMNS, Collection
 from curate.errors import FewposeError, UsageError
 from curate.splits import Splitting
+from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot import plan as planning
-from fewshot.records import Trial
 from fewshot.settings import SweepSettings
 
 NO_REJECTS = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in REJECT_COLUMNS.items()})

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from curate import atomic
-from fewshot import metrics, records
-from fewshot.records import Predictions, Record, Trial, read_sweep
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial, read_sweep
+from fewshot import metrics
 from fewshot.report import fitted_curve, per_class, reliability, tables, write_report
 from fewshot.report.content import Content
 from fewshot.report.measure import Cell, measure

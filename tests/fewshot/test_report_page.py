@@ -10,8 +10,8 @@ import pytest
 
 from curate import atomic
 from curate.collection import Collection
-from fewshot import records
-from fewshot.records import Predictions, Record, Trial
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial
 from fewshot.report import write_report
 
 POSES = ["boat", "bridge", "camel", "cobra", "downward_dog", "plank", "tree", "triangle", "warrior_i", "warrior_ii"]

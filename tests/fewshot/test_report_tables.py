@@ -14,8 +14,8 @@ from rich.console import Console
 
 from curate import atomic
 from curate.errors import FewposeError
-from fewshot import records
-from fewshot.records import Predictions, Record, Sweep, Trial, read_sweep
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Sweep, Trial, read_sweep
 from fewshot.report import tables, terminal_table, write_report
 from fewshot.report.measure import Cell, measure
 

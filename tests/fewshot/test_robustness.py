@@ -18,9 +18,9 @@ from torch.utils import deterministic as filling
 
 from curate.collection import Collection
 from curate.errors import FewposeError
-from fewshot import records
+from curate.sweeps import records
+from curate.sweeps.records import Trial, read_predictions, read_sweep, trial_file
 from fewshot.deterministic import deterministic
-from fewshot.records import Trial, read_predictions, read_sweep, trial_file
 from fewshot.report import write_report
 from fewshot.settings import SweepSettings
 from fewshot.sweep import run_sweep

@@ -19,13 +19,14 @@ from curate import models
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.splits import Splitting
-from fewshot import engines, records, workers
+from curate.sweeps import records
+from curate.sweeps.records import Record, Trial, read_predictions, read_sweep
+from fewshot import engines, workers
 from fewshot import plan as planning
 from fewshot.locking import only_one
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.packs import Pack
-from fewshot.records import Record, Trial, read_predictions, read_sweep
 from fewshot.report import write_report
 from fewshot.settings import SweepSettings
 from fewshot.sweep import run_sweep
@@ -437,8 +438,8 @@ TWO = ("cpu", "cuda:1")  # devices, of which these workers only leave a note
 TRAP = """
 import os, signal
 from pathlib import Path
-from fewshot import records
-from fewshot.records import Record
+from curate.sweeps import records
+from curate.sweeps.records import Record
 
 def start(plan, free, threads):
     global out

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from curate.collection import Collection
-from fewshot.records import read_sweep
+from curate.sweeps.records import read_sweep
 from fewshot.report import write_report
 from fewshot.settings import SweepSettings
 from fewshot.sweep import run_sweep

@@ -11,11 +11,11 @@ import pytest
 
 from curate.collection import Collection
 from curate.errors import FewposeError
-from fewshot import records
+from curate.sweeps import records
+from curate.sweeps.records import read_predictions, read_sweep
 from fewshot.explain import hardest as module
 from fewshot.explain.hardest import OF_A_PAIR, explain_sweep, hardest
 from fewshot.explain.shown import FILE, FOLDER, read_shown
-from fewshot.records import read_predictions, read_sweep
 from fewshot.report import tables, write_report
 from fewshot.report.measure import measure
 from fewshot.settings import SweepSettings

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from curate import atomic
-from fewshot import records
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial
 from fewshot.explain.shown import FILE, FOLDER, Mistake, Shown, read_shown
-from fewshot.records import Predictions, Record, Trial
 
 TRIAL = Trial("unfiltered", "linear-probe", 5, 0)
 

@@ -11,7 +11,8 @@ import torch
 from curate.collection import Collection
 from curate.errors import UsageError
 from curate.models import ClipModel
-from fewshot import prefix, records
+from curate.sweeps import records
+from fewshot import prefix
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.finetune_last import FinetuneLast
 from fewshot.methods.linear_probe import LinearProbe

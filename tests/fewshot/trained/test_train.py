@@ -14,13 +14,14 @@ from curate import models, sets
 from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.splits import Splitting
-from fewshot import methods, prompts, records
+from curate.sweeps import records
+from curate.sweeps.records import Trial
+from fewshot import methods, prompts
 from fewshot import plan as planning
 from fewshot.locking import only_one
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.metrics import softmax
-from fewshot.records import Trial
 from fewshot.settings import SweepSettings
 from fewshot.sweep import run_sweep
 from fewshot.task import Diverged

@@ -17,7 +17,7 @@ from fewshot import methods, prompts, series, yaml_file
 from fewshot.additions import expanded
 from fewshot.augment import KINDS
 from fewshot.series import Member
-from fewshot.settings import ENGINES, OPTIONS, SHORT, SweepSettings
+from fewshot.settings import ENGINES, OPTIONS, SHORT, SweepSettings, unchosen
 
 _SPLITTING = {"split": "kind", "test_fraction": "test_fraction", "seed": "seed"}
 REST = "other-methods"  # the directory of what a series doesn't vary
@@ -138,7 +138,7 @@ def _of_methods(given: Any) -> tuple[dict[str, dict[str, Any]], dict[str, dict[s
 
 def _setting(key: str, method: str, name: str, value: Any) -> tuple[Any, bool]:
     """A method's setting as its own kind, and whether it is several values to choose from."""
-    defaults = _defaults(method)
+    defaults = unchosen(method)
     if name not in defaults:
         raise UsageError(f"{key} is not known; {method} has {', '.join(sorted(defaults)) or 'no settings'}")
     default = defaults[name]
@@ -151,19 +151,6 @@ def _setting(key: str, method: str, name: str, value: Any) -> tuple[Any, bool]:
             raise UsageError(f"{key} is an empty list; give one value or several")
         return tuple(dict.fromkeys(map(like, value))), True
     return like(value), False
-
-
-def _defaults(method: str) -> dict[str, Any]:
-    """By name, the default of each setting that can be given to a method."""
-    named = methods.parse(method)
-    built = methods.build(method, {})
-    own = {each.name: getattr(built, each.name) for each in dataclasses.fields(built) if each.init}  # type: ignore[arg-type]
-    if named.blocks:
-        del own["blocks"]  # the name says it
-    trial = {"class_weights": "none"} if methods.trains(method) else {}
-    if named.base in methods.TUNED:
-        trial["augment"] = "none"
-    return own | trial
 
 
 def _like(key: str, value: Any, default: Any) -> Any:

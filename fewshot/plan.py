@@ -1,7 +1,7 @@
 """From settings and a collection to the list of trials, with what each class can give."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -19,7 +19,8 @@ from fewshot.settings import SweepSettings, options
 class Plan:
     """`images`: all photographs of the image table with the ledger's labels, which alone decide the splits.
 
-    `sets` may only change what is drawn from a pool, and which synthetic images are added to that.
+    `settings` has its methods `settled`: a worker on another machine uses what was resolved here. `sets` may only
+    change what is drawn from a pool, and which synthetic images are added to that.
     """
 
     settings: SweepSettings
@@ -65,6 +66,7 @@ def make(settings: SweepSettings) -> Plan:
     classes = _classes(settings, images)
     sets = {name: additions.training_set(collection, name) for name in settings.sets}
     prompts.check(settings, images["label"])
+    settings = replace(settings, settled={name: settings.resolved(name) for name in settings.methods})
     for name in settings.methods:
         methods.build(name, options(settings.method_settings(name))[0])  # wrong settings are said before any work
     trials = tuple(_trials(settings))

@@ -1,13 +1,11 @@
 """A sweep: a grid of trials, each stored when whole, so that the same command goes on where it was stopped."""
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from curate import atomic, models, synthetic
-from curate.errors import UsageError
 from curate.sets import TrainingSet
 from curate.sweeps import records
 from curate.sweeps.records import Trial
@@ -19,6 +17,7 @@ from fewshot.plan import Plan
 from fewshot.settings import SweepSettings, options
 from fewshot.task import Choosy
 from fewshot.trial import device_name, versions
+from fewshot.widening import widened
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def _write_settings(plan: Plan, clip: models.ClipModel) -> None:
     path = plan.settings.out / "sweep.json"
     new = _describe(plan, clip)
     if path.exists():
-        new = _joined(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
+        new = widened(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
     with records.told(plan.settings.out):
         atomic.write_json(path, new)
 
@@ -131,6 +130,7 @@ def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
         "sets": {name: _describe_set(each) for name, each in plan.sets.items()},
         "methods": list(settings.methods),
         "method_settings": {name: settings.method_settings(name) for name in settings.methods},
+        "recipes": {name: settings.resolved(name).recipe for name in settings.methods},
         "shots": sorted(settings.shots),
         "splits": settings.splits,
         "versions": versions(),
@@ -142,48 +142,3 @@ def _describe_set(each: TrainingSet) -> dict[str, Any]:
     added = len(synthetic.synthetic(each.images))
     described = {"digest": each.digest, "images": len(each.images) - added}
     return described | ({"synthetic": added} if added else {})
-
-
-# What a later call may widen; anything else that differs makes another sweep.
-_GRID = ("sets", "methods", "method_settings", "shots", "splits", "trials")
-_MAY_DIFFER = (*_GRID, "format", "collection", "device", "versions")
-# How a person would call what differs, where the field's name doesn't say it.
-_WORDS = {
-    "images_digest": "content of the collection",
-    "class_sizes": "content of the collection",
-    "dropped_classes": "choice of classes",
-    "classes": "choice of classes",
-    "sets": "content of a training set",
-    "method_settings": "recipe of a method",
-    "weights": "weights of the model",
-    "prompts": "--prompt",
-    "texts": "wording of the classes",
-    "split_kind": "--split",
-    "test_fraction": "--test-fraction",
-    "short": "--short",
-    "seed": "--seed",
-    "model": "--model",
-    "fit": "--fit",
-}
-
-
-def _joined(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, Any]:
-    """The description of the old sweep with the new one's grid added to its own."""
-    different = [name for name in new if name not in _MAY_DIFFER and old.get(name) != new[name]]
-    different += [name for name in ("sets", "method_settings") if _clash(old.get(name, {}), new[name])]
-    if different:
-        words = dict.fromkeys(_WORDS.get(name, name) for name in different)
-        raise UsageError(f"{out} holds a sweep with another {' and another '.join(words)}; choose another --out")
-    trials = {Trial(**fields) for fields in [*old["trials"], *new["trials"]]}
-    return new | {
-        "sets": old["sets"] | new["sets"],
-        "methods": list(dict.fromkeys([*old["methods"], *new["methods"]])),
-        "method_settings": old["method_settings"] | new["method_settings"],
-        "shots": sorted({*old["shots"], *new["shots"]}),
-        "splits": max(old["splits"], new["splits"]),
-        "trials": [asdict(trial) for trial in sorted(trials)],
-    }
-
-
-def _clash(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return any(name in old and old[name] != value for name, value in json.loads(json.dumps(new)).items())

@@ -119,10 +119,12 @@ class Runner:
         records.write(self.plan.settings.out, record, None)
 
     def _about(self, trial: Trial) -> dict:
+        resolved = self.plan.settings.resolved(trial.method)
         return {
             "trial": trial,
             "model": self.clip.name,
-            "settings": self.plan.settings.method_settings(trial.method),
+            "settings": resolved.settings,
+            "recipe": resolved.recipe,
             "versions": versions(),
             "device": device_name(self.clip.device),
         }

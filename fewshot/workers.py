@@ -82,12 +82,9 @@ def _run(
 def record_lost(plan: Plan, trial: Trial) -> None:
     """The record of a trial that kills whoever runs it."""
     detail = "its process was killed, probably for want of memory; fewer --workers may do"
-    settings = plan.settings.method_settings(trial.method)
-    records.write(
-        plan.settings.out,
-        Record(trial, "failed", plan.settings.model, cause="killed", detail=detail, settings=settings),
-        None,
-    )
+    told = plan.settings.resolved(trial.method)
+    record = Record(trial, "failed", plan.settings.model, "killed", detail, settings=told.settings, recipe=told.recipe)
+    records.write(plan.settings.out, record, None)
 
 
 def _start(plan: Plan, free: Any, threads: int) -> None:

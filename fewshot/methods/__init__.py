@@ -4,6 +4,7 @@ A name may say more than the method: `finetune-last2` trains the last two blocks
 `finetune` ends with and what it began with (see `averaging`). All names that differ after the @ alone share a training.
 """
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from importlib import import_module
@@ -71,12 +72,36 @@ def needs_pixels(name: str) -> bool:
     return parse(name).base in TUNED
 
 
+def options(name: str) -> tuple[str, ...]:
+    """The names of the settings of a trial (fields of Task) that change something for this method."""
+    if not trains(name):
+        return ()
+    return ("augment", "class_weights") if parse(name).base in TUNED else ("class_weights",)
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The settings that a method has, without those that its name gives, and their defaults."""
+    named = parse(name)
+    own = (each for each in dataclasses.fields(_class(named.base)) if each.init)
+    found = {
+        each.name: each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
+        for each in own
+    }
+    if named.blocks:
+        del found["blocks"]
+    return found
+
+
 def build(name: str, settings: dict[str, Any]) -> Method:
     """The method `name` with `settings` (fields of its dataclass). Raises UsageError for what it doesn't know."""
     named = parse(name)
-    module, attribute = _WHERE[named.base].split(":")
     blocks = {"blocks": named.blocks} if named.blocks else {}
     try:
-        return getattr(import_module(module), attribute)(**settings | blocks)
+        return _class(named.base)(**settings | blocks)
     except TypeError as error:
         raise UsageError(f"settings of {name}: {error}") from error
+
+
+def _class(base: str) -> Any:
+    module, attribute = _WHERE[base].split(":")
+    return getattr(import_module(module), attribute)

@@ -23,7 +23,7 @@ from fewshot.deterministic import deterministic
 from fewshot.locking import only_one
 from fewshot.metrics import softmax
 from fewshot.plan import Plan
-from fewshot.settings import SweepSettings
+from fewshot.settings import SweepSettings, plain
 from fewshot.sweep import check_methods
 from fewshot.task import Fitted
 from fewshot.trained import directory
@@ -143,7 +143,7 @@ def _about(runner: Runner, settings: TrainSettings) -> About:
         std=clip.std,
         head={},
         method=trial.method,
-        settings=settings.sweep.method_settings(trial.method),
+        settings=plain(settings.sweep.method_settings(trial.method)),
         chosen={},
         temperature=1.0,
         threshold=0.0,

@@ -164,7 +164,6 @@ def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings:
         ({"prompts": ("a {}",)}, "--prompt"),
         ({"descriptions": {"bars": ("standing up",)}}, "wording of the classes"),
         ({"classes": ("bars", "waves")}, "choice of classes"),
-        ({"recipes": {"finetune": {"lr": 0.5}}, "methods": ("finetune",)}, "recipe of a method"),
     ],
 )
 def test_a_changed_setting_is_refused_by_name(settings: Build, changes: dict[str, Any], named: str) -> None:

@@ -219,9 +219,9 @@ class Sides:
         named = methods.parse(trial.method)
 
         def guess() -> np.ndarray:
-            if named.base == "linear-probe":
+            if not methods.describe(trial.method).tuned:
                 return plain_loop.probe(self.clip, cell, CORES)
-            recipe = Recipe.of(self.plan.settings.method_settings(trial.method), named.blocks)
+            recipe = Recipe.of(self.plan.settings.method_settings(trial.method), named.number)
             return plain_loop.finetune(self.clip, cell, recipe, trial.split, CORES)
 
         torch.set_num_threads(CORES)

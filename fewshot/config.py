@@ -32,6 +32,10 @@ class Asked:
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
     grids: dict[str, dict[str, tuple[Any, ...]]] = field(default_factory=dict)
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(self.values.get("methods", SweepSettings.methods))
+
     def over(self, under: "Asked") -> "Asked":
         """This, and what `under` says where this says nothing."""
         recipes = {base: dict(each) for base, each in under.recipes.items()}
@@ -77,7 +81,7 @@ def settings(asked: Asked, collection: Path, out: Path) -> SweepSettings:
     splitting = {name: values.pop(key) for key, name in _SPLITTING.items() if key in values}
     amounts = values.pop("synthetic_per_class", ())
     values["sets"] = expanded(values.get("sets", SweepSettings.sets), amounts)
-    used = {methods.parse(name).base for name in values.get("methods", SweepSettings.methods)}
+    used = {methods.parse(name).base for name in asked.methods}
     recipes = {base: each for base, each in asked.recipes.items() if base in used and each}
     return SweepSettings(collection=collection, out=out, splitting=Splitting(**splitting), recipes=recipes, **values)
 

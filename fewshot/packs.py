@@ -39,10 +39,6 @@ class Pack:
         return Pack(*(tuple(each for each in trials if each.split in splits) for trials in (self.trials, self.missing)))
 
 
-# What a method's training costs an image, roughly: of finetune and lora both towers, or one of them, run both ways.
-_COSTS = {"finetune": 100, "lora": 100, "finetune-last": 20, "proj": 5}
-
-
 def packs(plan: Plan, missing: Iterable[Trial], device: str = "cpu") -> list[Pack]:
     """The packs that have missing trials, in the order of the plan's trials. device: the kind, "cpu" or "cuda"."""
     wanted = set(missing)
@@ -68,7 +64,7 @@ def _cost(pack: Pack) -> float:
     """Of training, in units of one image through a method that only looks at frozen features."""
     first = pack.trials[0]
     made_of = additions.composition(first.set)
-    return _COSTS.get(methods.parse(first.method).base, 1) * len(pack.splits) * (first.shots + made_of.amount)
+    return methods.describe(first.method).cost * len(pack.splits) * (first.shots + made_of.amount)
 
 
 def _filled(arranged: Iterable[list[Trial]], wanted: set[Trial]) -> Iterator[Pack]:

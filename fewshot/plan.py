@@ -68,12 +68,26 @@ def make(settings: SweepSettings) -> Plan:
     prompts.check(settings, images["label"])
     settings = replace(settings, settled={name: settings.resolved(name) for name in settings.methods})
     for name in settings.methods:
+        _of_this_version(name, settings.resolved(name).version)
         methods.build(name, options(settings.method_settings(name))[0])  # wrong settings are said before any work
     trials = tuple(_trials(settings))
     if not trials:
-        raise UsageError("zero-shot is trained on nothing, so no added image changes it; name another method or set")
+        raise UsageError(
+            f"{' and '.join(settings.methods)} is trained on nothing, so no added image changes it; "
+            "name another method or set"
+        )
     kept, dropped = shortage.long_enough(settings, Plan(settings, images, sets, classes, (), ()))
     return Plan(settings, images, sets, kept, dropped, trials)
+
+
+def _of_this_version(method: str, resolved: int) -> None:
+    """Raises FewposeError where settings that a sweep remembers are of another version of a method than there is."""
+    here = methods.describe(method).version
+    if resolved not in (0, here):
+        raise FewposeError(
+            f"the sweep ran version {resolved} of {method}, and here is version {here}, which makes something else of "
+            f"the same settings; install the packages that sweep.json names, or run another sweep"
+        )
 
 
 def set_digest(plan: Plan) -> str:

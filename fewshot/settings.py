@@ -22,11 +22,17 @@ OPTIONS = {"augment": KINDS, "class_weights": ("none", "balanced")}
 class Resolved:
     """What a method is run with: all of its `settings`, its own and OPTIONS, given or default.
 
-    `recipe`: the name of the one in data/recipes.yaml that they came from, "" for a method that takes none.
+    `recipe`: the name of the one in data/recipes.yaml that they came from, "" for a method that takes none. `version`:
+    of the method; 0 where it isn't known.
     """
 
     settings: dict[str, Any]
     recipe: str = ""
+    version: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """Of a Record."""
+        return {"settings": self.settings, "recipe": self.recipe, "method_version": self.version}
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class SweepSettings:
     fit: str = "crop"
     prompts: tuple[str, ...] = ()
     descriptions: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by label: what replaces the class's words
-    recipe: str = ""  # of finetune and finetune-last; "" is the model's own
+    recipe: str = ""  # of the methods that take one; "" is the model's own
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by method: settings that replace its own
     # By method: what was resolved before, when a sweep was planned or run. What is asked for elsewhere, and what the
     # defaults and recipes are now, changes nothing of that.
@@ -85,20 +91,20 @@ class SweepSettings:
         """Defaults, recipe, flags and single settings put together, the later ones over the earlier ones."""
         if method in self.settled:
             return self.settled[method]
-        base = methods.parse(method).base
-        taken = methods.options(method)
+        about = methods.describe(method)
         given = {"augment": self.augment}
         if self.class_weights != "none":
             given["class_weights"] = self.class_weights
-        recipe = self._recipe_name() if base in ("finetune", "finetune-last") else ""
+        recipe = self._recipe_name() if about.recipe else ""
         return Resolved(
             hashable(
                 unchosen(method)
-                | (_of_recipe(recipe, base) if recipe else {})
-                | {name: value for name, value in given.items() if value and name in taken}
-                | self.recipes.get(base, {})
+                | (_of_recipe(recipe, about.name) if recipe else {})
+                | {name: value for name, value in given.items() if value and name in about.options}
+                | self.recipes.get(about.name, {})
             ),
             recipe,
+            about.version,
         )
 
     def _recipe_name(self) -> str:
@@ -107,7 +113,7 @@ class SweepSettings:
 
 def unchosen(method: str) -> dict[str, Any]:
     """All settings of a method where nothing is asked for: its own defaults, and no OPTIONS."""
-    return methods.defaults(method) | dict.fromkeys(methods.options(method), "none")
+    return methods.defaults(method) | dict.fromkeys(methods.describe(method).options, "none")
 
 
 def hashable(settings: dict[str, Any]) -> dict[str, Any]:
@@ -124,8 +130,8 @@ def _of_recipe(name: str, base: str) -> dict[str, Any]:
     recipes = yaml.safe_load(resources.path("recipes.yaml").read_text())
     if name not in recipes:
         raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
-    own = recipes[name].pop("finetune-last", {})  # where it differs from finetune's
-    return recipes[name] | (own if base == "finetune-last" else {})
+    of_all = {setting: value for setting, value in recipes[name].items() if not isinstance(value, dict)}
+    return of_all | recipes[name].get(base, {})  # the latter: where a method differs
 
 
 def options(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -131,6 +131,7 @@ def _describe(plan: Plan, clip: models.ClipModel) -> dict[str, Any]:
         "methods": list(settings.methods),
         "method_settings": {name: settings.method_settings(name) for name in settings.methods},
         "recipes": {name: settings.resolved(name).recipe for name in settings.methods},
+        "method_versions": {name: settings.resolved(name).version for name in settings.methods},
         "shots": sorted(settings.shots),
         "splits": settings.splits,
         "versions": versions(),

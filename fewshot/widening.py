@@ -9,10 +9,11 @@ from typing import Any
 from curate import console
 from curate.errors import UsageError
 from curate.sweeps.records import Trial, tells_all_settings
+from fewshot import methods
 from fewshot.settings import OPTIONS, Resolved, hashable, plain, unchosen
 
 # What a later call may widen; anything else that differs makes another sweep.
-_GRID = ("sets", "methods", "method_settings", "recipes", "assumed", "shots", "splits", "trials")
+_GRID = ("sets", "methods", "method_settings", "recipes", "method_versions", "assumed", "shots", "splits", "trials")
 _MAY_DIFFER = (*_GRID, "format", "collection", "device", "versions")
 # How a person would call what differs, where the field's name doesn't say it.
 _WORDS = {
@@ -31,7 +32,6 @@ _WORDS = {
     "model": "--model",
     "fit": "--fit",
 }
-_FLAGS = {name: f"--{name.replace('_', '-')}" for name in ("lr", "epochs", "batch_size", *OPTIONS)}  # of settings
 _NONE = "not there"
 
 
@@ -40,9 +40,9 @@ def recalled(told: Mapping[str, Any]) -> dict[str, Resolved]:
 
     A sweep that keeps only what differed from the defaults of its fewpose is taken to have had those of this one.
     """
-    recipes = told.get("recipes", {})
+    whole, recipes, versions = tells_all_settings(told), told.get("recipes", {}), told.get("method_versions", {})
     return {
-        name: Resolved(hashable(own if tells_all_settings(told) else _completed(name, own)), recipes.get(name, ""))
+        name: Resolved(hashable(own if whole else _completed(name, own)), recipes.get(name, ""), versions.get(name, 0))
         for name, own in told["method_settings"].items()
     }
 
@@ -66,9 +66,15 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
     if different:
         words = dict.fromkeys(_WORDS.get(name, name) for name in different)
         raise UsageError(f"{out} holds a sweep with another {' and another '.join(words)}; choose another --out")
-    before = {name: plain(each.settings) for name, each in recalled(old).items()}
+    found = recalled(old)
+    before = {name: plain(each.settings) for name, each in found.items()}
     shared = [name for name in new["methods"] if name in before]
     for name in shared:
+        if found[name].version not in (0, new["method_versions"][name]):
+            raise UsageError(
+                f"{out} holds a sweep of {name} in its version {found[name].version}, not "
+                f"{new['method_versions'][name]}, the version here; choose another --out"
+            )
         _same(name, before[name], new["method_settings"][name], out)
     assumed = old.get("assumed", []) if tells_all_settings(old) else list(old["methods"])
     if not tells_all_settings(old) and shared:
@@ -79,6 +85,7 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
         "methods": list(dict.fromkeys([*old["methods"], *new["methods"]])),
         "method_settings": before | new["method_settings"],
         "recipes": new["recipes"] | old.get("recipes", {}),
+        "method_versions": old.get("method_versions", {}) | new["method_versions"],
         "shots": sorted({*old["shots"], *new["shots"]}),
         "splits": max(old["splits"], new["splits"]),
         "trials": [asdict(trial) for trial in sorted(trials)],
@@ -86,10 +93,10 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
     }
 
 
-def _say_assumed(methods: list[str], out: Path) -> None:
+def _say_assumed(names: list[str], out: Path) -> None:
     console.err.print(
         f"{out} was begun by an older fewpose, which kept only settings that differed from its defaults: whether the "
-        f"defaults of {' and '.join(methods)} were the same then is not known, and it is taken for granted",
+        f"defaults of {' and '.join(names)} were the same then is not known, and it is taken for granted",
         markup=False,
         soft_wrap=True,
     )
@@ -109,8 +116,10 @@ def _same(method: str, old: dict[str, Any], new: dict[str, Any], out: Path) -> N
 
 def _keeping(method: str, names: list[str], old: dict[str, Any]) -> str:
     """What to say on the command line to have the old values again."""
-    flags = [f"{_FLAGS[name]} {old[name]}" for name in names if name in _FLAGS]
-    others = ", ".join(f"{name}: {_text(old[name])}" for name in names if name not in _FLAGS)
+    about = methods.describe(method)
+    by_flag = [name for name in names if name in (*about.flags, *about.options)]
+    flags = [f"--{name.replace('_', '-')} {old[name]}" for name in by_flag]
+    others = ", ".join(f"{name}: {_text(old[name])}" for name in names if name not in by_flag)
     if others:
         flags.append(f'--config FILE with "methods: {{{method}: {{{others}}}}}"')
     return f", or give {' '.join(flags)} to keep the old"

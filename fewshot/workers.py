@@ -83,7 +83,7 @@ def record_lost(plan: Plan, trial: Trial) -> None:
     """The record of a trial that kills whoever runs it."""
     detail = "its process was killed, probably for want of memory; fewer --workers may do"
     told = plan.settings.resolved(trial.method)
-    record = Record(trial, "failed", plan.settings.model, "killed", detail, settings=told.settings, recipe=told.recipe)
+    record = Record(trial, "failed", plan.settings.model, "killed", detail, **told.fields())
     records.write(plan.settings.out, record, None)
 
 

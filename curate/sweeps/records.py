@@ -76,6 +76,7 @@ class Record:
     chosen: dict[str, Any] = field(default_factory=dict)  # what the method settled on inside the draw, e.g. {"C": 100}
     settings: dict[str, Any] = field(default_factory=dict)  # all of the method's, defaults among them (see WHOLE)
     recipe: str = ""  # of data/recipes.yaml, which they came from; "" where the method takes none, or it isn't known
+    method_version: int = 0  # 0: from before it was kept
     digests: dict[str, str] = field(default_factory=dict)  # of the set, split, draw and the starting weights
     versions: dict[str, str] = field(default_factory=dict)
     device: str = "cpu"

@@ -15,9 +15,10 @@ import yaml
 
 from curate import atomic, models, resources
 from curate.collection import Collection
-from curate.errors import UsageError
+from curate.errors import FewposeError, UsageError
 from curate.sweeps.records import FORMAT, read_sweep, trial_file
-from fewshot import engines
+from fewshot import engines, methods
+from fewshot import plan as planning
 from fewshot.explain.hardest import explain_sweep
 from fewshot.methods import linear_probe
 from fewshot.methods.finetune import Finetune
@@ -71,8 +72,8 @@ def recipe_gets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **keys: Any) ->
 def made_older(sweep: Path, number: int) -> None:
     """Leave in a sweep what formats 1 and 2 held of it.
 
-    Of a method's settings those that a recipe, a flag or a file had given, here those of `paper`; no recipe's name; in
-    format 1 no keys of the training images beside the predictions.
+    Of a method's settings those that a recipe, a flag or a file had given, here those of `paper`; no recipe's name nor the version of a
+    method; in format 1 no keys of the training images beside the predictions.
     """
 
     def older(settings: dict[str, Any], method: str) -> dict[str, Any]:
@@ -80,12 +81,12 @@ def made_older(sweep: Path, number: int) -> None:
         return {name: settings[name] for name in paper} if method == "finetune" else {}
 
     told = json.loads((sweep / "sweep.json").read_text())
-    del told["recipes"]
+    del told["recipes"], told["method_versions"]
     told["method_settings"] = {name: older(own, name) for name, own in told["method_settings"].items()}
     for record in read_sweep(sweep).records:
         file = trial_file(sweep, record.trial, ".json")
         fields = json.loads(file.read_text())
-        del fields["recipe"]
+        del fields["recipe"], fields["method_version"]
         fields["settings"] = older(fields["settings"], record.trial.method)
         if number == 1:
             fields["predictions_sha256"] = _without_training_keys(trial_file(sweep, record.trial, ".npz"))
@@ -164,6 +165,18 @@ def test_a_setting_that_one_side_has_not_makes_another_sweep(
     monkeypatch.setattr(linear_probe, "LinearProbe", later)
     with pytest.raises(UsageError, match=r"linear-probe with warmth = not there, not 3; choose another --out$"):
         run_sweep(swept)
+
+
+def test_two_versions_of_a_method_share_no_sweep(swept: SweepSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {record.method_version for record in read_sweep(swept.out).records} == {1}
+    later = dataclasses.replace(methods.describe("linear-probe"), version=2)
+    monkeypatch.setitem(methods._OURS, "linear-probe", later)
+    with pytest.raises(UsageError, match="holds a sweep of linear-probe in its version 1, not 2, the version here"):
+        run_sweep(dataclasses.replace(swept, splits=2))
+    again = settings_of(swept.out)
+    with pytest.raises(FewposeError, match="the sweep ran version 1 of linear-probe, and here is version 2"):
+        planning.make(again)
+    assert planning.make(dataclasses.replace(again, methods=("finetune",))).trials
 
 
 def test_a_later_recipe_changes_nothing_of_a_sweep_that_was_run(

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curate import console
-from curate.errors import UsageError
+from curate.foundation import console
+from curate.foundation.errors import UsageError
 from curate.sweeps.records import Trial, tells_all_settings
 from fewshot import methods
-from fewshot.settings import OPTIONS, Resolved, hashable, plain, unchosen
+from fewshot.sweeping.settings import OPTIONS, Resolved, hashable, plain, unchosen
 
 # What a later call may widen; anything else that differs makes another sweep.
 _GRID = ("sets", "methods", "method_settings", "recipes", "method_versions", "assumed", "shots", "splits", "trials")

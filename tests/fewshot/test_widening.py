@@ -13,19 +13,21 @@ import numpy as np
 import pytest
 import yaml
 
-from curate import atomic, models, resources
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
+from curate.collection.directory import Collection
+from curate.foundation import atomic, resources
+from curate.foundation.errors import FewposeError, UsageError
+from curate.models import clip_models
 from curate.sweeps.records import FORMAT, read_sweep, trial_file
-from fewshot import engines, methods
-from fewshot import plan as planning
-from fewshot.explain.hardest import explain_sweep
+from fewshot import methods
+from fewshot.explaining.hardest import explain_sweep
 from fewshot.methods import linear_probe
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.report import write_report
-from fewshot.settings import SweepSettings
-from fewshot.sweep import run_sweep
+from fewshot.reporting import write_report
+from fewshot.sweeping import engines
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping.run import run_sweep
+from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained.source import settings_of
 from fewshot.trained.train import TrainSettings, train
 
@@ -34,9 +36,9 @@ TUNING = {"finetune": {"epochs": 1, "lr": 1e-4}}
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tiny: models.ClipModel) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch, tiny: clip_models.ClipModel) -> None:
     """Loading a model has tests of its own."""
-    monkeypatch.setattr(models, "load", lambda name, **options: tiny)
+    monkeypatch.setattr(clip_models, "load", lambda name, **options: tiny)
 
 
 @pytest.fixture(scope="module")

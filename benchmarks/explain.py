@@ -46,6 +46,7 @@ from curate.images.transform import Transform
 from curate.importing.importer import import_folder
 from curate.models import clip_models
 from curate.models.normalisation import Normalisation
+from curate.sweeps.records import Trial
 from fewshot.classifier import Head, LinearHead
 from fewshot.explaining.attention import SeenAttention, opened_copy
 from fewshot.explaining.convolution import Scored
@@ -59,7 +60,6 @@ from fewshot.sweeping.trial import Runner
 from fewshot.task import Draw, Images, ImageStore, Task
 from fewshot.trained.fitting import Fitting
 from fewshot.training.low_rank import shared_copy
-from fewshot.trials.records import Trial
 from synth.rendering import workers
 from synth.rendering.render import render
 

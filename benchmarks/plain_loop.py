@@ -57,6 +57,8 @@ class Recipe:
     @classmethod
     def of(cls, settings: dict[str, Any], blocks: int) -> "Recipe":
         """From the settings of a trial of ours; one that this loop doesn't know is an error, not a difference."""
+        if settings["class_weights"] == "none":  # as it is here
+            settings = {name: value for name, value in settings.items() if name != "class_weights"}
         if unknown := settings.keys() - {field.name for field in fields(cls)}:
             raise ValueError(f"the plain loop knows no {', '.join(sorted(unknown))}")
         return cls(**settings | {"blocks": blocks})

@@ -45,6 +45,8 @@ from curate.collection.directory import Collection
 from curate.importing.importer import import_folder
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
+from curate.sweeps import records
+from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.bench.roofline import flops, matmul_rate
 from fewshot.measuring.statistics import paired
@@ -53,8 +55,6 @@ from fewshot.sweeping import prompts
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trials import records
-from fewshot.trials.records import Trial
 
 GRID = 468  # trials of arXiv 2501.07221
 LARGE = 60  # images that a class has at least: 43 to train on, and a fifth to test on
@@ -220,9 +220,9 @@ class Sides:
         named = methods.parse(trial.method)
 
         def guess() -> np.ndarray:
-            if named.base == "linear-probe":
+            if not methods.describe(trial.method).tuned:
                 return plain_loop.probe(self.clip, cell, CORES)
-            recipe = Recipe.of(self.plan.settings.method_settings(trial.method), named.blocks)
+            recipe = Recipe.of(self.plan.settings.method_settings(trial.method), named.number)
             return plain_loop.finetune(self.clip, cell, recipe, trial.split, CORES)
 
         torch.set_num_threads(CORES)

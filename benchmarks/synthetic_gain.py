@@ -34,12 +34,12 @@ from benchmarks.common import PHOTOS, write_result
 from curate.collection import sets, synthetic
 from curate.collection.directory import Collection
 from curate.importing.importer import import_folder
+from curate.sweeps.records import read_sweep
 from fewshot.reporting import write_report
 from fewshot.reporting.additions import sentences
 from fewshot.sweeping.run import SweepSummary, run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials.additions import REAL, composition
-from fewshot.trials.records import read_sweep
 from synth.accept.accept import accept
 from synth.generate.control import poses_of
 from synth.generate.making import Resources

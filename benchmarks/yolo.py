@@ -42,12 +42,12 @@ from curate.images.pixels import PixelCache
 from curate.images.transform import Transform
 from curate.importing.importer import import_folder
 from curate.models import clip_models
+from curate.sweeps import records
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.training.augment import augment
-from fewshot.trials import records
 
 TARGET = 3.5
 PAPERS_EPOCHS, DEFAULT_EPOCHS = 5, 100

@@ -51,14 +51,7 @@ def sweep(
     ] = None,
     shots: Annotated[str, typer.Option(help="training images a class")] = "43,20,6",
     splits: Annotated[int, typer.Option(help="number of train/test splits")] = 10,
-    method: Annotated[
-        str,
-        typer.Option(
-            "--methods",
-            help="zero-shot, nearest-class-mean, linear-probe, tip-adapter(-f), proj, lora, finetune-last2 (the last 2 "
-            "blocks), finetune; the last four also @0.5 (weights averaged half and half with those before)",
-        ),
-    ] = "zero-shot,linear-probe",
+    method: flags.Methods = "zero-shot,linear-probe",
     sets: Annotated[
         str,
         typer.Option(
@@ -131,9 +124,8 @@ def sweep(
     }
     keys = {"method": "methods", "prompt": "prompts"}
     values = {keys.get(name, name): value for name, value in typed.items() if flags.given(context, name)}
-    tuning = {name: context.params[name] for name in ("lr", "epochs", "batch_size") if flags.given(context, name)}
-    recipes = {"finetune": tuning | ({"towers": "image"} if image_only else {}), "finetune-last": tuning}
-    asked = file.Asked(values, recipes).over(file.read(config) if config else file.Asked())
+    asked = file.Asked(values).over(file.read(config) if config else file.Asked())
+    asked = file.Asked(recipes=flags.of_methods(asked.methods, context.params)).over(asked)
     members = file.members(asked, collection, out)
     if len(members) == 1 and not members[0].name:
         _say_how_it_went([run_sweep(members[0].settings, retry_failed=retry_failed)], out)

@@ -1,9 +1,24 @@
 """Options that several commands have: one meaning and one sentence of help each."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from fewshot import methods
+from fewshot.methods.listed import LISTED
+
+
+def _and(names: Iterable[str]) -> str:
+    """a, b and c"""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _taking(flag: str) -> str:
+    return _and(each.name for each in LISTED if flag in each.flags)
+
 
 Kept = Annotated[Path, typer.Argument(help="a model's directory, made by fewshot train")]
 Model = Annotated[str, typer.Option(help="lite0, or open_clip's NAME/TAG such as ViT-B-32/openai")]
@@ -19,11 +34,27 @@ Prompt = Annotated[
 Descriptions = Annotated[
     Path | None, typer.Option(help="a file (YAML) of LABEL: WORDS, or a list of wordings; what {} stands for")
 ]
-Recipe = Annotated[str, typer.Option(help="of finetune and finetune-last: paper or lite0; the model's own if empty")]
-Rate = Annotated[float | None, typer.Option("--lr", help="of finetune and finetune-last")]
-Epochs = Annotated[int | None, typer.Option(help="of finetune and finetune-last")]
-BatchSize = Annotated[int | None, typer.Option(help="of finetune and finetune-last; 0 is the number of classes")]
-ImageOnly = Annotated[bool, typer.Option("--image-only", help="finetune the image tower, keep the texts")]
+Methods = Annotated[
+    str,
+    typer.Option(
+        "--methods",
+        help=f"{'; '.join(f'{each.form} ({each.help})' for each in LISTED)}. "
+        f"{_and(each.name for each in LISTED if each.tuned)} also @0.5 (weights averaged half and half with those "
+        "before). Installed packages may add others",
+    ),
+]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        help=f"of {_and(each.name for each in LISTED if each.recipe)}: paper or lite0; the model's own if empty"
+    ),
+]
+Rate = Annotated[float | None, typer.Option("--lr", help=f"of {_taking('lr')}")]
+Epochs = Annotated[int | None, typer.Option(help=f"of {_taking('epochs')}")]
+BatchSize = Annotated[int | None, typer.Option(help=f"of {_taking('batch_size')}; 0 is the number of classes")]
+ImageOnly = Annotated[
+    bool, typer.Option("--image-only", help=f"of {_taking('image_only')}: tune the image tower, keep the texts")
+]
 Augment = Annotated[str, typer.Option(help="of every method that trains the image tower: none, flip, crop, flip+crop")]
 ClassWeights = Annotated[str, typer.Option(help="none, or balanced: every class weighs the same in the loss")]
 Deterministic = Annotated[
@@ -36,3 +67,18 @@ def given(context: typer.Context, name: str) -> bool:
     """Whether an option was given, rather than left at its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
+
+
+# What a flag sets of a method that takes it (Description.flags), by the flag's parameter.
+_SETTINGS = {"lr": "lr", "epochs": "epochs", "batch_size": "batch_size", "image_only": "towers"}
+
+
+def of_methods(names: Iterable[str], asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By method, whatever its form, the settings of its own that the flags in `asked` set. Raises UsageError for a
+    method that there isn't."""
+    given = {flag: asked[flag] for flag in _SETTINGS if asked[flag] is not None and asked[flag] is not False}
+    given |= {"image_only": "image"} if "image_only" in given else {}
+    described = [methods.describe(name) for name in names]
+    return {
+        each.name: {_SETTINGS[flag]: value for flag, value in given.items() if flag in each.flags} for each in described
+    }

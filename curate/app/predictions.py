@@ -1,25 +1,21 @@
 """What a sweep says of each image: how often it was taken for another class when it was tested.
 
-Read from the sweep's files as docs/fewshot.md describes them: sweep.json, and trials/SET/METHOD/nNN/sNNN.json (the
-record, written last) beside .npz (logits, labels, keys). A report's wrong.csv leaves out what was never wrong. What
-each training image does to accuracy is read from the report's influence.csv, where fewshot report was run.
+Read from what the sweep left (curate.sweeps.records). A report's wrong.csv leaves out what was never wrong. What each
+training image does to accuracy is read from the report's influence.csv, where fewshot report was run.
 """
 
-import hashlib
-import io
-import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from curate.foundation.errors import UsageError
+from curate.foundation.errors import FewposeError, UsageError
+from curate.sweeps.records import Predictions, Sweep, Trial, read_predictions, read_sweep
 
 COLUMNS = ("key", "tested", "wrong_share", "confused_with")
 INFLUENCE = ("influence", "influence_q")
-_FORMAT = 1
 
 Cell = tuple[str, str, int]  # set, method, shots
 
@@ -34,16 +30,12 @@ def read(sweep: Path) -> pd.DataFrame:
     far from 0, such a part is so by chance.
     Raises UsageError where `sweep` holds no finished trial, or an influence.csv that can't be read.
     """
-    classes = _classes(sweep)
-    cells: dict[Cell, list[Any]] = defaultdict(list)
-    for record in sorted(sweep.glob("trials/*/*/n*/s*.json")):
-        trial = _trial(record)
-        if trial:
-            cells[trial[0]].append(trial[1])
-    if not cells:
-        raise UsageError(f"{sweep} has no finished trial yet; go on with fewshot sweep")
-    best = max(sorted(cells), key=lambda cell: (len(cells[cell]), _accuracy(cells[cell])))
-    return _with_influence(_counted(cells[best], classes), sweep / "influence.csv")
+    try:
+        found = read_sweep(sweep)
+    except FewposeError as error:  # --sweep named what is none
+        raise UsageError(str(error)) from error
+    told = _counted(_best_cell(found), found.classes)
+    return _with_influence(told, sweep / "influence.csv")
 
 
 def _with_influence(told: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -60,44 +52,36 @@ def _with_influence(told: pd.DataFrame, path: Path) -> pd.DataFrame:
     return told.assign(**values)
 
 
-def _classes(sweep: Path) -> list[str]:
-    try:
-        settings = json.loads((sweep / "sweep.json").read_bytes())
-        if settings["format"] > _FORMAT:
-            raise UsageError(f"{sweep} was written by a newer fewpose; update with pip install -U fewpose")
-        return list(settings["classes"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{sweep} is not a sweep (no readable sweep.json); make one with fewshot sweep") from error
+def _best_cell(sweep: Sweep) -> list[Predictions]:
+    """Of the cells that have most splits, the predictions of the most accurate one; the first of equals by name."""
+    cells: dict[Cell, list[Trial]] = defaultdict(list)
+    for record in sweep.records:
+        if record.status == "done":
+            trial = record.trial
+            cells[trial.set, trial.method, trial.shots].append(trial)
+    if not cells:
+        raise UsageError(f"{sweep.directory} has no finished trial yet; go on with fewshot sweep")
+    most = max(map(len, cells.values()))
+    best: list[Predictions] = []
+    for cell in sorted(cells):
+        if len(cells[cell]) == most:
+            said = [read_predictions(sweep.directory, trial) for trial in cells[cell]]
+            best = said if not best or _accuracy(said) > _accuracy(best) else best
+    return best
 
 
-def _trial(record: Path) -> tuple[Cell, tuple[np.ndarray, np.ndarray, np.ndarray]] | None:
-    """Cell, and keys, labels and predicted classes (n,); None for a trial that failed or isn't whole."""
-    try:
-        said = json.loads(record.read_bytes())
-        if said["status"] != "done":
-            return None
-        content = record.with_suffix(".npz").read_bytes()
-        if hashlib.sha256(content).hexdigest() != said["predictions_sha256"]:
-            return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            tested = arrays["keys"], arrays["labels"], arrays["logits"].argmax(axis=1)
-        cell = said["trial"]
-        return (cell["set"], cell["method"], cell["shots"]), tested
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+def _accuracy(trials: Iterable[Predictions]) -> float:
+    return float(np.mean([np.mean(each.labels == each.logits.argmax(axis=1)) for each in trials]))
 
 
-def _accuracy(trials: list[Any]) -> float:
-    return float(np.mean([np.mean(labels == predicted) for _, labels, predicted in trials]))
-
-
-def _counted(trials: list[Any], classes: list[str]) -> pd.DataFrame:
+def _counted(trials: Iterable[Predictions], classes: list[str]) -> pd.DataFrame:
     tested: Counter[str] = Counter()
     taken_for: dict[str, Counter[str]] = defaultdict(Counter)
-    for keys, labels, predicted in trials:
-        tested.update(keys.tolist())
-        wrong = labels != predicted
-        for key, name in zip(keys[wrong].tolist(), predicted[wrong], strict=True):
+    for each in trials:
+        tested.update(each.keys.tolist())
+        predicted = each.logits.argmax(axis=1)
+        wrong = each.labels != predicted
+        for key, name in zip(each.keys[wrong].tolist(), predicted[wrong], strict=True):
             taken_for[key][classes[name]] += 1
     rows = []
     for key in sorted(tested):

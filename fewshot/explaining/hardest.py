@@ -13,6 +13,8 @@ from curate.foundation.errors import FewposeError, UsageError
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from curate.images.transform import Transform
 from curate.models import clip_models
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Sweep, Trial, read_predictions
 from fewshot.classifier import Classifier
 from fewshot.explaining import palette
 from fewshot.explaining.photos import write
@@ -25,9 +27,7 @@ from fewshot.sweeping import plan as planning
 from fewshot.sweeping.trial import Runner
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.source import settings_of
-from fewshot.trials import records
 from fewshot.trials.explained import FILE, FOLDER, Mistake, Shown
-from fewshot.trials.records import Predictions, Record, Sweep, Trial, read_predictions
 
 PAIRS = 3  # of classes
 OF_A_PAIR = 4  # images

@@ -24,11 +24,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from curate.sweeps import records
+from curate.sweeps.records import Predictions
 from fewshot.measuring.measure import Cell, Measured
 from fewshot.measuring.tables import of_cell
-from fewshot.trials import records
 from fewshot.trials.additions import composition
-from fewshot.trials.records import Predictions
 
 EFFECTS = (
     *("key", "label", "rival", "drawn", "not_drawn"),

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Sweep, Trial
 from fewshot.measuring import metrics
 from fewshot.measuring.bootstrap import ImageBootstrap, Outcomes, Resampled
 from fewshot.measuring.statistics import measured_overlap
-from fewshot.trials import records
 from fewshot.trials.additions import composition
-from fewshot.trials.records import Predictions, Record, Sweep, Trial
 
 _PLACE = ("set", "method", "shots", "split")
 _COUNTS = ("model", "train_images", "synthetic_images", "test_images")

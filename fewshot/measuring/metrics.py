@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewshot.trials.records import Predictions
+from curate.sweeps.records import Predictions
 
 BINS = 15  # of Guo et al. 2017
 

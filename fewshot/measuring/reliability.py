@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curate.sweeps import records
+from curate.sweeps.records import Trial
 from fewshot.measuring import metrics
 from fewshot.measuring.measure import Cell, Measured, temperature
 from fewshot.measuring.metrics import Reliability
 from fewshot.measuring.tables import of_cell
-from fewshot.trials import records
-from fewshot.trials.records import Trial
 
 
 @dataclass(frozen=True)

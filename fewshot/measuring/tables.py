@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curate.sweeps import records
 from fewshot.measuring.bootstrap import Resampled
 from fewshot.measuring.measure import SCORES, Cell, Measured
 from fewshot.measuring.statistics import Interval, paired, summarize
-from fewshot.trials import records
 from fewshot.trials.additions import REAL, composition
 
 RESULTS = (

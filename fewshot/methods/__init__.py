@@ -1,82 +1,178 @@
-"""The methods by name. A method is one file; it is imported when it is asked for.
+"""The methods by name. A method is one file, imported when it is asked for, and a Description that is known before.
+
+Ours are in `fewshot.methods.listed`. An installed package adds one by an entry point of the group `fewpose.methods`,
+whose name is the method's and whose object is its Description.
 
 A name may say more than the method: `finetune-last2` trains the last two blocks, and `finetune@0.5` is the mean of what
 `finetune` ends with and what it began with (see `averaging`). All names that differ after the @ alone share a training.
 """
 
+import dataclasses
 import re
+import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.foundation.errors import UsageError
-from fewshot.task import Method
+from fewshot.methods.description import Description
+from fewshot.methods.listed import LISTED
 
-_WHERE = {
-    "zero-shot": "fewshot.methods.zero_shot:ZeroShot",
-    "nearest-class-mean": "fewshot.methods.nearest_class_mean:NearestClassMean",
-    "tip-adapter": "fewshot.methods.tip_adapter:TipAdapter",
-    "tip-adapter-f": "fewshot.methods.tip_adapter:TipAdapterF",
-    "linear-probe": "fewshot.methods.linear_probe:LinearProbe",
-    "proj": "fewshot.methods.projection:Projection",
-    "lora": "fewshot.methods.lora:Lora",
-    "finetune-last": "fewshot.methods.finetune_last:FinetuneLast",
-    "finetune": "fewshot.methods.finetune:Finetune",
-}
-NAMES = tuple(_WHERE)
-TUNED = ("proj", "lora", "finetune-last", "finetune")  # change the model itself; they see pixels, and can be averaged
-_NAME = re.compile(r"(?P<base>[a-z-]*[a-z])(?P<blocks>\d+)?(?:@(?P<alpha>\d*\.?\d+))?")
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from fewshot.task import Method
+
+GROUP = "fewpose.methods"  # of entry points
+NAMES = tuple(each.name for each in LISTED)
+_OURS = {each.name: each for each in LISTED}
+_NAME = re.compile(r"(?P<base>[a-z-]*[a-z])(?P<number>\d+)?(?:@(?P<alpha>\d*\.?\d+))?")
 
 
 @dataclass(frozen=True)
 class Named:
-    """A method's name taken apart: of `finetune-last2@0.5` the method, 2 blocks (else 0), and alpha 0.5 (else 1)."""
+    """A method's name taken apart: of `finetune-last2@0.5` the method, the number 2 (else 0), alpha 0.5 (else 1)."""
 
     base: str
-    blocks: int = 0
+    number: int = 0
     alpha: float = 1.0
 
     @property
     def training(self) -> str:
         """The name of what is trained, whatever is averaged afterwards."""
-        return f"{self.base}{self.blocks or ''}"
+        return f"{self.base}{self.number or ''}"
 
 
 def parse(name: str) -> Named:
     """Raises UsageError for a name that makes no sense."""
     found = _NAME.fullmatch(name)
-    if not found or found["base"] not in _WHERE:
-        raise UsageError(f"there is no method {name!r}; there are {', '.join(NAMES)}")
-    base, blocks = found["base"], int(found["blocks"] or 0)
-    if base == "finetune-last" and not blocks:
-        raise UsageError(f"{name}: say how many of the last blocks it trains, from 1 on: finetune-last2")
-    if blocks and base != "finetune-last":
-        raise UsageError(f"{name}: only finetune-last has a number behind its name, that of the blocks it trains")
+    if not found or not _is_known(found["base"]):
+        raise UsageError(f"there is no method {name!r}; there are {', '.join([*NAMES, *_registered()])}")
+    number, about = int(found["number"] or 0), _described(found["base"])
+    if about.numbered and not number:
+        raise UsageError(f"{name}: say how many {about.numbered.counts}, from 1 on: {about.form}")
+    if number and not about.numbered:
+        numbered = [each for each in LISTED if each.numbered]
+        names, forms = (" and ".join(getattr(each, part) for each in numbered) for part in ("name", "form"))
+        raise UsageError(f"{name}: only {names} has a number behind its name, as {forms}")
     alpha = 1.0 if found["alpha"] is None else float(found["alpha"])
-    if alpha > 1 or (found["alpha"] is not None and base not in TUNED):
+    if alpha > 1 or (found["alpha"] is not None and not about.tuned):
+        tuned = ", ".join(each.name for each in LISTED if each.tuned)
         raise UsageError(
-            f"{name}: @ averages what {', '.join(TUNED)} trained with its starting point, by a weight from 0 to 1: "
-            "finetune@0.5"
+            f"{name}: @ averages what {tuned} trained with its starting point, by a weight from 0 to 1: finetune@0.5"
         )
-    return Named(base, blocks, alpha)
+    return Named(about.name, number, alpha)
+
+
+def describe(name: str) -> Description:
+    """What the method of a name, in any of its forms, says of itself. Raises UsageError as `parse`."""
+    return _described(parse(name).base)
 
 
 def trains(name: str) -> bool:
     """Whether a method learns from training images, and so has one trial for each number of shots."""
-    return parse(name).base != "zero-shot"
+    return describe(name).trains
 
 
-def needs_pixels(name: str) -> bool:
-    """Whether frozen features are not enough for it."""
-    return parse(name).base in TUNED
+def needs(name: str, what: str) -> bool:
+    """Whether a method needs one of description.NEEDS."""
+    return what in describe(name).needs
 
 
-def build(name: str, settings: dict[str, Any]) -> Method:
+def defaults(name: str) -> dict[str, Any]:
+    """The settings that a method has, without the one that its name gives, and their defaults."""
+    about = describe(name)
+    own = (each for each in dataclasses.fields(_class(about)) if each.init)
+    found = {
+        each.name: each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
+        for each in own
+    }
+    if about.numbered:
+        del found[about.numbered.field]
+    return found
+
+
+def build(name: str, settings: dict[str, Any]) -> "Method":
     """The method `name` with `settings` (fields of its dataclass). Raises UsageError for what it doesn't know."""
-    named = parse(name)
-    module, attribute = _WHERE[named.base].split(":")
-    blocks = {"blocks": named.blocks} if named.blocks else {}
+    named, about = parse(name), describe(name)
+    counted = {about.numbered.field: named.number} if about.numbered else {}
     try:
-        return getattr(import_module(module), attribute)(**settings | blocks)
+        made: Method = _class(about)(**settings | counted)
     except TypeError as error:
         raise UsageError(f"settings of {name}: {error}") from error
+    return made
+
+
+def _class(about: Description) -> Any:
+    module, attribute = about.where.split(":")
+    if about.name in _OURS:
+        return getattr(import_module(module), attribute)
+    try:
+        return getattr(import_module(module), attribute)
+    except Exception as error:  # whatever somebody else's file raises
+        raise _broken(_entry(about.name), error) from error
+
+
+# What other packages register
+
+
+def _registered() -> "dict[str, tuple[EntryPoint, ...]]":
+    return _entry_points(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)
+def _entry_points(path: tuple[str, ...]) -> "dict[str, tuple[EntryPoint, ...]]":
+    """By method, what is installed where Python looks, `path`."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for each in entry_points(group=GROUP):
+        if each not in found.get(each.name, ()):
+            found[each.name] = (*found.get(each.name, ()), each)
+    return found
+
+
+def _is_known(base: str) -> bool:
+    return base in _OURS or base in _registered()
+
+
+@lru_cache
+def _loaded(entry: "EntryPoint") -> Description:
+    try:
+        about = entry.load()
+    except Exception as error:  # whatever somebody else's file raises
+        raise _broken(entry, error) from error
+    if not isinstance(about, Description) or about.name != entry.name:
+        raise UsageError(
+            f"the method {entry.name!r} of {_package(entry)} can't be used: {entry.value} is not a "
+            f"fewshot.methods.description.Description of that name; update or remove that package"
+        )
+    return about
+
+
+def _described(base: str) -> Description:
+    """Of a known method. Raises UsageError where two have its name, or another package's can't be loaded."""
+    registered = _registered().get(base, ())
+    if len(registered) + (base in _OURS) > 1:
+        owners = (["fewpose"] if base in _OURS else []) + [_package(each) for each in registered]
+        raise UsageError(
+            f"there are several methods called {base!r}, of {' and of '.join(owners)}; remove "
+            f"{'that package' if len(registered) == 1 else 'all but one of them'}"
+        )
+    return _OURS[base] if base in _OURS else _loaded(registered[0])
+
+
+def _entry(base: str) -> "EntryPoint":
+    return _registered()[base][0]
+
+
+def _package(entry: "EntryPoint") -> str:
+    return f"the package {entry.dist.name}" if entry.dist else "an unknown package"
+
+
+def _broken(entry: "EntryPoint", error: Exception) -> UsageError:
+    return UsageError(
+        f"the method {entry.name!r} of {_package(entry)} can't be loaded ({type(error).__name__}: {error}); update or "
+        "remove that package"
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # imported where they are used: `fewshot --help` stays light
     import pandas as pd
     from rich.table import Table
 
-    from fewshot.trials.records import Sweep
+    from curate.sweeps.records import Sweep
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ def write_report(sweep_dir: Path, out: Path | None = None) -> ReportFiles:
     Each file appears whole or not at all. Raises FewposeError where `sweep_dir` holds no sweep.
     """
     from curate.foundation import atomic
+    from curate.sweeps.records import read_sweep
     from fewshot.measuring.tables import to_csv
     from fewshot.reporting import markdown, page
     from fewshot.reporting.content import Content
     from fewshot.reporting.sections import SECTIONS
-    from fewshot.trials.records import read_sweep
 
     content = Content.of(read_sweep(sweep_dir))
     sections = [section(content) for section in SECTIONS]

@@ -16,12 +16,12 @@ import pandas as pd
 
 from curate.foundation import atomic
 from curate.foundation.errors import UsageError
+from curate.sweeps.records import read_sweep, tells_all_settings
 from fewshot.measuring.measure import Cell, Measured, measure
 from fewshot.measuring.statistics import LEVEL, NAN, Interval, paired, summarize
 from fewshot.measuring.tables import of_cell, rows_of, to_csv, verdict
 from fewshot.reporting.markdown import escape, table
 from fewshot.reporting.wording import UNKNOWN, counted, interval, listing, percent, points
-from fewshot.trials.records import read_sweep
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -223,10 +223,14 @@ def _differing(first: Measured, other: Measured) -> str:
         if name in mine and name in theirs and mine[name] != theirs[name]
     ]
     recipes = mine.get("method_settings", {}), theirs.get("method_settings", {})
+    whole = [tells_all_settings(each) for each in (mine, theirs)]
     for method in sorted(recipes[0].keys() & recipes[1].keys()):
+        names = recipes[0][method].keys() | recipes[1][method].keys()
+        if whole[0] != whole[1]:  # an older sweep doesn't tell its defaults
+            names = recipes[1 if whole[0] else 0][method].keys()
         changed = [
             f"{name} ({recipes[0][method].get(name, 'default')} and {recipes[1][method].get(name, 'default')})"
-            for name in sorted(recipes[0][method].keys() | recipes[1][method].keys())
+            for name in sorted(names)
             if recipes[0][method].get(name) != recipes[1][method].get(name)
         ]
         if changed:

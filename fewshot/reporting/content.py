@@ -6,11 +6,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from curate.sweeps.records import Sweep
 from fewshot.measuring import fitted_curve, tables
 from fewshot.measuring.fitted_curve import Fitted
 from fewshot.measuring.measure import Cell, Measured, measure
 from fewshot.reporting import summary
-from fewshot.trials.records import Sweep
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from fewshot import methods, yaml_file
 from fewshot.studies import grid_search
 from fewshot.studies.grid_search import Member
 from fewshot.sweeping import prompts
-from fewshot.sweeping.settings import ENGINES, OPTIONS, SHORT, SweepSettings
+from fewshot.sweeping.settings import ENGINES, OPTIONS, SHORT, SweepSettings, unchosen
 from fewshot.training.augment import KINDS
 from fewshot.trials.additions import expanded
 
@@ -33,6 +33,10 @@ class Asked:
     values: dict[str, Any] = field(default_factory=dict)
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
     grids: dict[str, dict[str, tuple[Any, ...]]] = field(default_factory=dict)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(self.values.get("methods", SweepSettings.methods))
 
     def over(self, under: "Asked") -> "Asked":
         """This, and what `under` says where this says nothing."""
@@ -79,7 +83,7 @@ def settings(asked: Asked, collection: Path, out: Path) -> SweepSettings:
     splitting = {name: values.pop(key) for key, name in _SPLITTING.items() if key in values}
     amounts = values.pop("synthetic_per_class", ())
     values["sets"] = expanded(values.get("sets", SweepSettings.sets), amounts)
-    used = {methods.parse(name).base for name in values.get("methods", SweepSettings.methods)}
+    used = {methods.parse(name).base for name in asked.methods}
     recipes = {base: each for base, each in asked.recipes.items() if base in used and each}
     return SweepSettings(collection=collection, out=out, splitting=Splitting(**splitting), recipes=recipes, **values)
 
@@ -140,7 +144,7 @@ def _of_methods(given: Any) -> tuple[dict[str, dict[str, Any]], dict[str, dict[s
 
 def _setting(key: str, method: str, name: str, value: Any) -> tuple[Any, bool]:
     """A method's setting as its own kind, and whether it is several values to choose from."""
-    defaults = _defaults(method)
+    defaults = unchosen(method)
     if name not in defaults:
         raise UsageError(f"{key} is not known; {method} has {', '.join(sorted(defaults)) or 'no settings'}")
     default = defaults[name]
@@ -153,19 +157,6 @@ def _setting(key: str, method: str, name: str, value: Any) -> tuple[Any, bool]:
             raise UsageError(f"{key} is an empty list; give one value or several")
         return tuple(dict.fromkeys(map(like, value))), True
     return like(value), False
-
-
-def _defaults(method: str) -> dict[str, Any]:
-    """By name, the default of each setting that can be given to a method."""
-    named = methods.parse(method)
-    built = methods.build(method, {})
-    own = {each.name: getattr(built, each.name) for each in dataclasses.fields(built) if each.init}  # type: ignore[arg-type]
-    if named.blocks:
-        del own["blocks"]  # the name says it
-    trial = {"class_weights": "none"} if methods.trains(method) else {}
-    if named.base in methods.TUNED:
-        trial["augment"] = "none"
-    return own | trial
 
 
 def _like(key: str, value: Any, default: Any) -> Any:

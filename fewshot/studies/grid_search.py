@@ -10,12 +10,12 @@ import pandas as pd
 
 from curate.foundation import atomic, console
 from curate.foundation.errors import UsageError
+from curate.sweeps.records import read_sweep
 from fewshot import methods
 from fewshot.measuring import tables
 from fewshot.measuring.measure import measure
 from fewshot.sweeping.run import SweepSummary, run_sweep
 from fewshot.sweeping.settings import SweepSettings, options
-from fewshot.trials.records import read_sweep
 
 if TYPE_CHECKING:
     from rich.table import Table

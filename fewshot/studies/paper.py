@@ -17,6 +17,7 @@ from curate.collection.directory import Collection
 from curate.collection.sets import labelled
 from curate.foundation import atomic, resources
 from curate.foundation.errors import FewposeError, UsageError
+from curate.sweeps.records import read_sweep
 from fewshot.measuring.measure import Measured, measure
 from fewshot.measuring.tables import differences, results, rows_of
 from fewshot.reporting import paper as pages
@@ -26,7 +27,6 @@ from fewshot.studies import grid_search
 from fewshot.studies.grid_search import Member
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials import additions
-from fewshot.trials.records import read_sweep
 
 UNKNOWN = "not known here"
 TUNING = ("lr", "weight_decay", "epochs")

@@ -8,12 +8,12 @@ whole, and the records that were there stay.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings, options
 from fewshot.task import Together
 from fewshot.trials import additions
-from fewshot.trials.records import Trial
 
 SPLITS = 13  # at once: six packs are the 78 splits of arXiv 2501.07221, and one is lost at most when a sweep is killed
 
@@ -38,10 +38,6 @@ class Pack:
 
     def _only(self, splits: set[int]) -> "Pack":
         return Pack(*(tuple(each for each in trials if each.split in splits) for trials in (self.trials, self.missing)))
-
-
-# What a method's training costs an image, roughly: of finetune and lora both towers, or one of them, run both ways.
-_COSTS = {"finetune": 100, "lora": 100, "finetune-last": 20, "proj": 5}
 
 
 def packs(plan: Plan, missing: Iterable[Trial], device: str = "cpu") -> list[Pack]:
@@ -69,7 +65,7 @@ def _cost(pack: Pack) -> float:
     """Of training, in units of one image through a method that only looks at frozen features."""
     first = pack.trials[0]
     made_of = additions.composition(first.set)
-    return _COSTS.get(methods.parse(first.method).base, 1) * len(pack.splits) * (first.shots + made_of.amount)
+    return methods.describe(first.method).cost * len(pack.splits) * (first.shots + made_of.amount)
 
 
 def _filled(arranged: Iterable[list[Trial]], wanted: set[Trial]) -> Iterator[Pack]:

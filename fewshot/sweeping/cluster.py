@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self
 from curate.foundation import atomic, console
 from curate.foundation.errors import FewposeError, UsageError
 from curate.models.clip_models import ClipModel
+from curate.sweeps import records
 from curate.workers import cluster
 from curate.workers.interrupts import ignore_ctrl_c
 from fewshot.sweeping.batched_trials import Pack
@@ -25,7 +26,6 @@ from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.seat import Seat
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.workers import record_lost
-from fewshot.trials import records
 
 _CPUS_OF_A_MODEL = 8  # at most, for one actor, where there is no card
 _SECONDS_TO_LISTEN = 0.5

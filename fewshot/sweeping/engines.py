@@ -4,13 +4,13 @@ import torch
 
 from curate.foundation import console
 from curate.models.clip_models import ClipModel
+from curate.sweeps import records
 from fewshot.sweeping.batched_trials import Pack, dealt
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner
 from fewshot.sweeping.workers import run_in_processes
 from fewshot.training.deterministic import deterministic
-from fewshot.trials import records
 
 
 def run(plan: Plan, clip: ClipModel, packs: list[Pack]) -> None:

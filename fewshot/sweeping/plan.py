@@ -1,7 +1,7 @@
 """From settings and a collection to the list of trials, with what each class can give."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -10,18 +10,19 @@ from curate.collection.directory import Collection
 from curate.collection.sets import TrainingSet, labelled
 from curate.collection.splits import Split, draw, split
 from curate.foundation.errors import FewposeError, UsageError
+from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping import prompts, shortage
 from fewshot.sweeping.settings import SweepSettings, options
 from fewshot.trials import additions
-from fewshot.trials.records import Trial
 
 
 @dataclass(frozen=True)
 class Plan:
     """`images`: all photographs of the image table with the ledger's labels, which alone decide the splits.
 
-    `sets` may only change what is drawn from a pool, and which synthetic images are added to that.
+    `settings` has its methods `settled`: a worker on another machine uses what was resolved here. `sets` may only
+    change what is drawn from a pool, and which synthetic images are added to that.
     """
 
     settings: SweepSettings
@@ -67,13 +68,28 @@ def make(settings: SweepSettings) -> Plan:
     classes = _classes(settings, images)
     sets = {name: additions.training_set(collection, name) for name in settings.sets}
     prompts.check(settings, images["label"])
+    settings = replace(settings, settled={name: settings.resolved(name) for name in settings.methods})
     for name in settings.methods:
+        _of_this_version(name, settings.resolved(name).version)
         methods.build(name, options(settings.method_settings(name))[0])  # wrong settings are said before any work
     trials = tuple(_trials(settings))
     if not trials:
-        raise UsageError("zero-shot is trained on nothing, so no added image changes it; name another method or set")
+        raise UsageError(
+            f"{' and '.join(settings.methods)} is trained on nothing, so no added image changes it; "
+            "name another method or set"
+        )
     kept, dropped = shortage.long_enough(settings, Plan(settings, images, sets, classes, (), ()))
     return Plan(settings, images, sets, kept, dropped, trials)
+
+
+def _of_this_version(method: str, resolved: int) -> None:
+    """Raises FewposeError where settings that a sweep remembers are of another version of a method than there is."""
+    here = methods.describe(method).version
+    if resolved not in (0, here):
+        raise FewposeError(
+            f"the sweep ran version {resolved} of {method}, and here is version {here}, which makes something else of "
+            f"the same settings; install the packages that sweep.json names, or run another sweep"
+        )
 
 
 def set_digest(plan: Plan) -> str:

@@ -1,6 +1,5 @@
 """A sweep: a grid of trials, each stored when whole, so that the same command goes on where it was stopped."""
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Any
 from curate.collection import synthetic
 from curate.collection.sets import TrainingSet
 from curate.foundation import atomic
-from curate.foundation.errors import UsageError
 from curate.foundation.locks import only_one
 from curate.models import clip_models
+from curate.sweeps import records
+from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping import engines, prompts
 from fewshot.sweeping import plan as planning
@@ -19,9 +19,8 @@ from fewshot.sweeping.batched_trials import packs
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings, options
 from fewshot.sweeping.trial import device_name, versions
+from fewshot.sweeping.widening import widened
 from fewshot.task import Choosy
-from fewshot.trials import records
-from fewshot.trials.records import Trial
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def _write_settings(plan: Plan, clip: clip_models.ClipModel) -> None:
     path = plan.settings.out / "sweep.json"
     new = _describe(plan, clip)
     if path.exists():
-        new = _joined(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
+        new = widened(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
     with records.told(plan.settings.out):
         atomic.write_json(path, new)
 
@@ -134,6 +133,8 @@ def _describe(plan: Plan, clip: clip_models.ClipModel) -> dict[str, Any]:
         "sets": {name: _describe_set(each) for name, each in plan.sets.items()},
         "methods": list(settings.methods),
         "method_settings": {name: settings.method_settings(name) for name in settings.methods},
+        "recipes": {name: settings.resolved(name).recipe for name in settings.methods},
+        "method_versions": {name: settings.resolved(name).version for name in settings.methods},
         "shots": sorted(settings.shots),
         "splits": settings.splits,
         "versions": versions(),
@@ -145,48 +146,3 @@ def _describe_set(each: TrainingSet) -> dict[str, Any]:
     added = len(synthetic.synthetic(each.images))
     described = {"digest": each.digest, "images": len(each.images) - added}
     return described | ({"synthetic": added} if added else {})
-
-
-# What a later call may widen; anything else that differs makes another sweep.
-_GRID = ("sets", "methods", "method_settings", "shots", "splits", "trials")
-_MAY_DIFFER = (*_GRID, "format", "collection", "device", "versions")
-# How a person would call what differs, where the field's name doesn't say it.
-_WORDS = {
-    "images_digest": "content of the collection",
-    "class_sizes": "content of the collection",
-    "dropped_classes": "choice of classes",
-    "classes": "choice of classes",
-    "sets": "content of a training set",
-    "method_settings": "recipe of a method",
-    "weights": "weights of the model",
-    "prompts": "--prompt",
-    "texts": "wording of the classes",
-    "split_kind": "--split",
-    "test_fraction": "--test-fraction",
-    "short": "--short",
-    "seed": "--seed",
-    "model": "--model",
-    "fit": "--fit",
-}
-
-
-def _joined(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, Any]:
-    """The description of the old sweep with the new one's grid added to its own."""
-    different = [name for name in new if name not in _MAY_DIFFER and old.get(name) != new[name]]
-    different += [name for name in ("sets", "method_settings") if _clash(old.get(name, {}), new[name])]
-    if different:
-        words = dict.fromkeys(_WORDS.get(name, name) for name in different)
-        raise UsageError(f"{out} holds a sweep with another {' and another '.join(words)}; choose another --out")
-    trials = {Trial(**fields) for fields in [*old["trials"], *new["trials"]]}
-    return new | {
-        "sets": old["sets"] | new["sets"],
-        "methods": list(dict.fromkeys([*old["methods"], *new["methods"]])),
-        "method_settings": old["method_settings"] | new["method_settings"],
-        "shots": sorted({*old["shots"], *new["shots"]}),
-        "splits": max(old["splits"], new["splits"]),
-        "trials": [asdict(trial) for trial in sorted(trials)],
-    }
-
-
-def _clash(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return any(name in old and old[name] != value for name, value in json.loads(json.dumps(new)).items())

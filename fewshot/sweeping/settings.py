@@ -19,6 +19,23 @@ OPTIONS = {"augment": KINDS, "class_weights": ("none", "balanced")}
 
 
 @dataclass(frozen=True)
+class Resolved:
+    """What a method is run with: all of its `settings`, its own and OPTIONS, given or default.
+
+    `recipe`: the name of the one in data/recipes.yaml that they came from, "" for a method that takes none. `version`:
+    of the method; 0 where it isn't known.
+    """
+
+    settings: dict[str, Any]
+    recipe: str = ""
+    version: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """Of a Record."""
+        return {"settings": self.settings, "recipe": self.recipe, "method_version": self.version}
+
+
+@dataclass(frozen=True)
 class SweepSettings:
     """The grid is sets x methods x shots x splits; everything else holds for all of it."""
 
@@ -37,8 +54,11 @@ class SweepSettings:
     fit: str = "crop"
     prompts: tuple[str, ...] = ()
     descriptions: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by label: what replaces the class's words
-    recipe: str = ""  # of finetune and finetune-last; "" is the model's own
+    recipe: str = ""  # of the methods that take one; "" is the model's own
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by method: settings that replace its own
+    # By method: what was resolved before, when a sweep was planned or run. What is asked for elsewhere, and what the
+    # defaults and recipes are now, changes nothing of that.
+    settled: dict[str, Resolved] = field(default_factory=dict)
     augment: str = ""  # of every method that tunes the model; "" is the recipe's
     class_weights: str = "none"  # or "balanced"
     deterministic: bool = False
@@ -64,25 +84,54 @@ class SweepSettings:
             raise UsageError("--sets and --methods must name at least one each")
 
     def method_settings(self, method: str) -> dict[str, Any]:
-        """The settings of a method that differ from its defaults, recipe and flags put together.
+        """All settings of a method: see `resolved`."""
+        return self.resolved(method).settings
 
-        Among them may be those of a trial whatever its method (OPTIONS).
-        """
-        named = methods.parse(method)
-        chosen = self._recipe(named.base) if named.base in ("finetune", "finetune-last") else {}
-        if self.augment and named.base in methods.TUNED:
-            chosen = chosen | {"augment": self.augment}
-        if self.class_weights != "none" and methods.trains(method):
-            chosen = chosen | {"class_weights": self.class_weights}
-        return chosen | self.recipes.get(named.base, {})
+    def resolved(self, method: str) -> Resolved:
+        """Defaults, recipe, flags and single settings put together, the later ones over the earlier ones."""
+        if method in self.settled:
+            return self.settled[method]
+        about = methods.describe(method)
+        given = {"augment": self.augment}
+        if self.class_weights != "none":
+            given["class_weights"] = self.class_weights
+        recipe = self._recipe_name() if about.recipe else ""
+        return Resolved(
+            hashable(
+                unchosen(method)
+                | (_of_recipe(recipe, about.name) if recipe else {})
+                | {name: value for name, value in given.items() if value and name in about.options}
+                | self.recipes.get(about.name, {})
+            ),
+            recipe,
+            about.version,
+        )
 
-    def _recipe(self, method: str) -> dict[str, Any]:
-        recipes = yaml.safe_load(resources.path("recipes.yaml").read_text())
-        name = self.recipe or ("lite0" if self.model == "lite0" else "paper")
-        if name not in recipes:
-            raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
-        own = recipes[name].pop("finetune-last", {})  # where it differs from finetune's
-        return recipes[name] | (own if method == "finetune-last" else {})
+    def _recipe_name(self) -> str:
+        return self.recipe or ("lite0" if self.model == "lite0" else "paper")
+
+
+def unchosen(method: str) -> dict[str, Any]:
+    """All settings of a method where nothing is asked for: its own defaults, and no OPTIONS."""
+    return methods.defaults(method) | dict.fromkeys(methods.describe(method).options, "none")
+
+
+def hashable(settings: dict[str, Any]) -> dict[str, Any]:
+    """With tuples for the lists that JSON and YAML have."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+
+
+def plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back: the reverse of `hashable`."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def _of_recipe(name: str, base: str) -> dict[str, Any]:
+    recipes = yaml.safe_load(resources.path("recipes.yaml").read_text())
+    if name not in recipes:
+        raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
+    of_all = {setting: value for setting, value in recipes[name].items() if not isinstance(value, dict)}
+    return of_all | recipes[name].get(base, {})  # the latter: where a method differs
 
 
 def options(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

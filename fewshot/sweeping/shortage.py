@@ -8,10 +8,10 @@ import pandas as pd
 
 from curate.collection.splits import Split
 from curate.foundation.errors import FewposeError, UsageError
+from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials import additions
-from fewshot.trials.records import Trial
 
 
 class Drawn(Protocol):

@@ -18,6 +18,8 @@ from curate.images.pixels import PixelCache
 from curate.images.transform import Transform
 from curate.models.clip_models import ClipModel
 from curate.models.embeddings import embed
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial
 from fewshot import methods
 from fewshot.sweeping import prompts
 from fewshot.sweeping.activations import ActivationCache
@@ -27,8 +29,6 @@ from fewshot.sweeping.settings import options
 from fewshot.task import Diverged, Draw, Fitted, Images, ImageStore, Method, Task, Together
 from fewshot.training.loop import is_out_of_memory
 from fewshot.training.resident import pixels_for
-from fewshot.trials import records
-from fewshot.trials.records import Predictions, Record, Trial
 
 
 class Runner:
@@ -123,7 +123,7 @@ class Runner:
         return {
             "trial": trial,
             "model": self.clip.name,
-            "settings": self.plan.settings.method_settings(trial.method),
+            **self.plan.settings.resolved(trial.method).fields(),
             "versions": versions(),
             "device": device_name(self.clip.device),
         }
@@ -159,8 +159,9 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     for chosen in filter(len, parts):
         features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.fit), strict=True)
     pixels = PixelCache(collection, transform)  # knows what embedding decoded
+    looked_at = any(methods.needs(name, "pixels") for name in plan.settings.methods)
     for chosen in filter(len, parts):
-        if any(map(methods.needs_pixels, plan.settings.methods)):
+        if looked_at:
             pixels.fill(chosen)
         for cache in kept.values():
             cache.fill(chosen, pixels)
@@ -168,22 +169,15 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     def activations(ids: Iterable[str], blocks: int, mirrored: bool) -> torch.Tensor | None:
         return kept[blocks, mirrored].take(ids) if (blocks, mirrored) in kept else None
 
-    needed = features if any(map(methods.needs_pixels, plan.settings.methods)) else ()
-    return ImageStore(pixels_for(clip.device, pixels, needed), features, activations)
+    return ImageStore(pixels_for(clip.device, pixels, features if looked_at else ()), features, activations)
 
 
 def _activations(plan: Plan) -> list[tuple[int, bool]]:
-    """Of how many last blocks a method of the plan needs what goes into them, and whether of the mirrored images.
-
-    Where images are cropped at random there is nothing to be kept for training, and test images pass the whole tower.
-    """
+    """Of how many last blocks a method of the plan needs what goes into them, and whether of the mirrored images."""
     wanted: set[tuple[int, bool]] = set()
     for name in plan.settings.methods:
-        named, augment = methods.parse(name), plan.settings.method_settings(name).get("augment", "none")
-        if named.base == "proj":
-            wanted.add((0, False))
-        elif named.base == "finetune-last" and "crop" not in augment:
-            wanted |= {(named.blocks, False)} | ({(named.blocks, True)} if augment == "flip" else set())
+        augment = plan.settings.method_settings(name).get("augment", "none")
+        wanted |= methods.describe(name).activations(methods.parse(name).number, augment)
     return sorted(wanted)
 
 

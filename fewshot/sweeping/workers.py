@@ -9,12 +9,12 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from curate.sweeps import records
+from curate.sweeps.records import Record, Trial
 from curate.workers.interrupts import ignore_ctrl_c, without_ctrl_c
 from fewshot.sweeping.batched_trials import Pack
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.seat import Seat, shared_threads
-from fewshot.trials import records
-from fewshot.trials.records import Record, Trial
 
 _seat: Any = None  # each worker's own
 
@@ -82,12 +82,9 @@ def _run(
 def record_lost(plan: Plan, trial: Trial) -> None:
     """The record of a trial that kills whoever runs it."""
     detail = "its process was killed, probably for want of memory; fewer --workers may do"
-    settings = plan.settings.method_settings(trial.method)
-    records.write(
-        plan.settings.out,
-        Record(trial, "failed", plan.settings.model, cause="killed", detail=detail, settings=settings),
-        None,
-    )
+    told = plan.settings.resolved(trial.method)
+    record = Record(trial, "failed", plan.settings.model, "killed", detail, **told.fields())
+    records.write(plan.settings.out, record, None)
 
 
 def _start(plan: Plan, free: Any, threads: int) -> None:

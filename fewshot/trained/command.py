@@ -70,7 +70,7 @@ def train(
     given = {name: value for name, value in context.params.items() if flags.given(context, name)}
     weights = ""
     if (source / "sweep.json").exists():
-        from fewshot.trials.records import read_sweep
+        from curate.sweeps.records import read_sweep
 
         if twice := sorted(_OF_A_SWEEP & given.keys()):
             raise UsageError(f"--{twice[0].replace('_', '-')}: a sweep has said that already; train on its collection")
@@ -114,16 +114,15 @@ def _of_collection(collection: Path, asked: Mapping[str, Any]) -> "SweepSettings
     from fewshot.sweeping.prompts import read_descriptions
     from fewshot.sweeping.settings import SweepSettings
 
-    tuning = {name: asked[name] for name in ("lr", "epochs", "batch_size") if asked[name] is not None}
-    image = {"towers": "image"} if asked["image_only"] else {}
+    method = asked["method"] or "linear-probe"
     return SweepSettings(
         collection,
-        **_grid(asked, asked["method"] or "linear-probe", asked["set_"] or "unfiltered"),
+        **_grid(asked, method, asked["set_"] or "unfiltered"),
         splitting=Splitting(seed=asked["seed"]),
         classes=tuple(name.strip() for name in asked["classes"].split(",") if name.strip()),
         prompts=tuple(asked["prompt"] or ()),
         descriptions=read_descriptions(asked["descriptions"]) if asked["descriptions"] else {},
-        recipes={"finetune": tuning | image, "finetune-last": tuning},
+        recipes=flags.of_methods([method], asked),
         **{name: asked[name] for name in ("short", "model", "fit", "recipe", "augment", "class_weights")},
     )
 

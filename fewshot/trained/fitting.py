@@ -8,13 +8,13 @@ import pandas as pd
 from curate.collection import synthetic
 from curate.collection.splits import draw
 from curate.foundation.errors import FewposeError
+from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping.settings import options
 from fewshot.sweeping.trial import Runner, fit_each
 from fewshot.task import Fitted, Task, Together
 from fewshot.training.folds import Parts, folds
 from fewshot.trials import additions
-from fewshot.trials.records import Trial
 
 
 class Fitting:

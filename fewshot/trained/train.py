@@ -17,13 +17,14 @@ from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
+from curate.sweeps.records import Trial, told
 from fewshot import methods
 from fewshot.measuring.metrics import softmax
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping import prompts
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.run import check_methods
-from fewshot.sweeping.settings import SweepSettings
+from fewshot.sweeping.settings import SweepSettings, plain
 from fewshot.sweeping.trial import Runner, versions
 from fewshot.task import Fitted
 from fewshot.trained import directory
@@ -32,7 +33,6 @@ from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import HeldBack, held_back
 from fewshot.trained.measured import measured
 from fewshot.training.deterministic import deterministic
-from fewshot.trials.records import Trial, told
 
 FOLDS = ".folds"  # of the model's directory, while it is trained
 OURS = {".lock", FOLDS, directory.JSON, directory.WEIGHTS, directory.CARD}
@@ -144,7 +144,7 @@ def _about(runner: Runner, settings: TrainSettings) -> About:
         std=clip.std,
         head={},
         method=trial.method,
-        settings=settings.sweep.method_settings(trial.method),
+        settings=plain(settings.sweep.method_settings(trial.method)),
         chosen={},
         temperature=1.0,
         threshold=0.0,

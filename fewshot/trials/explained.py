@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewshot.trials.records import Trial, read
+from curate.sweeps.records import Trial, read
 
 FOLDER, FILE = "explained", "explained.json"
 FORMAT = 1

@@ -10,8 +10,8 @@ import torch
 
 from curate.collection.directory import Collection
 from curate.foundation import resources
+from curate.sweeps.records import read_sweep
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.trials.records import read_sweep
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -61,7 +61,9 @@ def test_flags_reach_the_sweep(run: Run, quick: list[object], tmp_path: Path) ->
         "towers": "image",
         "start": "text",
         "augment": "flip",
+        "class_weights": "none",
     }
+    assert found["recipes"] == {"finetune": "paper", "zero-shot": ""}
     assert found["shots"] == [2, 3]
     assert set(found["sets"]) == {"filtered", "unfiltered"}
     assert found["prompts"] == ["a {}", "Yoga pose {}"]

@@ -93,6 +93,22 @@ def checked(collection: Collection, **rules: dict[str, float]) -> Collection:
     return collection
 
 
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Collection, Path]:
+    """A collection of arches, boats and trees, and a sweep of it that was run and reported; tests only read both."""
+    from fewshot.reporting import write_report
+    from fewshot.sweeping.run import run_sweep
+    from fewshot.sweeping.settings import SweepSettings
+    from tests.fewshot.conftest import make
+
+    folder = tmp_path_factory.mktemp("swept")
+    made = make(folder / "collection", {"arch": 8, "boat": 8, "tree": 8})
+    grid = {"methods": ("zero-shot", "nearest-class-mean", "linear-probe"), "shots": (2,), "splits": 12}
+    run_sweep(SweepSettings(made.root, folder / "sweep", model="tiny/random", device="cpu", **grid))
+    write_report(folder / "sweep")
+    return made, folder / "sweep"
+
+
 @pytest.fixture
 def program(environment: dict[str, str], tmp_path: Path) -> Iterator["Programs"]:
     """Python programs as processes of their own, without a FIFTYONE_ variable; nothing of them outlives its test."""

@@ -1,14 +1,18 @@
 """`curate app` and `curate sync`, whole: the App answers, and its tags end in the ledger."""
 
+import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
+from curate.app import predictions
 from curate.app.launch import free_port
 from curate.collection.directory import Collection
 from curate.collection.ledger import Ledger
@@ -67,6 +71,34 @@ def test_tags_outlive_a_killed_app_and_are_synced_after_it_was_asked(collection:
     assert "drop tree/1.png" in ended(program.curate("sync", collection.root, "--yes"))
     assert "no tags to take over" in ended(program.curate("sync", collection.root, "--yes"))
     assert [entry.key for entry in Ledger(collection).entries] == ["tree/1.png"]
+
+
+FIELDS = """
+import json, sys
+from pathlib import Path
+from curate.app import database, dataset
+from curate.collection.directory import Collection
+collection = Collection.open(Path(sys.argv[1]))
+database.connect(collection, share=True)
+built = dataset.opened(collection)
+print(json.dumps(list(zip(*built.values(sys.argv[2:])))), flush=True)
+"""
+
+
+@pytest.mark.usefixtures("fiftyone_installed")
+def test_the_app_shows_what_a_sweep_says(swept: tuple[Collection, Path], tmp_path: Path, program: Programs) -> None:
+    made, sweep = swept
+    root = Path(shutil.copytree(made.root, tmp_path / "collection"))  # the App's database will lie in it
+    app = program.curate("app", root, "--sweep", sweep, *MODEL)
+    line_with(app, "the App is at")
+    columns = ["key", "tested", "wrong_share", "confused_with", "influence", "influence_q"]
+    shown = {key: tuple(values) for key, *values in json.loads(ended(program.start(FIELDS, root, *columns)))}
+    told = predictions.read(sweep)
+    for key, *values in told[columns].itertuples(index=False, name=None):
+        assert shown[key] == tuple(values)
+    app.send_signal(signal.SIGINT)
+    ended(app)
+    assert app.returncode == 0
 
 
 @pytest.mark.usefixtures("fiftyone_installed")

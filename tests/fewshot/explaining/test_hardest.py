@@ -11,6 +11,8 @@ import pytest
 
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError
+from curate.sweeps import records
+from curate.sweeps.records import read_predictions, read_sweep
 from fewshot.explaining import hardest as module
 from fewshot.explaining.hardest import OF_A_PAIR, explain_sweep, hardest
 from fewshot.measuring import tables
@@ -18,9 +20,7 @@ from fewshot.measuring.measure import measure
 from fewshot.reporting import write_report
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trials import records
 from fewshot.trials.explained import FILE, FOLDER, read_shown
-from fewshot.trials.records import read_predictions, read_sweep
 
 Run = Callable[..., tuple[int, str, str]]
 Settings = Callable[..., SweepSettings]

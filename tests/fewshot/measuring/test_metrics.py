@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
+from curate.sweeps.records import Predictions
 from fewshot.measuring import metrics
 from fewshot.measuring.metrics import UnusablePredictionsError, score
-from fewshot.trials.records import Predictions
 
 
 def predictions(labels: list[int], called: list[int], classes: int, confidence: float = 0.9) -> Predictions:

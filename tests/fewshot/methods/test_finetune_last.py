@@ -11,6 +11,7 @@ import torch
 from curate.collection.directory import Collection
 from curate.foundation.errors import UsageError
 from curate.models.clip_models import ClipModel
+from curate.sweeps import records
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.finetune_last import FinetuneLast
 from fewshot.methods.linear_probe import LinearProbe
@@ -19,7 +20,6 @@ from fewshot.sweeping.settings import SweepSettings
 from fewshot.task import Images, ImageStore
 from fewshot.training import frozen_trunk
 from fewshot.training.working_copies import working_copy
-from fewshot.trials import records
 
 QUICK = FinetuneLast(lr=1e-3, epochs=3, blocks=1)
 

@@ -8,9 +8,9 @@ import scipy.stats
 
 from curate.foundation import atomic
 from curate.foundation.errors import FewposeError, UsageError
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial
 from fewshot.reporting.compare import welch, write_comparison
-from fewshot.trials import records
-from fewshot.trials.records import Predictions, Record, Trial
 
 Right = dict[tuple[str, int], tuple[int, ...]]
 BEFORE: Right = {("probe", 6): (5, 6, 7, 6), ("zero-shot", 0): (3, 4, 3, 4)}

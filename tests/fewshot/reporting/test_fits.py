@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from curate.foundation import atomic
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial, read_sweep
 from fewshot.measuring import fitted_curve, metrics, per_class, tables
 from fewshot.measuring.measure import Cell, measure
 from fewshot.reporting import write_report
 from fewshot.reporting.content import Content
 from fewshot.reporting.sections import calibration, classes, needed_images
-from fewshot.trials import records
-from fewshot.trials.records import Predictions, Record, Trial, read_sweep
 
 CLASSES = ["a", "b", "c", "d"]
 IMAGES = 50  # of each class in each test set, half of a class's images

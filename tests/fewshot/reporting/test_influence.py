@@ -7,13 +7,13 @@ import pytest
 import scipy.stats
 
 from curate.foundation import atomic
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial, read_sweep
 from fewshot.measuring import influence
 from fewshot.measuring.influence import effects
 from fewshot.measuring.measure import Cell, measure
 from fewshot.reporting import write_report
 from fewshot.reporting.sections.influence import sentences
-from fewshot.trials import records
-from fewshot.trials.records import Predictions, Record, Trial, read_sweep
 
 CLASSES = ["arch", "boat", "cat", "dog"]
 

@@ -10,9 +10,9 @@ import pytest
 
 from curate.collection.directory import Collection
 from curate.foundation import atomic
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial
 from fewshot.reporting import write_report
-from fewshot.trials import records
-from fewshot.trials.records import Predictions, Record, Trial
 
 POSES = ["boat", "bridge", "camel", "cobra", "downward_dog", "plank", "tree", "triangle", "warrior_i", "warrior_ii"]
 CLASSES = [*POSES, "warrior_iii"]

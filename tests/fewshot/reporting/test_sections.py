@@ -10,12 +10,12 @@ import pytest
 from jinja2 import UndefinedError
 
 from curate.foundation import atomic
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial, read_sweep
 from fewshot.reporting import sections, templates, write_report
 from fewshot.reporting.content import Content
 from fewshot.reporting.markdown import table
 from fewshot.reporting.sections import SECTIONS, Section
-from fewshot.trials import records
-from fewshot.trials.records import Predictions, Record, Trial, read_sweep
 
 HOSTILE = "<script>alert(1)</script> | *b* {{ 7*7 }}"
 

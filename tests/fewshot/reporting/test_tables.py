@@ -14,11 +14,11 @@ from rich.console import Console
 
 from curate.foundation import atomic
 from curate.foundation.errors import FewposeError
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Sweep, Trial, read_sweep
 from fewshot.measuring import tables
 from fewshot.measuring.measure import Cell, measure
 from fewshot.reporting import terminal_table, write_report
-from fewshot.trials import records
-from fewshot.trials.records import Predictions, Record, Sweep, Trial, read_sweep
 
 CLASSES = ["a", "b", "c", "d"]
 SHOTS = {"zero-shot": [0], "linear-probe": [6, 20, 43], "finetune": [6, 20, 43]}

@@ -44,7 +44,7 @@ def _order(text: str) -> list[str]:
 def test_every_setting_of_a_sweep_has_a_key_and_every_key_a_flag() -> None:
     fields = {field.name for field in dataclasses.fields(SweepSettings)} - NOT_IN_FILE
     splitting = {"split", "test_fraction", "seed"}
-    assert set(KEYS) == fields - {"splitting", "recipes"} | splitting | {"synthetic_per_class"}
+    assert set(KEYS) == fields - {"splitting", "recipes", "settled"} | splitting | {"synthetic_per_class"}
     flags = {"method": "methods", "prompt": "prompts"}
     assert {flags.get(name, name) for name in inspect.signature(cli.sweep).parameters} >= set(KEYS)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from curate.sweeps.records import Trial
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.batched_trials import SPLITS, Pack, dealt, packs
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.task import Fitted
-from fewshot.trials.records import Trial
 
 Build = Callable[..., SweepSettings]
 

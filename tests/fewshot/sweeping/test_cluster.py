@@ -15,6 +15,8 @@ import pytest
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import only_one
+from curate.sweeps import records
+from curate.sweeps.records import Trial
 from fewshot.reporting import write_report
 from fewshot.sweeping import cluster as clusters
 from fewshot.sweeping import plan as planning
@@ -22,8 +24,6 @@ from fewshot.sweeping.batched_trials import Pack
 from fewshot.sweeping.cluster import Order, _cpus_each, _Crew, _places
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trials import records
-from fewshot.trials.records import Trial
 
 ray = pytest.importorskip("ray")
 

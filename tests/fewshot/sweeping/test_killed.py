@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from curate.collection.directory import Collection
+from curate.sweeps.records import read_sweep
 from fewshot.reporting import write_report
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trials.records import read_sweep
 
 GRID = {
     "methods": ("zero-shot", "linear-probe", "finetune"),

@@ -11,10 +11,10 @@ from curate.collection import decisions
 from curate.collection.directory import REJECT_COLUMNS, Collection
 from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
+from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trials.records import Trial
 
 NO_REJECTS = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in REJECT_COLUMNS.items()})
 

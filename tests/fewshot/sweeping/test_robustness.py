@@ -18,13 +18,13 @@ from torch.utils import deterministic as filling
 
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError
+from curate.sweeps import records
+from curate.sweeps.records import Trial, read_predictions, read_sweep, trial_file
 from fewshot.reporting import write_report
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.task import Fitted
 from fewshot.training.deterministic import deterministic
-from fewshot.trials import records
-from fewshot.trials.records import Trial, read_predictions, read_sweep, trial_file
 
 Build = Callable[..., SweepSettings]
 

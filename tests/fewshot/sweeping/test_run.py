@@ -20,6 +20,8 @@ from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import only_one
 from curate.models import clip_models
+from curate.sweeps import records
+from curate.sweeps.records import Record, Trial, read_predictions, read_sweep
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.reporting import write_report
@@ -30,8 +32,6 @@ from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner
 from fewshot.task import Fitted
-from fewshot.trials import records
-from fewshot.trials.records import Record, Trial, read_predictions, read_sweep
 
 Build = Callable[..., SweepSettings]
 TABLES = ("results.csv", "differences.csv", "wrong.csv")
@@ -164,7 +164,6 @@ def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings:
         ({"prompts": ("a {}",)}, "--prompt"),
         ({"descriptions": {"bars": ("standing up",)}}, "wording of the classes"),
         ({"classes": ("bars", "waves")}, "choice of classes"),
-        ({"recipes": {"finetune": {"lr": 0.5}}, "methods": ("finetune",)}, "recipe of a method"),
     ],
 )
 def test_a_changed_setting_is_refused_by_name(settings: Build, changes: dict[str, Any], named: str) -> None:
@@ -438,8 +437,8 @@ TWO = ("cpu", "cuda:1")  # devices, of which these workers only leave a note
 TRAP = """
 import os, signal
 from pathlib import Path
-from fewshot.trials import records
-from fewshot.trials.records import Record
+from curate.sweeps import records
+from curate.sweeps.records import Record
 
 def start(plan, free, threads):
     global out

@@ -16,6 +16,8 @@ from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import only_one
 from curate.models import clip_models
+from curate.sweeps import records
+from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.measuring.metrics import softmax
 from fewshot.methods.finetune import Finetune
@@ -31,8 +33,6 @@ from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import held_back
 from fewshot.trained.source import settings_of
 from fewshot.trained.train import FOLDS, TrainSettings, train
-from fewshot.trials import records
-from fewshot.trials.records import Trial
 
 Ask = Callable[..., TrainSettings]
 

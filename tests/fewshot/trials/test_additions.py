@@ -17,6 +17,7 @@ from curate.collection.findings import Findings, Ran
 from curate.collection.splits import draw_digest
 from curate.foundation.errors import FewposeError, UsageError
 from curate.models import clip_models
+from curate.sweeps.records import Trial, read_sweep
 from fewshot.reporting import write_report
 from fewshot.reporting.additions import sentences
 from fewshot.sweeping import plan as planning
@@ -24,7 +25,6 @@ from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials.additions import Composition, composition, expanded
-from fewshot.trials.records import Trial, read_sweep
 
 NO_REJECTS = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in REJECT_COLUMNS.items()})
 LABELS = ("bow", "cat")

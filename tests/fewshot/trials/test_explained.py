@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from curate.foundation import atomic
-from fewshot.trials import records
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial
 from fewshot.trials.explained import FILE, FOLDER, Mistake, Shown, read_shown
-from fewshot.trials.records import Predictions, Record, Trial
 
 TRIAL = Trial("unfiltered", "linear-probe", 5, 0)
 

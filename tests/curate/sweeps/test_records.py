@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from curate.foundation.errors import FewposeError
-from fewshot.trials import records
-from fewshot.trials.records import Predictions, Record, Trial, read, read_predictions, read_sweep, trial_file, write
+from curate.sweeps import records
+from curate.sweeps.records import Predictions, Record, Trial, read, read_predictions, read_sweep, trial_file, write
 
 TRIAL = Trial("unfiltered", "linear-probe", 6, 3)
 RECORD = Record(

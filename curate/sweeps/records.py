@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,10 @@ import numpy as np
 from curate.foundation import atomic
 from curate.foundation.errors import FewposeError
 
-FORMAT = 2  # 1 was without the keys of the training images; it is read as before
+# 1 was without the keys of the training images. 1 and 2 kept only those settings of a method that differed from its
+# defaults of then, and no recipe's name. Both are read as before.
+FORMAT = 3
+WHOLE = 3  # the first format that keeps all settings of a method
 
 
 @dataclass(frozen=True, order=True)
@@ -71,7 +74,9 @@ class Record:
     synthetic_images: int = 0
     test_images: int = 0
     chosen: dict[str, Any] = field(default_factory=dict)  # what the method settled on inside the draw, e.g. {"C": 100}
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)  # all of the method's, defaults among them (see WHOLE)
+    recipe: str = ""  # of data/recipes.yaml, which they came from; "" where the method takes none, or it isn't known
+    method_version: int = 0  # 0: from before it was kept
     digests: dict[str, str] = field(default_factory=dict)  # of the set, split, draw and the starting weights
     versions: dict[str, str] = field(default_factory=dict)
     device: str = "cpu"
@@ -150,6 +155,11 @@ class Sweep:
     @property
     def planned(self) -> list[Trial]:
         return [Trial(**fields) for fields in self.settings["trials"]]
+
+
+def tells_all_settings(settings: Mapping[str, Any]) -> bool:
+    """Whether a sweep.json holds the defaults of its methods, too, and not only what differed from them."""
+    return int(settings.get("format", 0)) >= WHOLE
 
 
 def read_sweep(directory: Path) -> Sweep:

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, the console, whole files, locks, options, YAML files, caches."""

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curate import resources
 from curate.errors import FewposeError, UsageError
 from curate.splits import Splitting
@@ -44,7 +42,7 @@ def settings_of(sweep: Path) -> SweepSettings:
 def _with_its_methods(told: dict[str, Any], **common: Any) -> SweepSettings:
     """With the recipe, among those that ship, that leads to what the sweep says of its methods' settings."""
     own = {methods.parse(name).base: settings for name, settings in told["method_settings"].items()}
-    for recipe in yaml.safe_load(resources.path("recipes.yaml").read_text()):
+    for recipe in resources.load("recipes.yaml"):
         settings = SweepSettings(**common, recipe=recipe, recipes=own)
         if all(settings.method_settings(name) == each for name, each in told["method_settings"].items()):
             return settings

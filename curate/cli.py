@@ -12,6 +12,9 @@ from curate.checks.command import check
 from curate.console import count, say, table
 from curate.decide_command import drop, export, keep, log, relabel, sets, undo
 from curate.download.command import download
+from curate.foundation import shared_options
+from curate.foundation.option_flags import command
+from curate.foundation.options import option
 
 if TYPE_CHECKING:
     from curate.download.standing import Standing
@@ -38,15 +41,14 @@ def _curate() -> None:
 
 
 @commands.command("import")
+@command
 def import_(
     source: Annotated[Path, typer.Argument(help="A folder with a folder per class, or a CSV (path,label).")],
     collection: Annotated[Path, typer.Argument(help="The collection to make, or to add to.")],
-    link: Annotated[bool, typer.Option("--link", help="Refer to the files where they are; copy nothing.")] = False,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Reject images of more pixels.")] = 64_000_000,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Reject files of more bytes.")] = 50_000_000,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads; one for each CPU unless said.", show_default=False)
-    ] = None,
+    link: Annotated[bool, option("Refer to the files where they are; copy nothing.")] = False,
+    max_pixels: Annotated[int, option("Pixels, above which an image is rejected.", ge=1)] = 64_000_000,
+    max_bytes: Annotated[int, option("Bytes, above which a file is rejected.", ge=1)] = 50_000_000,
+    workers: shared_options.Threads = None,
 ) -> None:
     """Bring images into a collection. Run again, it adds what is new and changes nothing else.
 
@@ -70,9 +72,10 @@ commands.command()(sync)
 
 
 @commands.command()
+@command
 def status(
-    collection: Annotated[Path, typer.Argument(help="The collection.")],
-    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    collection: shared_options.CollectionPath,
+    json: shared_options.Json = False,
 ) -> None:
     """Say what a collection holds: classes, copies, conflicts, rejects, caches.
 
@@ -155,14 +158,13 @@ def _print_decisions(decided: "Decided") -> None:
 
 
 @commands.command()
+@command
 def embed(
-    collection: Annotated[Path, typer.Argument(help="The collection.")],
-    model: Annotated[str, typer.Option(help="lite0, or open_clip's NAME/TAG such as ViT-B-32/openai.")] = "lite0",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Local weights for --model NAME (.safetensors, .pt).", show_default=False)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    fit: Annotated[str, typer.Option(help="crop (CLIP's centre crop) or pad (to a square).")] = "crop",
+    collection: shared_options.CollectionPath,
+    model: shared_options.Model = "lite0",
+    checkpoint: shared_options.Checkpoint = None,
+    device: shared_options.Device = "auto",
+    fit: shared_options.Fit = "crop",
 ) -> None:
     """Compute CLIP image features of every image; only what is new is decoded and computed.
 

@@ -6,11 +6,11 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from curate.foundation.options import REQUIRED, Option, bare, declared
+from curate.foundation.options import REQUIRED, Option, bare, choices, declared, of_parameter
 
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -31,23 +31,27 @@ class Given:
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
     """`function` as a Typer command. For a parameter of a settings class it has the flags of that class, and is called
-    with an object made of them; see `Given` for what was given alone. Other parameters are Typer's."""
+    with an object made of them (see `Given` for what was given alone); a parameter that is annotated with an `option`
+    is a flag of its own. Other parameters are Typer's."""
+    whole: Callable[..., R] = function
     hints = typing.get_type_hints(function, include_extras=True)
     takes = {name: found for name, hint in hints.items() if (found := _classes(hint)) and name != "return"}
     parameters: list[inspect.Parameter] = []
+    single: dict[str, Option] = {}
     for own in inspect.signature(function).parameters.values():
         if own.name in takes:
             parameters += [_parameter(each) for each in declared(*takes[own.name]).values()]
+        elif alone := of_parameter(own.name, hints[own.name], own.default):
+            single[own.name] = alone
+            parameters.append(_parameter(alone))
         else:
             parameters.append(own.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[own.name]))
 
-    whole: Callable[..., R] = function
-
     def run(**typed: Any) -> R:
-        made = {}
+        made = given({name: typed.pop(name) for name in single}, single)
         for name, classes in takes.items():
-            texts = {each: typed.pop(each) for each in declared(*classes)}
-            values = given(texts, *classes)
+            options = declared(*classes)
+            values = given({each: typed.pop(each) for each in options}, options)
             made[name] = values if _marked(hints[name]) else classes[0](**values)
         return whole(**typed, **made)
 
@@ -58,9 +62,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     return typing.cast(Callable[P, R], run)
 
 
-def given(texts: Mapping[str, Any], *classes: type) -> dict[str, Any]:
+def given(texts: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
     """The values of what was written for flags; None stands for what was not given. Raises UsageError."""
-    options = declared(*classes)
     return {
         name: text if isinstance(text, bool) else options[name].read(text)
         for name, text in texts.items()
@@ -89,8 +92,8 @@ def _parameter(option: Option) -> inspect.Parameter:
 
 def _metavar(kind: Any) -> str:
     """As Typer writes them: <int>, <png|jpeg>."""
-    if typing.get_origin(kind) is Literal:
-        return f"<{'|'.join(map(str, typing.get_args(kind)))}>"
+    if words := choices(kind):
+        return f"<{'|'.join(words)}>"
     if typing.get_origin(kind) is tuple:
         return _metavar(bare(typing.get_args(kind)[0])).replace(">", ",...>")
     return f"<{_METAVARS.get(kind, 'str')}>"

@@ -56,7 +56,7 @@ def test_render_says_what_it_did(monkeypatch, capsys, tmp_path):
     [
         (("--poses", "swan"), "there is no pose 'swan'; the poses are tree,"),
         (("--pose-file", "none.yaml"), "none.yaml cannot be read (No such file or directory)"),
-        (("--per-class", "0"), "--per-class must be at least 1"),
+        (("--per-class", "0"), "--per-class must be a whole number, at least 1"),
         (("--size", "9999"), "--size must be from"),
         (("--workers", "0"), "--workers must be"),
     ],

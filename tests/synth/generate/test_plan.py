@@ -16,11 +16,13 @@ from curate.checks.check import check
 from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
 from curate.decisions import relabel
 from curate.errors import FewposeError, UsageError
+from curate.foundation.option_flags import given
+from curate.foundation.options import declared
 from curate.sets import labelled, training_set
 from curate.splits import Splitting, draw, split
 from synth.generate import control
-from synth.generate.plan import Wanted, digest, plan
-from synth.generate.settings import Settings
+from synth.generate.plan import digest, plan
+from synth.generate.settings import Settings, Wanted
 from synth.generate.shot import Shot
 from synth.generate.sources import FromDraw
 
@@ -256,11 +258,16 @@ def test_a_collection_without_photographs(tmp_path):
 
 
 def test_what_is_wanted_is_read():
-    assert Wanted.parse(" tree, plank,tree ", 5) == Wanted(("tree", "plank"), 5)
-    assert Wanted.parse("all", 5) == Wanted.parse("", 5) == Wanted((), 5)
-    for classes, per_class, from_draw in ((",", 1, ""), ("", 0, ""), ("", 1, "split=x,shots=1")):
+    def read(classes: str, per_class: str = "5", from_draw: str = "") -> Wanted:
+        return Wanted(**given({"classes": classes, "per_class": per_class, "from_draw": from_draw}, declared(Wanted)))
+
+    assert read(" tree, plank,tree ") == Wanted(("tree", "plank"), 5)
+    assert read("all") == read("") == Wanted((), 5)
+    with pytest.raises(UsageError, match="--classes must be names, such as tree,plank, not ','"):
+        read(",")
+    for per_class, from_draw in (("0", ""), ("1", "split=x,shots=1")):
         with pytest.raises(UsageError):
-            Wanted.parse(classes, per_class, from_draw)
+            read("", per_class, from_draw)
 
 
 def test_draws_are_read():
@@ -297,7 +304,8 @@ def test_a_plan_is_the_same_in_another_process(collection):
     code = f"""
 from pathlib import Path
 from curate.collection import Collection
-from synth.generate.plan import Wanted, plan
+from synth.generate.plan import plan
+from synth.generate.settings import Wanted
 from synth.generate.settings import Settings
 found = plan(Collection.open(Path({str(collection.root)!r})), Settings(model="somebody/some-model"), Wanted(), "w")
 print([(shot.key, shot.seed, shot.prompt) for shot in found])

@@ -63,12 +63,12 @@ def import_(
     _print_import(import_folder(source, collection, link=link, limits=limits, workers=workers))
 
 
-commands.command()(download)
-commands.command()(check)
+commands.command()(command(download))
+commands.command()(command(check))
 for decide in (drop, keep, relabel, undo, log, sets, export):
-    commands.command()(decide)
-commands.command("app")(open_app)
-commands.command()(sync)
+    commands.command()(command(decide))
+commands.command("app")(command(open_app))
+commands.command()(command(sync))
 
 
 @commands.command()

@@ -12,7 +12,6 @@ from curate import console
 from curate.console import count, say, table
 from curate.errors import FewposeError, UsageError
 from curate.foundation import shared_options
-from curate.foundation.option_flags import command
 from curate.foundation.options import option
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ _Reason = Annotated[str, option("Reason, for those who see the decision later.")
 _Who = Annotated[str, option("Name of who decides; your user name unless said.")]
 
 
-@command
 def drop(collection: shared_options.CollectionPath, keys: _Keys, reason: _Reason = "", who: _Who = "") -> None:
     """Leave images out of the training set `filtered`, whatever the rules say. No file is touched.
 
@@ -43,7 +41,6 @@ def drop(collection: shared_options.CollectionPath, keys: _Keys, reason: _Reason
     _print(opened, names, decisions.drop(opened, names, reason=reason, who=who), "dropped")
 
 
-@command
 def keep(collection: shared_options.CollectionPath, keys: _Keys, reason: _Reason = "", who: _Who = "") -> None:
     """Have images in `filtered` although rules flag them, now and after every further check.
 
@@ -60,7 +57,6 @@ def keep(collection: shared_options.CollectionPath, keys: _Keys, reason: _Reason
     _print_out_all_the_same(opened, names)
 
 
-@command
 def relabel(
     collection: shared_options.CollectionPath,
     keys: _Keys,
@@ -81,7 +77,6 @@ def relabel(
     _print(opened, names, entries, f"labelled {to}")
 
 
-@command
 def undo(
     collection: shared_options.CollectionPath,
     names: Annotated[
@@ -114,7 +109,6 @@ def undo(
         say("there is no decision to undo")
 
 
-@command
 def log(
     collection: shared_options.CollectionPath,
     last: Annotated[int | None, option("Number of the last entries to show; all unless said.", ge=1)] = None,
@@ -155,7 +149,6 @@ def log(
         say(f"{count(len(absent), 'image')} decided of that the collection doesn't hold; the decisions wait for them")
 
 
-@command
 def sets(
     collection: shared_options.CollectionPath,
     json: shared_options.Json = False,
@@ -189,7 +182,6 @@ def sets(
         )
 
 
-@command
 def export(
     collection: shared_options.CollectionPath,
     out: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],

@@ -104,5 +104,5 @@ def sheet(
     console.out.print(f"{out}: {width} x {height} pixels", soft_wrap=True)
 
 
-commands.command()(generate)
-commands.command()(accept)
+commands.command()(command(generate))
+commands.command()(command(accept))

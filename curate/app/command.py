@@ -7,11 +7,9 @@ import typer
 from curate.app.options import Options
 from curate.console import count, say, table
 from curate.foundation import shared_options
-from curate.foundation.option_flags import command
 from curate.foundation.options import option
 
 
-@command
 def app(collection: shared_options.CollectionPath, options: Options) -> None:
     """Look at a collection in the FiftyOne App: views, search, embeddings, and decisions on what you select.
 
@@ -26,7 +24,6 @@ def app(collection: shared_options.CollectionPath, options: Options) -> None:
     launch(Collection.open(collection), options)
 
 
-@command
 def sync(
     collection: shared_options.CollectionPath,
     yes: Annotated[bool, option("Write to the ledger without asking.")] = False,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from curate import console
 from curate.errors import FewposeError
 from curate.foundation import shared_options
-from curate.foundation.option_flags import command
 from curate.foundation.options import option
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 _CLASSES = 4  # classes named for each rule
 
 
-@command
 def check(
     collection: shared_options.CollectionPath,
     model: shared_options.RulesModel = "lite0",

@@ -10,7 +10,6 @@ import typer
 from curate import console
 from curate.download.outcome import Retry
 from curate.download.settings import ARCHIVE, Settings
-from curate.foundation.option_flags import command
 from curate.foundation.options import option
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ class EngineName(StrEnum):
     RAY = "ray"
 
 
-@command
 def download(
     links: Annotated[Path, typer.Argument(help="A folder of link lists, one list, or a CSV or Parquet file.")],
     collection: Annotated[Path, typer.Argument(help="The collection to make, or to go on with.")],

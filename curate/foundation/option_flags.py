@@ -30,9 +30,12 @@ class Given:
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
-    """`function` as a Typer command. For a parameter of a settings class it has the flags of that class, and is called
-    with an object made of them (see `Given` for what was given alone); a parameter that is annotated with an `option`
-    is a flag of its own. Other parameters are Typer's."""
+    """`function` as a Typer command: `commands.command()(command(function))`.
+
+    For a parameter of a settings class it has the flags of that class, and is called with an object made of them (see
+    `Given` for what was given alone). A parameter that is annotated with an `option` is a flag of its own. Other
+    parameters are Typer's.
+    """
     whole: Callable[..., R] = function
     hints = typing.get_type_hints(function, include_extras=True)
     takes = {name: found for name, hint in hints.items() if (found := _classes(hint)) and name != "return"}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from curate import console
 from curate.foundation import shared_options
-from curate.foundation.option_flags import command
 from curate.foundation.options import option
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ _DROPPED = "dropped by a person"
 _REASONS = 3  # named for each class
 
 
-@command
 def accept(
     collection: shared_options.CollectionPath,
     model: shared_options.RulesModel = "lite0",

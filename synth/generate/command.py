@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 from curate import console
 from curate.errors import UsageError
 from curate.foundation import shared_options
-from curate.foundation.option_flags import command
 from curate.foundation.options import option
 from synth.generate.settings import Resources, Settings, Wanted
 
@@ -27,7 +26,6 @@ def _size(text: str) -> tuple[int | None, int | None]:
     return int(sides[0]), int(sides[-1])
 
 
-@command
 def generate(
     collection: shared_options.CollectionPath,
     wanted: Wanted,

@@ -15,9 +15,7 @@ MANNEQUIN = "mannequin"  # our renderer: people of simple shapes, posed by data/
 AUGMENT = "augment"  # real images of a draw, randomly cropped, turned and recoloured; needs no weights
 WITHOUT_WEIGHTS = (MANNEQUIN, AUGMENT)
 RENDERER: Final = "renderer"  # skeletons of our mannequins
-KEYPOINTS: Final = (
-    "keypoints"  # those of real images, from keypoints.jsonl of the collection (control.py)
-)
+KEYPOINTS: Final = "keypoints"  # those of real images, from keypoints.jsonl of the collection (control.py)
 
 
 def _all(names: tuple[str, ...]) -> tuple[str, ...]:

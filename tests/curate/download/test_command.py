@@ -70,7 +70,7 @@ def test_help_names_every_option_with_its_default(run: Run) -> None:
             assert f"--{field.name.replace('_', '-')}" in done.said
     for option in ("--splits", "--retry", "--minutes", "--warn-below", "--engine", "--archive-endpoint"):
         assert option in done.said
-    assert re.search(r"--per-site \S+ \S+ .{,30}\[default: 4\b", done.said)
+    assert re.search(r"--per-site <int> [\w ().]{,80}\[default: 4\]", done.said)
     assert re.search(r"--max-bytes NUMBER .{,60}\[default: 20000000\]", done.said)
     assert "Example: curate download yoga_dataset_links/ runs/yoga82" in done.said
 

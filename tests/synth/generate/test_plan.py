@@ -305,9 +305,9 @@ def test_a_plan_is_the_same_in_another_process(collection):
 from pathlib import Path
 from curate.collection import Collection
 from synth.generate.plan import plan
-from synth.generate.settings import Wanted
-from synth.generate.settings import Settings
-found = plan(Collection.open(Path({str(collection.root)!r})), Settings(model="somebody/some-model"), Wanted(), "w")
+from synth.generate.settings import Settings, Wanted
+wanted = Wanted(per_class=50)
+found = plan(Collection.open(Path({str(collection.root)!r})), Settings(model="somebody/some-model"), wanted, "w")
 print([(shot.key, shot.seed, shot.prompt) for shot in found])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from curate.app.options import Options
-from curate.console import count, say, table
 from curate.foundation import shared_options
+from curate.foundation.console import count, say, table
 from curate.foundation.options import option
 
 
@@ -19,7 +19,7 @@ def app(collection: shared_options.CollectionPath, options: Options) -> None:
     Example: curate app runs/yoga --sweep runs/sweep1
     """
     from curate.app.launch import launch
-    from curate.collection import Collection
+    from curate.collection.directory import Collection
 
     launch(Collection.open(collection), options)
 
@@ -36,7 +36,7 @@ def sync(
     """
     from curate.app import database, dataset, launch
     from curate.app.sync import diff
-    from curate.collection import Collection
+    from curate.collection.directory import Collection
 
     opened = Collection.open(collection)
     database.connect(opened, share=True)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from curate.errors import UsageError
 from curate.foundation import shared_options
+from curate.foundation.errors import UsageError
 from curate.foundation.options import option, settings
 
 

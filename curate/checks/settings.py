@@ -12,11 +12,10 @@ from pathlib import Path
 
 import yaml
 
-from curate import atomic, console
-from curate.checks.rule import Rule
-from curate.collection import Collection
-from curate.errors import FewposeError
-from curate.foundation import yaml_files
+from curate.checks.rules.rule import Rule
+from curate.collection.directory import Collection
+from curate.foundation import atomic, console, yaml_files
+from curate.foundation.errors import FewposeError
 from curate.foundation.yaml_files import Entry, unknown
 
 NAME = "curation.yaml"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from curate.foundation.options import REQUIRED, Text, declared
 from curate.foundation.yaml_files import Entry
 

@@ -35,7 +35,7 @@ import pydantic.dataclasses
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 
 T = TypeVar("T")
 REQUIRED = PydanticUndefined  # the default of what has none

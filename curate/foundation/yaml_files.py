@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 
 _MERGE = "tag:yaml.org,2002:merge"  # <<: the entries of another mapping
 _Pair = tuple[yaml.Node, yaml.Node]  # key and value

@@ -4,9 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from curate import console
-from curate.errors import UsageError
-from curate.foundation import shared_options
+from curate.foundation import console, shared_options
+from curate.foundation.errors import UsageError
 from curate.foundation.options import option
 from synth.generate.settings import Resources, Settings, Wanted
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synth.generate.image_job import Generator, Shot
 from synth.generate.settings import AUGMENT, MANNEQUIN, WITHOUT_WEIGHTS, Resources, Settings
-from synth.generate.shot import Generator, Shot
 from synth.generate.writing import Done, Writer
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-from curate import resources, yoga82
-from curate.errors import UsageError
-from curate.foundation import yaml_files
+from curate.collection import yoga82
+from curate.foundation import resources, yaml_files
+from curate.foundation.errors import UsageError
 from curate.foundation.yaml_files import Entry, unknown
 
 FREE, CONTROL, SOURCE = "free", "control", "source"

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from curate.foundation.options import option, settings
 
 MANNEQUIN = "mannequin"  # our renderer: people of simple shapes, posed by data/poses.yaml; needs no weights

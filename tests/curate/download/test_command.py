@@ -13,7 +13,7 @@ import typer
 
 from benchmarks.web import Web
 from curate import cli
-from curate.download.settings import Settings, amount
+from curate.download.web.settings import Settings, amount
 from curate.foundation.options import declared
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import typer
 from pydantic import AfterValidator, Field
 from typer.testing import CliRunner
 
-from curate.errors import UsageError
 from curate.foundation import yaml_files
+from curate.foundation.errors import UsageError
 from curate.foundation.option_files import from_yaml, template
 from curate.foundation.option_flags import Given, command
 from curate.foundation.options import Positive, declared, option, settings

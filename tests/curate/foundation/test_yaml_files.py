@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import UsageError
 from curate.foundation import yaml_files
+from curate.foundation.errors import UsageError
 from curate.foundation.yaml_files import Entry
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from synth.generate.run import Summary, generate
 from synth.generate.settings import Resources, Settings, Wanted
 from tests.synth.generate.a_collection import collection, files

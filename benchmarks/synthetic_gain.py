@@ -42,10 +42,8 @@ from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials.additions import REAL, composition
 from synth.accept.accept import accept
 from synth.generate.control import poses_of
-from synth.generate.making import Resources
-from synth.generate.plan import Wanted
 from synth.generate.run import generate
-from synth.generate.settings import AUGMENT, MANNEQUIN, Settings
+from synth.generate.settings import AUGMENT, MANNEQUIN, Resources, Settings, Wanted
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "benchmarks"
 BASE = "unfiltered"

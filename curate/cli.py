@@ -10,8 +10,10 @@ from curate.app.command import sync
 from curate.checks.command import check
 from curate.collection.commands import drop, export, keep, log, relabel, sets, undo
 from curate.download.command import download
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
+from curate.foundation.option_flags import command
+from curate.foundation.options import option
 
 if TYPE_CHECKING:
     from curate.download.results.progress import Standing
@@ -38,15 +40,14 @@ def _curate() -> None:
 
 
 @commands.command("import")
+@command
 def import_(
     source: Annotated[Path, typer.Argument(help="A folder with a folder per class, or a CSV (path,label).")],
     collection: Annotated[Path, typer.Argument(help="The collection to make, or to add to.")],
-    link: Annotated[bool, typer.Option("--link", help="Refer to the files where they are; copy nothing.")] = False,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Reject images of more pixels.")] = 64_000_000,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Reject files of more bytes.")] = 50_000_000,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads; one for each CPU unless said.", show_default=False)
-    ] = None,
+    link: Annotated[bool, option("Refer to the files where they are; copy nothing.")] = False,
+    max_pixels: Annotated[int, option("Pixels, above which an image is rejected.", ge=1)] = 64_000_000,
+    max_bytes: Annotated[int, option("Bytes, above which a file is rejected.", ge=1)] = 50_000_000,
+    workers: shared_options.Threads = None,
 ) -> None:
     """Bring images into a collection. Run again, it adds what is new and changes nothing else.
 
@@ -63,18 +64,19 @@ def import_(
     _print_import(summary, read_status(summary.collection))
 
 
-commands.command()(download)
-commands.command()(check)
+commands.command()(command(download))
+commands.command()(command(check))
 for decide in (drop, keep, relabel, undo, log, sets, export):
-    commands.command()(decide)
-commands.command("app")(open_app)
-commands.command()(sync)
+    commands.command()(command(decide))
+commands.command("app")(command(open_app))
+commands.command()(command(sync))
 
 
 @commands.command()
+@command
 def status(
-    collection: Annotated[Path, typer.Argument(help="The collection.")],
-    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    collection: shared_options.CollectionPath,
+    json: shared_options.Json = False,
 ) -> None:
     """Say what a collection holds: classes, copies, conflicts, rejects, caches.
 
@@ -156,14 +158,13 @@ def _print_decisions(decided: "Decided") -> None:
 
 
 @commands.command()
+@command
 def embed(
-    collection: Annotated[Path, typer.Argument(help="The collection.")],
-    model: Annotated[str, typer.Option(help="lite0, or open_clip's NAME/TAG such as ViT-B-32/openai.")] = "lite0",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Local weights for --model NAME (.safetensors, .pt).", show_default=False)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    fit: Annotated[str, typer.Option(help="crop (CLIP's centre crop) or pad (to a square).")] = "crop",
+    collection: shared_options.CollectionPath,
+    model: shared_options.Model = "lite0",
+    checkpoint: shared_options.Checkpoint = None,
+    device: shared_options.Device = "auto",
+    fit: shared_options.Fit = "crop",
 ) -> None:
     """Compute CLIP image features of every image; only what is new is decoded and computed.
 

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from curate.foundation import console
+from curate.foundation.option_flags import command
+from curate.foundation.options import option
 from synth.accept.command import accept
 from synth.generate.command import generate
 
@@ -14,17 +16,10 @@ commands = console.application(
     "Example: synth render pictures --poses tree,plank --per-class 20"
 )
 
-Poses = Annotated[
-    str, typer.Option(help='"all" (of yoga), "everyday", or names with commas between (see `synth poses`).')
-]
-PoseFile = Annotated[
-    Path | None,
-    typer.Option(
-        help="Poses of your own, in a file as data/everyday.yaml; --poses are among them.", show_default=False
-    ),
-]
-Seed = Annotated[int, typer.Option(help="Another seed, other pictures.")]
-Workers = Annotated[int | None, typer.Option(help="Processes; one for each CPU unless said.", show_default=False)]
+Poses = Annotated[str, option('Poses: "all" (of yoga), "everyday", or names with commas between (see `synth poses`).')]
+PoseFile = Annotated[Path | None, option("File of your own poses, like data/everyday.yaml; --poses are among them.")]
+Seed = Annotated[int, option("Seed: another one, other pictures.")]
+Workers = Annotated[int | None, option("Number of processes; one for each CPU unless said.", ge=1)]
 
 
 def app() -> None:
@@ -33,15 +28,16 @@ def app() -> None:
 
 
 @commands.command()
+@command
 def render(
     out: Annotated[Path, typer.Argument(help="Folder to fill; one folder a pose is made inside.")],
     poses: Poses = "all",
     pose_file: PoseFile = None,
-    per_class: Annotated[int, typer.Option(help="Images of each pose.")] = 60,
-    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 256,
+    per_class: Annotated[int, option("Number of images of each pose.", ge=1)] = 60,
+    size: Annotated[int, option("Width and height in pixels.")] = 256,
     seed: Seed = 0,
     workers: Workers = None,
-    trouble: Annotated[bool, typer.Option("--trouble", help="Plant known defects; listed in OUT.trouble.csv.")] = False,
+    trouble: Annotated[bool, option("Plant known defects, and list them in OUT.trouble.csv.")] = False,
 ) -> None:
     """Draw images of poses with a renderer of our own; the same command goes on where it stopped.
 
@@ -68,6 +64,7 @@ def render(
 
 
 @commands.command()
+@command
 def poses(pose_file: PoseFile = None) -> None:
     """List the poses that can be drawn, and what Yoga-82 calls them.
 
@@ -86,12 +83,13 @@ def poses(pose_file: PoseFile = None) -> None:
 
 
 @commands.command()
+@command
 def sheet(
     out: Annotated[Path, typer.Argument(help="The PNG file to write.")],
     poses: Poses = "all",
     pose_file: PoseFile = None,
-    columns: Annotated[int, typer.Option(help="Images of each pose.")] = 6,
-    size: Annotated[int, typer.Option(help="Pixels of each image.")] = 160,
+    columns: Annotated[int, option("Number of images of each pose.", ge=1)] = 6,
+    size: Annotated[int, option("Width and height of each image in pixels.")] = 160,
     seed: Seed = 0,
     workers: Workers = None,
 ) -> None:
@@ -106,5 +104,5 @@ def sheet(
     console.out.print(f"{out}: {width} x {height} pixels", soft_wrap=True)
 
 
-commands.command()(generate)
-commands.command()(accept)
+commands.command()(command(generate))
+commands.command()(command(accept))

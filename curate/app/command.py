@@ -1,34 +1,16 @@
 """`curate app` and `curate sync`: parse, call one function, print."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from curate.app.options import Options
+from curate.foundation import shared_options
 from curate.foundation.console import count, say, table
+from curate.foundation.options import option
 
 
-def app(
-    collection: Annotated[Path, typer.Argument(help="The collection.")],
-    model: Annotated[
-        str, typer.Option(help="Whose embeddings; those of the last check unless said.", show_default=False)
-    ] = "",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Local weights for --model NAME (.safetensors, .pt).", show_default=False)
-    ] = None,
-    sweep: Annotated[
-        Path | None,
-        typer.Option(
-            help="A sweep: how often each image was wrong, and as what; with a report, what hurts training.",
-            show_default=False,
-        ),
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="5151, or a free one, unless said.", show_default=False)
-    ] = None,
-    remote: Annotated[bool, typer.Option("--remote", help="Print how to reach the App from another machine.")] = False,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
-) -> None:
+def app(collection: shared_options.CollectionPath, options: Options) -> None:
     """Look at a collection in the FiftyOne App: views, search, embeddings, and decisions on what you select.
 
     It listens on 127.0.0.1 only, since it hands out any file that you can read. The collection is the truth: the
@@ -36,18 +18,15 @@ def app(
 
     Example: curate app runs/yoga --sweep runs/sweep1
     """
-    from curate.app.launch import Options, launch
+    from curate.app.launch import launch
     from curate.collection.directory import Collection
-    from curate.foundation.errors import UsageError
 
-    if checkpoint and not model:
-        raise UsageError(f"--checkpoint {checkpoint} needs --model, the shape that its weights fit")
-    launch(Collection.open(collection), Options(model, checkpoint, sweep, port, remote, browser))
+    launch(Collection.open(collection), options)
 
 
 def sync(
-    collection: Annotated[Path, typer.Argument(help="The collection.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    collection: shared_options.CollectionPath,
+    yes: Annotated[bool, option("Write to the ledger without asking.")] = False,
 ) -> None:
     """Take tags made in the App over into the ledger: drop, drop:REASON, keep, keep:REASON, relabel:LABEL.
 

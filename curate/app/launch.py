@@ -8,12 +8,11 @@ import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from curate.app import database, dataset, engine, index, predictions, sync
 from curate.app.index import Features
+from curate.app.options import Options
 from curate.collection import findings, synthetic
 from curate.collection.directory import Collection
 from curate.foundation.console import count, say
@@ -22,18 +21,6 @@ from curate.foundation.errors import FewposeError, UsageError
 DEFAULT_MODEL = "lite0"
 _PORT = 5151  # FiftyOne's own
 _NAMED = 5  # decisions on the terminal; all of them are in the ledger
-
-
-@dataclass(frozen=True)
-class Options:
-    """model: whose features, "" for those of the last check.  port: None for a free one."""
-
-    model: str = ""
-    checkpoint: Path | None = None
-    sweep: Path | None = None
-    port: int | None = None
-    remote: bool = False
-    browser: bool = True
 
 
 def launch(collection: Collection, options: Options) -> None:

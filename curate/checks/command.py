@@ -5,10 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.errors import FewposeError
+from curate.foundation.options import option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,26 +16,22 @@ if TYPE_CHECKING:
     from curate.collection.findings import Findings
 
 _CLASSES = 4  # classes named for each rule
-_NONE = "none"
 
 
 def check(
-    collection: Annotated[Path, typer.Argument(help="The collection.")],
-    model: Annotated[
-        str, typer.Option(help="Whose features the rules use: a model as for curate embed, or none.")
-    ] = "lite0",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Local weights for --model NAME (.safetensors, .pt).", show_default=False)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    rules: Annotated[str, typer.Option(help="Run these alone, such as blurry,dark; keep what others found.")] = "",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads; one for each CPU unless said.", show_default=False)
-    ] = None,
+    collection: shared_options.CollectionPath,
+    model: shared_options.RulesModel = "lite0",
+    checkpoint: shared_options.Checkpoint = None,
+    device: shared_options.Device = "auto",
+    rules: Annotated[
+        tuple[str, ...],
+        option("Rules to run alone, such as blurry,dark; what others found stays.", such_as="blurry,dark"),
+    ] = (),
+    workers: shared_options.Threads = None,
     sheets: Annotated[
-        Path | None, typer.Option(help="A folder for a picture of each rule's worst 50.", show_default=False)
+        Path | None, option("Folder to write to, for each rule, a picture of the 50 worst images.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    json: shared_options.Json = False,
 ) -> None:
     """Say which images look suspicious, by rules whose settings are in COLLECTION/curation.yaml.
 
@@ -52,10 +47,10 @@ def check(
     opened = Collection.open(collection)
     found = run_check(
         opened,
-        model=None if model == _NONE else model,
+        model=None if model == shared_options.NO_MODEL else model,
         checkpoint=checkpoint,
         device=device,
-        rules=[name.strip() for name in rules.split(",")] if rules else None,
+        rules=rules or None,
         workers=workers,
     )
     if sheets:

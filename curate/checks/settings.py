@@ -14,8 +14,9 @@ import yaml
 
 from curate.checks.rules.rule import Rule
 from curate.collection.directory import Collection
-from curate.foundation import atomic, console
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation import atomic, console, yaml_files
+from curate.foundation.errors import FewposeError
+from curate.foundation.yaml_files import Entry, unknown
 
 NAME = "curation.yaml"
 
@@ -64,33 +65,25 @@ def _read(path: Path) -> str:
 
 
 class _File:
-    """The text of a settings file, and where in it each rule and each of its values stands."""
+    """The text of a settings file: each rule's name and block, and the values in it."""
 
     def __init__(self, path: Path, text: str) -> None:
         """Raises UsageError."""
-        self.path = path
         self.text = text
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise UsageError(f"{path}, line {line}: this is no YAML ({error.problem})") from error
-        except yaml.YAMLError as error:  # a character that YAML forbids
-            raise UsageError(f"{path}: this is no YAML ({error})") from error
-        self.rules = self._mapping(root, "the file") if root else {}
-        self.values = {name: self._mapping(node, name) for name, (_, node) in self.rules.items()}
+        found = yaml_files.parse(text, str(path))
+        pairs = found.pairs("the file") if found else []
+        self.rules = {name.written: (name, block) for name, block in pairs}
+        self.values = {name: block.mapping(name) for name, (_, block) in self.rules.items()}
 
     def check(self, rules: Sequence[Rule]) -> None:
         """Raises UsageError for what no rule has, and for values that it cannot have."""
         known = {rule.name: rule for rule in rules}
-        for name, (key, _) in self.rules.items():
+        for name, (place, block) in self.rules.items():
             if name not in known:
-                raise self._wrong(key, f"there is no rule {name!r}; there are {', '.join(known)}")
-            allowed = ("enabled", "drops", *known[name].parameters)
-            for parameter, (place, value) in self.values[name].items():
-                if parameter not in allowed:
-                    raise self._wrong(place, f"{name} has no {parameter!r}; it has {', '.join(allowed)}")
-                self._value(name, parameter, value)
+                raise place.wrong(unknown("rule", name, known))
+            block.mapping(name, ("enabled", "drops", *known[name].parameters), f"parameter of {name} called")
+            for parameter, value in self.values[name].items():
+                _value(name, parameter, value)
 
     def lacking(self, rules: Sequence[Rule]) -> list[str]:
         """Names of rules, and RULE.PARAMETER where the rule is there."""
@@ -113,10 +106,11 @@ class _File:
             if rule.name not in self.rules:
                 added += ["", *_block(rule)]
                 continue
-            _, node = self.rules[rule.name]
+            block = self.rules[rule.name][1]
+            node = block.node
             lacking = {n: v for n, v in _defaults(rule).items() if n not in self.values[rule.name]}
             if lacking and not (isinstance(node, yaml.MappingNode) and node.value and not node.flow_style):
-                raise self._wrong(node, f"{rule.name} lacks {', '.join(lacking)}; write a line for each, or remove it")
+                raise block.wrong(f"{rule.name} lacks {', '.join(lacking)}; write a line for each, or remove it")
             mark = node.start_mark
             inserted += [(mark.line, " " * mark.column + f"{name}: {_shown(v)}") for name, v in lacking.items()]
         for line, text in reversed(inserted):
@@ -124,48 +118,22 @@ class _File:
         return "\n".join([*lines, *added]) + "\n"
 
     def setting(self, rule: Rule) -> Setting:
-        values = {n: self._value(rule.name, n, node) for n, (_, node) in self.values[rule.name].items()}
+        values = {name: _value(rule.name, name, given) for name, given in self.values[rule.name].items()}
         numbers = {name: float(values[name]) for name in rule.parameters}
         return Setting(bool(values["enabled"]), bool(values["drops"]), numbers)
 
-    def _value(self, rule: str, name: str, node: yaml.Node) -> float | bool:
-        shown = node.value if isinstance(node, yaml.ScalarNode) else "a list of things"
-        value = _plain(node)
-        if name in ("enabled", "drops"):
-            if not isinstance(value, bool):
-                raise self._wrong(node, f"{rule}: {name} is true or false, not {shown!r}")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self._wrong(node, f"{rule}: {name} is a number, not {shown!r}")
-        elif name == "threshold" and not 0 <= value <= 1:
-            raise self._wrong(node, f"{rule}: threshold is from 0 to 1, not {shown}")
-        return value
 
-    def _mapping(self, node: yaml.Node, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Of each name, where it and its value stand."""
-        if not isinstance(node, yaml.MappingNode):
-            raise self._wrong(node, f"{what} should hold lines of NAME: VALUE")
-        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise self._wrong(key, "a name is plain text")
-            if key.value in found:
-                raise self._wrong(key, f"{key.value} stands here twice")
-            found[key.value] = key, value
-        return found
-
-    def _wrong(self, node: yaml.Node, what: str) -> UsageError:
-        return UsageError(f"{self.path}, line {node.start_mark.line + 1}: {what}")
-
-
-def _plain(node: yaml.Node) -> object:
-    """A truth value or a number; None for anything else."""
-    kinds = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-    if node.tag not in kinds:
-        return None
-    try:
-        return yaml.SafeLoader("").construct_object(node)
-    except ValueError:  # tagged by hand: !!int many
-        return None
+def _value(rule: str, name: str, given: Entry) -> float | bool:
+    shown = given.written if isinstance(given.node, yaml.ScalarNode) else "a list of things"
+    value = given.plain()
+    if name in ("enabled", "drops"):
+        if not isinstance(value, bool):
+            raise given.wrong(f"{rule}: {name} is true or false, not {shown!r}")
+    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise given.wrong(f"{rule}: {name} is a number, not {shown!r}")
+    elif name == "threshold" and not 0 <= value <= 1:
+        raise given.wrong(f"{rule}: threshold is from 0 to 1, not {shown}")
+    return value
 
 
 def _defaults(rule: Rule) -> dict[str, float | bool]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.options import option
 
 if TYPE_CHECKING:
     from curate.collection.directory import Collection
@@ -19,17 +20,15 @@ if TYPE_CHECKING:
 
 _NAMED = 3  # images named on the terminal
 
-_Collection = Annotated[Path, typer.Argument(help="The collection.", show_default=False)]
 _Keys = Annotated[
     list[str],
     typer.Argument(help="Keys (Class/123.jpg), content ids or their beginnings; - reads them from stdin, one a line."),
 ]
-_Reason = Annotated[str, typer.Option(help="For those who see the decision later.")]
-_Who = Annotated[str, typer.Option(help="Who decides; your user name unless said.")]
-_Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+_Reason = Annotated[str, option("Reason, for those who see the decision later.")]
+_Who = Annotated[str, option("Name of who decides; your user name unless said.")]
 
 
-def drop(collection: _Collection, keys: _Keys, reason: _Reason = "", who: _Who = "") -> None:
+def drop(collection: shared_options.CollectionPath, keys: _Keys, reason: _Reason = "", who: _Who = "") -> None:
     """Leave images out of the training set `filtered`, whatever the rules say. No file is touched.
 
     Example: curate drop runs/yoga tree/17.jpg --reason "two people"
@@ -41,7 +40,7 @@ def drop(collection: _Collection, keys: _Keys, reason: _Reason = "", who: _Who =
     _print(opened, names, decisions.drop(opened, names, reason=reason, who=who), "dropped")
 
 
-def keep(collection: _Collection, keys: _Keys, reason: _Reason = "", who: _Who = "") -> None:
+def keep(collection: shared_options.CollectionPath, keys: _Keys, reason: _Reason = "", who: _Who = "") -> None:
     """Have images in `filtered` although rules flag them, now and after every further check.
 
     Of the same bytes under several keys only one is in all the same; bytes under two labels need a relabel.
@@ -58,10 +57,10 @@ def keep(collection: _Collection, keys: _Keys, reason: _Reason = "", who: _Who =
 
 
 def relabel(
-    collection: _Collection,
+    collection: shared_options.CollectionPath,
     keys: _Keys,
-    to: Annotated[str, typer.Option(help="The label; the one that they have confirms it.", show_default=False)],
-    new_label: Annotated[bool, typer.Option("--new-label", help="The label may be one that no image has.")] = False,
+    to: Annotated[str, option("Label to give; the one that they have confirms it.")],
+    new_label: Annotated[bool, option("Allow a label that no image has yet.")] = False,
     reason: _Reason = "",
     who: _Who = "",
 ) -> None:
@@ -78,12 +77,12 @@ def relabel(
 
 
 def undo(
-    collection: _Collection,
+    collection: shared_options.CollectionPath,
     names: Annotated[
         list[str] | None,
         typer.Argument(help="Entries of the log, or images, whose last decision is undone.", show_default=False),
     ] = None,
-    last: Annotated[int | None, typer.Option(min=1, help="So many of the last decisions.", show_default=False)] = None,
+    last: Annotated[int | None, option("Number of the last decisions to undo.", ge=1)] = None,
     reason: _Reason = "",
     who: _Who = "",
 ) -> None:
@@ -110,9 +109,9 @@ def undo(
 
 
 def log(
-    collection: _Collection,
-    last: Annotated[int | None, typer.Option(min=1, help="Only so many, the last.", show_default=False)] = None,
-    json: _Json = False,
+    collection: shared_options.CollectionPath,
+    last: Annotated[int | None, option("Number of the last entries to show; all unless said.", ge=1)] = None,
+    json: shared_options.Json = False,
 ) -> None:
     """Show the ledger: who decided what of which image, when and why. Undone decisions are marked.
 
@@ -150,9 +149,9 @@ def log(
 
 
 def sets(
-    collection: _Collection,
-    json: _Json = False,
-    why: Annotated[bool, typer.Option("--why", help="Name every image that is out, or in by a person's word.")] = False,
+    collection: shared_options.CollectionPath,
+    json: shared_options.Json = False,
+    why: Annotated[bool, option("Name every image that is out, or in by a person's word.")] = False,
 ) -> None:
     """Show the two training sets: sizes by class, digests, and what makes the difference.
 
@@ -183,14 +182,14 @@ def sets(
 
 
 def export(
-    collection: _Collection,
+    collection: shared_options.CollectionPath,
     out: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
-    set_: Annotated[str, typer.Option("--set", help="unfiltered, filtered")] = "filtered",
-    form: Annotated[str, typer.Option("--format", help="folder, csv, webdataset, fiftyone")] = "folder",
-    link: Annotated[
-        bool, typer.Option("--link", help="Hard links instead of copies: who edits one edits the collection.")
-    ] = False,
-    shard_size: Annotated[int, typer.Option(min=1, help="Images in a tar file of webdataset.")] = 1000,
+    set_: Annotated[str, option("Training set to write: unfiltered or filtered.", flag="--set")] = "filtered",
+    form: Annotated[
+        str, option("Format to write it in: folder, csv, webdataset or fiftyone.", flag="--format")
+    ] = "folder",
+    link: Annotated[bool, option("Make hard links instead of copies: who edits one edits the collection.")] = False,
+    shard_size: Annotated[int, option("Number of images in a tar file of webdataset.", ge=1)] = 1000,
 ) -> None:
     """Write a training set for other programs, whole or not at all, with a manifest.json that has its digest.
 

@@ -1,6 +1,7 @@
 """Where the files of `data/` are: beside the packages in a checkout, inside `curate` when installed."""
 
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -14,3 +15,10 @@ def path(name: str) -> Path:
         if (root / name).exists():
             return root / name
     raise FileNotFoundError(f"fewpose's data file {name} is missing from this installation")
+
+
+def load(name: str) -> Any:
+    """What a shipped YAML file holds, e.g. `load("recipes.yaml")`. What people write is read by `yaml_files`."""
+    import yaml
+
+    return yaml.safe_load(path(name).read_text(encoding="utf-8"))

@@ -6,14 +6,17 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from curate.collection.splits import Splitting
+from curate.foundation import yaml_files
 from curate.foundation.errors import UsageError
-from fewshot import methods, yaml_file
+from curate.foundation.yaml_files import Entry
+from fewshot import methods
 from fewshot.studies import grid_search
 from fewshot.studies.grid_search import Member
 from fewshot.sweeping import prompts
@@ -22,6 +25,7 @@ from fewshot.training.augment import KINDS
 from fewshot.trials.additions import expanded
 
 _SPLITTING = {"split": "kind", "test_fraction": "test_fraction", "seed": "seed"}
+_EXPECTED = "fewshot sweep --config-template shows one"
 REST = "other-methods"  # the directory of what a series doesn't vary
 
 
@@ -56,25 +60,31 @@ def _each(by_method: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, An
 
 
 def read(path: Path) -> Asked:
-    """A sweep's file. Raises UsageError, in one sentence, for what it doesn't understand: key, and what is allowed."""
-    content = yaml_file.content(path, "--config", "fewshot sweep --config-template shows one")
-    if content is None:
+    """A sweep's file. Raises UsageError, in one sentence, for what it doesn't understand: line, key, what may be."""
+    found = yaml_files.read(path, "--config", _EXPECTED)
+    if found is None:
         return Asked()
-    if not isinstance(content, dict):
-        raise UsageError(f"--config {path} must hold keys and values; fewshot sweep --config-template shows some")
+    if not found.is_mapping:
+        raise found.wrong(f"the file must hold keys and values; {_EXPECTED}")
+    told = found.mapping(known=KEYS)
+    given = {key: _value(key, value) for key, value in told.items() if not value.is_null}
+    return Asked(given, *_of_methods(told.get("methods")))
+
+
+def _value(key: str, given: Entry) -> Any:
+    if key == "descriptions" and given.is_mapping:
+        return prompts.descriptions(given, "descriptions: ")
+    with _at(given):
+        return KEYS[key](key, given.plain())
+
+
+@contextmanager
+def _at(place: Entry) -> Iterator[None]:
+    """What is wrong inside is said with file and line."""
     try:
-        return _checked(content)
+        yield
     except UsageError as error:
-        raise UsageError(f"--config {path}: {error}") from error
-
-
-def _checked(content: dict[Any, Any]) -> Asked:
-    unknown = [str(key) for key in content if key not in KEYS]
-    if unknown:
-        raise UsageError(f"there is no key {unknown[0]}; there are {', '.join(KEYS)}")
-    given = {key: KEYS[key](key, value) for key, value in content.items() if value is not None}
-    recipes, grids = _of_methods(content.get("methods"))
-    return Asked(given, recipes, grids)
+        raise place.wrong(str(error)) from error
 
 
 def settings(asked: Asked, collection: Path, out: Path) -> SweepSettings:
@@ -119,21 +129,20 @@ def template() -> str:
     return resources.path("sweep.yaml").read_text(encoding="utf-8")
 
 
-def _of_methods(given: Any) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, tuple[Any, ...]]]]:
+def _of_methods(given: Entry | None) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, tuple[Any, ...]]]]:
     """The recipes and grids of a mapping of methods; none of a mere list."""
     recipes: dict[str, dict[str, Any]] = {}
     grids: dict[str, dict[str, tuple[Any, ...]]] = {}
-    for name, chosen in given.items() if isinstance(given, dict) else ():
-        base = methods.parse(str(name)).base
-        if chosen is None:
+    for place, chosen in given.pairs() if given and given.is_mapping else ():
+        name = place.written
+        base = methods.parse(name).base
+        if chosen.is_null:
             continue
-        if not isinstance(chosen, dict):
-            raise UsageError(f"methods.{name} must hold settings, such as lr: 1e-5, not {chosen!r}")
-        checked = {setting: _setting(f"methods.{name}.{setting}", name, setting, v) for setting, v in chosen.items()}
-        one = {setting: value for setting, (value, several) in checked.items() if not several}
-        many = {setting: value for setting, (value, several) in checked.items() if several}
+        if not chosen.is_mapping:
+            raise chosen.wrong(f"methods.{name} must hold settings, such as lr: 1e-5, not {chosen.shown()}")
+        one, many = _settings(name, chosen)
         if base in recipes and (recipes[base], grids.get(base, {})) != (one, many):
-            raise UsageError(
+            raise place.wrong(
                 f"methods.{name}: all forms of {base} have the same settings in one sweep; make two sweeps"
             )
         recipes[base] = one
@@ -142,12 +151,23 @@ def _of_methods(given: Any) -> tuple[dict[str, dict[str, Any]], dict[str, dict[s
     return recipes, grids
 
 
-def _setting(key: str, method: str, name: str, value: Any) -> tuple[Any, bool]:
-    """A method's setting as its own kind, and whether it is several values to choose from."""
+def _settings(method: str, chosen: Entry) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
+    """The settings of a method: those with one value, and those with several to choose from."""
     defaults = unchosen(method)
-    if name not in defaults:
-        raise UsageError(f"{key} is not known; {method} has {', '.join(sorted(defaults)) or 'no settings'}")
-    default = defaults[name]
+    one: dict[str, Any] = {}
+    many: dict[str, tuple[Any, ...]] = {}
+    for setting, given in chosen.mapping(known=defaults, each=f"setting of {method} called").items():
+        with _at(given):
+            value, several = _setting(f"methods.{method}.{setting}", setting, given.plain(), defaults[setting])
+        if several:
+            many[setting] = value
+        else:
+            one[setting] = value
+    return one, many
+
+
+def _setting(key: str, name: str, value: Any, default: Any) -> tuple[Any, bool]:
+    """A method's setting as its own kind, and whether it is several values to choose from."""
 
     def like(value: Any) -> Any:
         return _choice(*OPTIONS[name])(key, value) if name in OPTIONS else _like(key, value, default)
@@ -248,8 +268,8 @@ def _path(key: str, value: Any) -> Path:
 
 
 def _descriptions(key: str, value: Any) -> dict[str, tuple[str, ...]]:
-    """Of a mapping as it stands, or of a file."""
-    return prompts.descriptions(key, value) if isinstance(value, dict) else prompts.read_descriptions(_path(key, value))
+    """Of a file."""
+    return prompts.read_descriptions(_path(key, value))
 
 
 KEYS: dict[str, Callable[[str, Any], Any]] = {

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from curate.collection import synthetic
 from curate.collection.directory import Collection
@@ -89,7 +88,7 @@ def make(settings: PaperSettings) -> Plan:
 
 
 def _facts() -> dict[str, Any]:
-    return yaml.safe_load(resources.path("paper.yaml").read_text(encoding="utf-8"))
+    return resources.load("paper.yaml")
 
 
 def _few(asked: tuple[str, ...], sizes: pd.Series, number: int) -> tuple[str, ...]:

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curate.collection.splits import Splitting
 from curate.foundation import resources
 from curate.foundation.errors import UsageError
@@ -127,7 +125,7 @@ def plain(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_recipe(name: str, base: str) -> dict[str, Any]:
-    recipes = yaml.safe_load(resources.path("recipes.yaml").read_text())
+    recipes = resources.load("recipes.yaml")
     if name not in recipes:
         raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
     of_all = {setting: value for setting, value in recipes[name].items() if not isinstance(value, dict)}

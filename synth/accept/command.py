@@ -5,40 +5,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from curate.foundation import console
+from curate.foundation import console, shared_options
+from curate.foundation.options import option
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from curate.collection.findings import Findings
 
-_NONE = "none"
 _DROPPED = "dropped by a person"
 _REASONS = 3  # named for each class
 
 
 def accept(
-    collection: Annotated[Path, typer.Argument(help="The collection.")],
-    model: Annotated[
-        str, typer.Option(help="Whose features the rules use: a model as for curate embed, or none.")
-    ] = "lite0",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Local weights for --model NAME (.safetensors, .pt).", show_default=False)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    collection: shared_options.CollectionPath,
+    model: shared_options.RulesModel = "lite0",
+    checkpoint: shared_options.Checkpoint = None,
+    device: shared_options.Device = "auto",
     keypoints_weights: Annotated[
         Path | None,
-        typer.Option(help="Weights of torchvision's keypointrcnn_resnet50_fpn: compares poses.", show_default=False),
+        option("File of weights of torchvision's keypointrcnn_resnet50_fpn, by which poses are compared."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads; one for each CPU unless said.", show_default=False)
-    ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(help="A PNG: accepted and rejected images of each class.", show_default=False)
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    workers: shared_options.Threads = None,
+    sheet: Annotated[Path | None, option("PNG file to write, of accepted and rejected images of each class.")] = None,
+    json: shared_options.Json = False,
 ) -> None:
     """Say which synthetic images are worth training on, by rules whose settings are in COLLECTION/acceptance.yaml.
 
@@ -59,7 +49,7 @@ def accept(
     opened = Collection.open(collection)
     found = run_accept(
         opened,
-        model=None if model == _NONE else model,
+        model=None if model == shared_options.NO_MODEL else model,
         checkpoint=checkpoint,
         device=device,
         keypoints=keypoints_weights,

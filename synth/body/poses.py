@@ -2,21 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
-from curate.foundation import resources
+from curate.foundation import resources, yaml_files
 from curate.foundation.errors import UsageError
+from curate.foundation.yaml_files import Entry, unknown
 from synth.body.capsules import CONTACTS
 from synth.body.contact_solver import Goals
 from synth.body.skeleton import DOFS, INDEX, JOINTS, PAIRED, SIDES, Array
 
-_KEYS = {"yoga82", "joints", "floor", "touch", "balance", "azimuth", "elevation"}
+_KEYS = ("yoga82", "joints", "floor", "touch", "balance", "azimuth", "elevation")
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789_"
 ALL, EVERYDAY = "all", "everyday"  # each stands for a whole file
 
@@ -41,10 +41,6 @@ class Pose:
         """16 hex digits over all that a picture of it depends on."""
         told = [self.name, self.angles.tolist(), asdict(self.goals), self.azimuth, self.elevation]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
-
-
-class PoseFileError(UsageError):
-    """A pose file that cannot be used: says which pose, which joint, and what is wrong."""
 
 
 @cache
@@ -89,65 +85,72 @@ def chosen(names: str, file: Path | None = None) -> list[Pose]:
 
 
 def load(path: Path) -> dict[str, Pose]:
-    """Read a pose file; PoseFileError names the pose and the joint of the first mistake."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PoseFileError(f"{path} cannot be read ({error.strerror or error})") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PoseFileError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict) or not content:
-        raise PoseFileError(f"{path} holds no poses: it must map each pose's name to its angles")
-    return {str(name): _pose(f"{path.name}: pose {name}", str(name), value) for name, value in content.items()}
+    """Read a pose file. Raises UsageError, with file and line, for the first mistake."""
+    found = yaml_files.read(path)
+    if found is None or not found.is_mapping or not found.pairs():
+        raise UsageError(f"{path} holds no poses: it must map each pose's name to its angles")
+    return {name.written: _pose(name, value) for name, value in found.pairs()}
 
 
-def _pose(where: str, name: str, value: Any) -> Pose:
+def _pose(place: Entry, value: Entry) -> Pose:
+    name = place.written
+    where = f"pose {name}"
     if set(name) - set(_NAME):
-        raise PoseFileError(f"{where}: a name is made of a-z, 0-9 and _ only, because it becomes a folder")
+        raise place.wrong(f"{where}: a name is made of a-z, 0-9 and _ only, because it becomes a folder")
     if name == ALL:
-        raise PoseFileError(f"{where}: the name is taken: --poses {ALL} stands for every pose")
-    if not isinstance(value, dict):
-        raise PoseFileError(f"{where}: expected joints, floor, ... but found {value!r}")
-    if unknown := sorted(str(key) for key in value.keys() - _KEYS):
-        raise PoseFileError(f"{where}: unknown entry {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
-    folder = value.get("yoga82", "")
-    if not isinstance(folder, str) or ("yoga82" in value and not folder):
-        raise PoseFileError(f"{where}: yoga82 must name the pose's folder in Yoga-82, or be left out")
-    goals = Goals(
-        floor=tuple(_contacts(where, value.get("floor", []))),
-        touch=tuple(_touches(where, value.get("touch", []))),
-        balance=bool(value.get("balance", False)),
-    )
-    azimuth = value.get("azimuth", [-180, 180])
-    ranges = azimuth if azimuth and isinstance(azimuth, list) and isinstance(azimuth[0], list) else [azimuth]
+        raise place.wrong(f"{where}: the name is taken: --poses {ALL} stands for every pose")
+    if not value.is_mapping:
+        raise value.wrong(f"{where}: expected joints, floor, ... but found {value.shown()}")
+    told = value.mapping(known=_KEYS, each=f"entry of {where} named")
+    if "joints" not in told:
+        raise place.wrong(f"{where}: joints must map each joint to its angles")
     return Pose(
         name=name,
-        yoga82=folder,
-        angles=_angles(where, value.get("joints")),
-        goals=goals,
-        azimuth=tuple(_range(f"{where}: azimuth", pair, 360) for pair in ranges),
-        elevation=_range(f"{where}: elevation", value.get("elevation", [2, 20]), 85),
+        yoga82=_folder(where, told["yoga82"]) if "yoga82" in told else "",
+        angles=_angles(where, told["joints"]),
+        goals=_goals(where, told),
+        azimuth=_ranges(f"{where}: azimuth", told["azimuth"]) if "azimuth" in told else ((-180.0, 180.0),),
+        elevation=_range(f"{where}: elevation", told["elevation"], 85) if "elevation" in told else (2.0, 20.0),
     )
 
 
-def _angles(where: str, joints: Any) -> Array:
-    if not isinstance(joints, dict):
-        raise PoseFileError(f"{where}: joints must map each joint to its angles")
+def _folder(where: str, value: Entry) -> str:
+    folder = value.plain()
+    if not isinstance(folder, str) or not folder:
+        raise value.wrong(f"{where}: yoga82 must name the pose's folder in Yoga-82, or be left out")
+    return folder
+
+
+def _goals(where: str, told: Mapping[str, Entry]) -> Goals:
+    balance = told["balance"].plain() if "balance" in told else False
+    if not isinstance(balance, bool):
+        raise told["balance"].wrong(f"{where}: balance must be true or false, not {balance!r}")
+    return Goals(
+        floor=tuple(_contacts(where, _listed(where, "floor", told["floor"]))) if "floor" in told else (),
+        touch=tuple(_touches(where, told["touch"])) if "touch" in told else (),
+        balance=balance,
+    )
+
+
+def _angles(where: str, joints: Entry) -> Array:
+    if not joints.is_mapping:
+        raise joints.wrong(f"{where}: joints must map each joint to its angles")
     angles = np.zeros(len(DOFS))
     # A joint without a side means both; one with a side comes after it and wins.
-    for joint, given in sorted(joints.items(), key=lambda item: str(item[0]).partition("_")[0] in SIDES):
+    for place, given in sorted(joints.pairs(), key=lambda pair: pair[0].written.partition("_")[0] in SIDES):
+        joint = place.written
         names = [f"{side}_{joint}" for side in SIDES] if joint in PAIRED else [joint]
         if names[0] not in JOINTS:
-            raise PoseFileError(f"{where}: unknown joint {joint!r}; known are {', '.join(_known_joints())}")
-        if not isinstance(given, dict):
-            raise PoseFileError(f"{where}: {joint} must map angles to degrees but is {given!r}")
-        for angle, degrees in given.items():
+            raise place.wrong(f"{where}: {unknown('joint', joint, _known_joints())}")
+        if not given.is_mapping:
+            raise given.wrong(f"{where}: {joint} must map angles to degrees but is {given.shown()}")
+        for angle, degrees in given.pairs():
             for name in names:
-                place = INDEX.get((name, str(angle)))
-                if place is None:
+                dof = INDEX.get((name, angle.written))
+                if dof is None:
                     known = ", ".join(dof.angle for dof in DOFS if dof.joint == name)
-                    raise PoseFileError(f"{where}: {joint} has no angle {angle!r}; it has {known}")
-                angles[place] = _degrees(f"{where}: {joint} {angle}", degrees, DOFS[place].low, DOFS[place].high)
+                    raise angle.wrong(f"{where}: {joint} has no angle {angle.written!r}; it has {known}")
+                angles[dof] = _degrees(f"{where}: {joint} {angle.written}", degrees, DOFS[dof].low, DOFS[dof].high)
     return angles
 
 
@@ -155,45 +158,57 @@ def _known_joints() -> list[str]:
     return [joint for joint in JOINTS if joint.partition("_")[0] not in SIDES] + list(PAIRED)
 
 
-def _degrees(where: str, value: Any, low: float, high: float) -> float:
+def _degrees(where: str, given: Entry, low: float, high: float) -> float:
+    value = given.plain()
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PoseFileError(f"{where}: expected degrees but found {value!r}")
+        raise given.wrong(f"{where}: expected degrees but found {value!r}")
     if not low <= value <= high:
-        raise PoseFileError(f"{where}: {value:g} degrees is beyond what the joint can do ({low:g} to {high:g})")
+        raise given.wrong(f"{where}: {value:g} degrees is beyond what the joint can do ({low:g} to {high:g})")
     return float(value)
 
 
-def _range(where: str, pair: Any, limit: float) -> tuple[float, float]:
-    if not isinstance(pair, list) or len(pair) != 2:
-        raise PoseFileError(f"{where}: expected [lowest, highest] but found {pair!r}")
-    low, high = (_degrees(where, value, -limit, limit) for value in pair)
+def _ranges(where: str, value: Entry) -> tuple[tuple[float, float], ...]:
+    """One range, or a list of them."""
+    several = value.is_list and value.items() and value.items()[0].is_list
+    return tuple(_range(where, pair, 360) for pair in (value.items() if several else [value]))
+
+
+def _range(where: str, pair: Entry, limit: float) -> tuple[float, float]:
+    if not pair.is_list or len(pair.items()) != 2:
+        raise pair.wrong(f"{where}: expected [lowest, highest] but found {pair.shown()}")
+    low, high = (_degrees(where, value, -limit, limit) for value in pair.items())
     if low > high:
-        raise PoseFileError(f"{where}: {low:g} is above {high:g}")
+        raise pair.wrong(f"{where}: {low:g} is above {high:g}")
     return low, high
 
 
-def _contacts(where: str, names: Any) -> list[str]:
+def _listed(where: str, key: str, names: Entry) -> list[Entry]:
+    if not names.is_list:
+        raise names.wrong(f"{where}: {key} must be a list of parts of the body but is {names.shown()}")
+    return names.items()
+
+
+def _contacts(where: str, names: Sequence[Entry]) -> list[str]:
     """Contact names with the side of each; a name without a side means both sides."""
-    if not isinstance(names, list):
-        raise PoseFileError(f"{where}: floor must be a list of parts of the body but is {names!r}")
     found = []
-    for name in names:
+    for place in names:
+        name = place.written
         both = [f"{side}_{name}" for side in SIDES]
         if name in CONTACTS:
-            found.append(str(name))
+            found.append(name)
         elif both[0] in CONTACTS:
             found += both
         else:
             known = sorted({contact.removeprefix("left_").removeprefix("right_") for contact in CONTACTS})
-            raise PoseFileError(f"{where}: unknown part {name!r}; known are {', '.join(known)}")
+            raise place.wrong(f"{where}: {unknown('part', name, known)}")
     return found
 
 
-def _touches(where: str, pairs: Any) -> list[tuple[str, str]]:
+def _touches(where: str, pairs: Entry) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    for pair in pairs if isinstance(pairs, list) else [pairs]:
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise PoseFileError(f"{where}: touch must be a list of pairs of parts but holds {pair!r}")
-        one, other = _contacts(where, pair[:1]), _contacts(where, pair[1:])
+    for pair in pairs.items() if pairs.is_list else [pairs]:
+        if not pair.is_list or len(pair.items()) != 2:
+            raise pair.wrong(f"{where}: touch must be a list of pairs of parts but holds {pair.shown()}")
+        one, other = (_contacts(where, [part]) for part in pair.items())
         found += zip(one, other if len(other) == len(one) else other * len(one), strict=True)
     return found

@@ -1,33 +1,18 @@
 """`synth generate`: its options, and what it prints."""
 
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.errors import UsageError
+from curate.foundation.options import option
+from synth.generate.settings import Resources, Settings, Wanted
 
 if TYPE_CHECKING:
     from synth.generate.run import Planned, Summary
 
 _NAMED = 3  # files named on the terminal
-
-
-class Format(StrEnum):
-    PNG = "png"
-    JPEG = "jpeg"
-
-
-class Control(StrEnum):
-    RENDERER = "renderer"
-    KEYPOINTS = "keypoints"
-
-
-class Engine(StrEnum):
-    LOCAL = "local"
-    RAY = "ray"
 
 
 def _size(text: str) -> tuple[int | None, int | None]:
@@ -41,56 +26,13 @@ def _size(text: str) -> tuple[int | None, int | None]:
 
 
 def generate(
-    collection: Annotated[Path, typer.Argument(help="The collection whose classes are shown.")],
-    model: Annotated[
-        str,
-        typer.Option(help="A diffusers model (hub id or local directory); or mannequin or augment, which need none."),
-    ],
-    classes: Annotated[str, typer.Option(help="Labels, with commas between; all if empty.")] = "",
-    per_class: Annotated[int, typer.Option(help="Images of each class, those that are there included.")] = 20,
-    from_draw: Annotated[
-        str, typer.Option(help="Make them from real images: of a draw such as split=0,shots=6, or pool: all.")
-    ] = "",
-    strength: Annotated[float, typer.Option(help="Of --from-draw: how far from the real image, up to 1.")] = 0.6,
-    controlnet: Annotated[str, typer.Option(help="A ControlNet for skeletons (hub id or local directory).")] = "",
-    controlnet_scale: Annotated[float, typer.Option(help="How much the skeleton counts.")] = 1.0,
-    control: Annotated[
-        Control, typer.Option(help="Whose skeletons: our renderer's, or of COLLECTION/keypoints.jsonl.")
-    ] = Control.RENDERER,
-    lora: Annotated[str, typer.Option(help="LoRA weights (.safetensors, hub id or directory).")] = "",
-    lora_scale: Annotated[float, typer.Option(help="How much they count.")] = 1.0,
-    ip_adapter: Annotated[str, typer.Option(help="An IP-Adapter; its image is the real one of --from-draw.")] = "",
-    ip_adapter_scale: Annotated[float, typer.Option(help="How much that image counts.")] = 0.6,
-    steps: Annotated[int | None, typer.Option(help="What suits the model unless said.", show_default=False)] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="What suits the model unless said.", show_default=False)
-    ] = None,
-    size: Annotated[str, typer.Option(help="512, or 768x512: the model's own unless said.", show_default=False)] = "",
-    scheduler: Annotated[str, typer.Option(help="A class of diffusers; the model's own unless said.")] = "",
-    negative: Annotated[
-        str | None, typer.Option(help="The negative prompt; the grammar's unless said.", show_default=False)
-    ] = None,
-    grammar: Annotated[str, typer.Option(help="A file as data/synthetic_prompts.yaml.")] = "",
-    seed: Annotated[int, typer.Option(help="Another seed, other images.")] = 0,
-    format: Annotated[Format, typer.Option(help="Of the files.")] = Format.PNG,
-    revision: Annotated[str, typer.Option(help="Commit, branch or tag of a hub id.")] = "",
-    variant: Annotated[str, typer.Option(help="Of its files, such as fp16.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda (all cards), cuda:1, ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    batch: Annotated[
-        int | None, typer.Option(help="Images at once; what fits unless said.", show_default=False)
-    ] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="Minutes at the beginning, faster afterwards.")] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes or actors; one for each GPU unless said, for each CPU without a model.", show_default=False
-        ),
-    ] = None,
-    engine: Annotated[
-        Engine, typer.Option(help="ray: a cluster (RAY_ADDRESS, or a local one) with COLLECTION on a shared disk.")
-    ] = Engine.LOCAL,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")] = False,
+    collection: shared_options.CollectionPath,
+    wanted: Wanted,
+    settings: Settings,
+    resources: Resources,
+    *,
+    size: Annotated[str, option("Width and height: 512, or 768x512; the model's own unless said.")] = "",
+    dry_run: Annotated[bool, option("Say what would be made, and make nothing.")] = False,
 ) -> None:
     """Make synthetic images of a collection's classes, with a record of how each was made.
 
@@ -104,35 +46,9 @@ def generate(
     Example: synth generate runs/yoga --model augment --from-draw split=0,shots=6
     """
     from synth.generate import run
-    from synth.generate.making import Resources
-    from synth.generate.plan import Wanted
-    from synth.generate.settings import Settings
 
     width, height = _size(size)
-    settings = Settings(
-        model=model,
-        revision=revision,
-        variant=variant,
-        controlnet=controlnet,
-        controlnet_scale=controlnet_scale,
-        control=control.value,
-        lora=lora,
-        lora_scale=lora_scale,
-        ip_adapter=ip_adapter,
-        ip_adapter_scale=ip_adapter_scale,
-        strength=strength,
-        steps=steps,
-        guidance=guidance,
-        width=width,
-        height=height,
-        scheduler=scheduler,
-        grammar=grammar,
-        negative=negative,
-        format=format.value,
-        seed=seed,
-    )
-    wanted = Wanted.parse(classes, per_class, from_draw)
-    resources = Resources(device, dtype, batch, compile, workers, engine.value)
+    settings = replace(settings, width=width, height=height)
     if dry_run:
         _print_plan(run.foresee(collection, settings, wanted))
     else:

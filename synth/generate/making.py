@@ -5,32 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.foundation.errors import UsageError
 from synth.generate.image_job import Generator, Shot
-from synth.generate.settings import AUGMENT, MANNEQUIN, WITHOUT_WEIGHTS, Settings
+from synth.generate.settings import AUGMENT, MANNEQUIN, WITHOUT_WEIGHTS, Resources, Settings
 from synth.generate.writing import Done, Writer
-
-ENGINES = ("local", "ray")
-
-
-@dataclass(frozen=True)
-class Resources:
-    """With what images are made, which changes none of them. Raises UsageError for what makes no sense."""
-
-    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
-    dtype: str = "auto"  # auto, float32, bfloat16, float16
-    batch: int | None = None  # images at once; None: what fits
-    compile: bool = False
-    workers: int | None = None  # processes; None: one for each GPU, or for each CPU where no model is needed
-    engine: str = "local"
-
-    def __post_init__(self) -> None:
-        for name in ("batch", "workers"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"--{name} must be at least 1, not {value}")
-        if self.engine not in ENGINES:
-            raise UsageError(f"--engine must be {' or '.join(ENGINES)}, not {self.engine}")
 
 
 @dataclass(frozen=True)

@@ -15,38 +15,10 @@ from synth.generate import control, prompts, sources
 from synth.generate.image_job import Control, Shot, Source
 from synth.generate.image_job import seed as seed_of
 from synth.generate.prompts import Grammar
-from synth.generate.settings import AUGMENT, KEYPOINTS, MANNEQUIN, RENDERER, WITHOUT_WEIGHTS, Settings
+from synth.generate.settings import AUGMENT, KEYPOINTS, MANNEQUIN, RENDERER, WITHOUT_WEIGHTS, Settings, Wanted
 from synth.rendering import workers
 
 _MANY = 200  # skeletons, from which on several processes are worth their start
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which images. classes: labels of the collection, or names of their poses; none: all. per_class: how many.
-
-    from_draw: "" or the real images that they are made from, as `sources.FromDraw.parse` reads it. Raises UsageError.
-    """
-
-    classes: tuple[str, ...] = ()
-    per_class: int = 50
-    from_draw: str = ""
-
-    def __post_init__(self) -> None:
-        if self.per_class < 1:
-            raise UsageError(f"--per-class must be at least 1, not {self.per_class}")
-        if self.from_draw:
-            sources.FromDraw.parse(self.from_draw)
-
-    @classmethod
-    def parse(cls, classes: str, per_class: int, from_draw: str = "") -> "Wanted":
-        """classes: names with commas between; "" or "all": all. Raises UsageError."""
-        names = tuple(name.strip() for name in classes.split(",") if name.strip())
-        if classes.strip() and not names:
-            raise UsageError(
-                "--classes names no class; leave it out for all, or say, for example, --classes tree,plank"
-            )
-        return cls(() if names == ("all",) else tuple(dict.fromkeys(names)), per_class, from_draw)
 
 
 @dataclass(frozen=True)

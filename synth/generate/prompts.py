@@ -13,13 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
-from typing import Any
-
-import yaml
 
 from curate.collection import yoga82
-from curate.foundation import resources
+from curate.foundation import resources, yaml_files
 from curate.foundation.errors import UsageError
+from curate.foundation.yaml_files import Entry, unknown
 
 FREE, CONTROL, SOURCE = "free", "control", "source"
 TEMPLATES = (FREE, CONTROL, SOURCE)  # for an image of its own, of a given skeleton, around a real photograph
@@ -50,13 +48,12 @@ class Grammar:
     def load(cls, path: str = "") -> "Grammar":
         """Read a grammar file, or the one that fewpose ships. Raises UsageError for the first mistake in it."""
         file = Path(path) if path else resources.path("synthetic_prompts.yaml")
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"{file} cannot be read ({error.strerror or error}); name another --grammar") from None
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UsageError(f"{file} cannot be read as YAML: {' '.join(str(error).split())}") from None
-        return _grammar(file.name, content)
+        found = yaml_files.read(file, expected="name another --grammar")
+        if found is None or not found.is_mapping:
+            raise UsageError(
+                f"{file} is no grammar: it must map {', '.join(_ENTRIES)}, as data/synthetic_prompts.yaml does"
+            )
+        return _grammar(found)
 
     @property
     def digest(self) -> str:
@@ -106,86 +103,89 @@ def _plain(label: str) -> str:
     return re.sub(r"[\W_]+", "", label.casefold()).removesuffix("pose")
 
 
-def _grammar(where: str, content: Any) -> Grammar:
-    if not isinstance(content, dict):
-        raise UsageError(
-            f"{where} is no grammar: it must map {', '.join(_ENTRIES)}, as data/synthetic_prompts.yaml does"
-        )
-    if unknown := sorted(str(key) for key in content.keys() - set(_ENTRIES)):
-        raise UsageError(f"{where}: unknown entry {unknown[0]!r}; known are {', '.join(_ENTRIES)}")
-    slots = _slots(where, content.get("slots"))
-    negative = content.get("negative", "")
+def _grammar(found: Entry) -> Grammar:
+    told = found.mapping("the grammar", _ENTRIES, "entry")
+    if missing := [name for name in ("slots", "templates") if name not in told]:
+        raise found.wrong(f"the grammar lacks {missing[0]}")
+    slots = _slots(told["slots"])
+    templates = _templates(told["templates"], slots)
+    negative = told["negative"].plain() if "negative" in told else ""
     if not isinstance(negative, str):
-        raise UsageError(f"{where}: negative must be a text but is {negative!r}")
-    templates = _templates(where, content.get("templates"), slots)
-    return Grammar(templates, slots, " ".join(negative.split()), _names(where, content.get("names") or {}))
+        raise told["negative"].wrong(f"negative must be a text but is {negative!r}")
+    names = _names(told["names"]) if "names" in told and not told["names"].is_null else {}
+    return Grammar(templates, slots, " ".join(negative.split()), names)
 
 
-def _slots(where: str, given: Any) -> dict[str, tuple[str, ...]]:
-    if not isinstance(given, dict) or _POSE not in given:
-        raise UsageError(f"{where}: slots must map pose, and any others, to lists of their values")
-    slots = {str(slot): _values(f"{where}: slot {slot}", values) for slot, values in given.items()}
-    for form in slots[_POSE]:
-        if unknown := _fields(f"{where}: slot pose", form) - {"english", "sanskrit"}:
-            raise UsageError(f"{where}: slot pose: {{{min(unknown)}}} is unknown; known are {_ENGLISH} and {_SANSKRIT}")
-        if not _fields(where, form):
-            raise UsageError(f"{where}: slot pose: {form!r} does not name the pose; write {_ENGLISH} where it goes")
+def _slots(given: Entry) -> dict[str, tuple[str, ...]]:
+    if not given.is_mapping or _POSE not in given.mapping():
+        raise given.wrong("slots must map pose, and any others, to lists of their values")
+    slots = {slot: _values(f"slot {slot}", values) for slot, values in given.mapping().items()}
+    poses = given.mapping()[_POSE]
+    for place, form in zip(poses.items(), slots[_POSE], strict=True):
+        fields = _fields(place, "slot pose", form)
+        if others := fields - {"english", "sanskrit"}:
+            raise place.wrong(f"slot pose: {{{min(others)}}} is unknown; known are {_ENGLISH} and {_SANSKRIT}")
+        if not fields:
+            raise place.wrong(f"slot pose: {form!r} does not name the pose; write {_ENGLISH} where it goes")
     if all(_SANSKRIT in form for form in slots[_POSE]):
-        raise UsageError(
-            f"{where}: slot pose: one value at least must do without {_SANSKRIT}, which not all classes have"
-        )
+        raise poses.wrong(f"slot pose: one value at least must do without {_SANSKRIT}, which not all classes have")
     return slots
 
 
-def _values(where: str, values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list) or not values:
-        raise UsageError(f"{where} must be a list of at least one value")
-    for value in values:
-        if not isinstance(value, str) or not value.strip():
-            raise UsageError(f"{where}: a value must be a text but is {value!r}")
+def _values(where: str, given: Entry) -> tuple[str, ...]:
+    if not given.is_list or not given.items():
+        raise given.wrong(f"{where} must be a list of at least one value")
+    values = [_text(f"{where}: a value", one) for one in given.items()]
     if len(set(values)) < len(values):
-        raise UsageError(f"{where} holds {max(values, key=values.count)!r} twice")
+        raise given.wrong(f"{where} holds {max(values, key=values.count)!r} twice")
     return tuple(values)
 
 
-def _templates(where: str, given: Any, slots: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    if not isinstance(given, dict) or given.keys() != set(TEMPLATES):
-        raise UsageError(f"{where}: templates must be {', '.join(TEMPLATES)}, and no others")
+def _text(where: str, given: Entry) -> str:
+    text = given.plain()
+    if not isinstance(text, str) or not text.strip():
+        raise given.wrong(f"{where} must be a text but is {text!r}")
+    return text
+
+
+def _templates(given: Entry, slots: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    if not given.is_mapping or given.mapping().keys() != set(TEMPLATES):
+        raise given.wrong(f"templates must be {', '.join(TEMPLATES)}, and no others")
+    templates: dict[str, str] = {}
     used: set[str] = set()
-    for name, template in given.items():
-        if not isinstance(template, str):
-            raise UsageError(f"{where}: template {name} must be a text but is {template!r}")
-        fields = _fields(f"{where}: template {name}", template)
-        if unknown := sorted(fields - slots.keys()):
-            raise UsageError(f"{where}: template {name}: unknown slot {unknown[0]!r}; the slots are {', '.join(slots)}")
+    for name, place in given.mapping().items():
+        templates[name] = _text(f"template {name}", place)
+        fields = _fields(place, f"template {name}", templates[name])
+        if others := sorted(fields - slots.keys()):
+            raise place.wrong(f"template {name}: {unknown('slot', others[0], slots)}")
         if _POSE not in fields:
-            raise UsageError(f"{where}: template {name} does not say {{pose}}")
+            raise place.wrong(f"template {name} does not say {{pose}}")
         used |= fields
     if unused := sorted(slots.keys() - used):
-        raise UsageError(f"{where}: unknown slot {unused[0]!r}: no template has {{{unused[0]}}}")
-    return dict(given)
+        raise given.wrong(f"unknown slot {unused[0]!r}: no template has {{{unused[0]}}}")
+    return templates
 
 
-def _fields(where: str, text: str) -> set[str]:
+def _fields(place: Entry, where: str, text: str) -> set[str]:
     """The names in braces. Raises UsageError for braces that hold anything else."""
     try:
         parts = [part for part in Formatter().parse(text) if part[1] is not None]
     except ValueError as error:
-        raise UsageError(f"{where}: {text!r}: {error}") from None
+        raise place.wrong(f"{where}: {text!r}: {error}") from None
     for _, field, form, conversion in parts:
         if form or conversion or not re.fullmatch(r"\w+", field or ""):
-            raise UsageError(f"{where}: {text!r}: only the name of a slot may stand in braces")
+            raise place.wrong(f"{where}: {text!r}: only the name of a slot may stand in braces")
     return {str(part[1]) for part in parts}
 
 
-def _names(where: str, given: Any) -> dict[str, Name]:
-    if not isinstance(given, dict):
-        raise UsageError(f"{where}: names must map labels to english and sanskrit but is {given!r}")
+def _names(given: Entry) -> dict[str, Name]:
+    if not given.is_mapping:
+        raise given.wrong(f"names must map labels to english and sanskrit but is {given.shown()}")
     names = {}
-    for label, told in given.items():
-        parts = told if isinstance(told, dict) else {"english": told}
+    for label, told in given.mapping().items():
+        parts = told.plain() if told.is_mapping else {"english": told.plain()}
         known = parts.keys() <= {"english", "sanskrit"} and all(isinstance(part, str) for part in parts.values())
         if not known or not parts.get("english", "").strip():
-            raise UsageError(f"{where}: names: {label}: expected {{english: ..., sanskrit: ...}} but found {told!r}")
-        names[_plain(str(label))] = Name(**parts)
+            raise told.wrong(f"names: {label}: expected {{english: ..., sanskrit: ...}} but found {told.shown()}")
+        names[_plain(label)] = Name(**parts)
     return names

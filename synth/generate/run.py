@@ -20,10 +20,10 @@ from curate.foundation.errors import FewposeError
 from synth.generate import making, refused, writing
 from synth.generate.adopt import Adopted, adopt
 from synth.generate.image_job import Shot
-from synth.generate.making import Maker, Order, Reply, Resources
-from synth.generate.plan import Wanted, digest
+from synth.generate.making import Maker, Order, Reply
+from synth.generate.plan import digest
 from synth.generate.plan import plan as planned
-from synth.generate.settings import WITHOUT_WEIGHTS, Settings
+from synth.generate.settings import WITHOUT_WEIGHTS, Resources, Settings, Wanted
 from synth.generate.writing import Became
 
 _LOCK = ".generate.lock"  # in the collection

@@ -1,61 +1,82 @@
-"""What a generated image depends on, beside its class and its number."""
+"""What `synth generate` is asked for: which images (Wanted), what each depends on (Settings), and how they are computed
+(Resources)."""
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
 
 from curate.foundation.errors import UsageError
+from curate.foundation.options import option, settings
 
 MANNEQUIN = "mannequin"  # our renderer: people of simple shapes, posed by data/poses.yaml; needs no weights
 AUGMENT = "augment"  # real images of a draw, randomly cropped, turned and recoloured; needs no weights
 WITHOUT_WEIGHTS = (MANNEQUIN, AUGMENT)
-RENDERER = "renderer"  # skeletons of our mannequins
-KEYPOINTS = "keypoints"  # those of real images, from keypoints.jsonl of the collection (synth/generate/control.py)
-CONTROLS = (RENDERER, KEYPOINTS)
+RENDERER: Final = "renderer"  # skeletons of our mannequins
+KEYPOINTS: Final = "keypoints"  # those of real images, from keypoints.jsonl of the collection (control.py)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """None and "" mean: what suits the pipeline, by inspection of it. Raises UsageError for what makes no sense."""
+def _all(names: tuple[str, ...]) -> tuple[str, ...]:
+    return () if names == ("all",) else names
 
-    model: str  # hub id, local directory, or one of WITHOUT_WEIGHTS
-    revision: str = ""
-    variant: str = ""  # of the files of a hub repository: fp16
-    controlnet: str = ""  # hub id or local directory
-    controlnet_scale: float = 1.0
-    control: str = RENDERER  # where the skeletons come from, one of CONTROLS
-    lora: str = ""  # a .safetensors file, a hub id or a local directory
-    lora_scale: float = 1.0
-    ip_adapter: str = ""  # as lora; the real image of a draw is its image, too
-    ip_adapter_scale: float = 0.6
-    strength: float = 0.6  # of image to image: 0 leaves the image as it is, 1 uses its noise alone
-    steps: int | None = None
-    guidance: float | None = None
-    width: int | None = None  # pixels
-    height: int | None = None
-    scheduler: str = ""  # a class of diffusers
-    grammar: str = ""  # a file as data/synthetic_prompts.yaml
-    negative: str | None = None  # None: the grammar's
-    format: str = "png"  # png or jpeg
-    seed: int = 0
+
+@settings
+class Wanted:
+    """Which images. Raises UsageError for what makes no sense."""
+
+    classes: Annotated[  # labels of the collection, or names of their poses; none: all
+        tuple[str, ...], AfterValidator(_all), option("Labels of the classes, all if empty.", such_as="tree,plank")
+    ] = ()
+    per_class: Annotated[int, option("Number of images of each class, those that are there included.", ge=1)] = 20
+    from_draw: Annotated[  # as `sources.FromDraw.parse` reads it
+        str, option("Real images to make them from: of a draw such as split=0,shots=6, or pool for all.")
+    ] = ""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "width", "height"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"--{name} must be at least 1, not {value}")
-        for name in ("width", "height"):
-            value = getattr(self, name)
-            if value is not None and value % 8:
-                raise UsageError(f"--{name} must be a multiple of 8, not {value}")
-        if not 0 < self.strength <= 1:
-            raise UsageError(f"--strength must be above 0 and at most 1, not {self.strength}")
-        if self.control not in CONTROLS:
-            raise UsageError(f"--control must be {' or '.join(CONTROLS)}, not {self.control}")
+        if self.from_draw:
+            from synth.generate import sources
+
+            sources.FromDraw.parse(self.from_draw)
+
+
+@settings
+class Settings:
+    """What an image depends on, beside its class and its number. None and "" mean: what suits the pipeline, by
+    inspection of it. Raises UsageError for what makes no sense."""
+
+    model: Annotated[
+        str, option("Diffusers model (hub id or local directory), or mannequin or augment, which need none.")
+    ]
+    strength: Annotated[  # 0 leaves the image as it is, 1 uses its noise alone
+        float, option("Distance from the real image of --from-draw, up to 1.", gt=0, le=1)
+    ] = 0.6
+    controlnet: Annotated[str, option("ControlNet for skeletons (hub id or local directory).")] = ""
+    controlnet_scale: Annotated[float, option("Weight of the skeleton.")] = 1.0
+    control: Annotated[
+        Literal["renderer", "keypoints"],
+        option("Where the skeletons come from: our renderer, or COLLECTION/keypoints.jsonl."),
+    ] = RENDERER
+    lora: Annotated[str, option("LoRA weights (.safetensors file, hub id or local directory).")] = ""
+    lora_scale: Annotated[float, option("Weight of the LoRA.")] = 1.0
+    ip_adapter: Annotated[str, option("IP-Adapter (as --lora); its image is the real one of --from-draw.")] = ""
+    ip_adapter_scale: Annotated[float, option("Weight of that image.")] = 0.6
+    steps: Annotated[int | None, option("Number of denoising steps; what suits the model unless said.", ge=1)] = None
+    guidance: Annotated[float | None, option("Guidance scale; what suits the model unless said.")] = None
+    width: Annotated[int | None, Field(ge=1, multiple_of=8)] = None  # pixels
+    height: Annotated[int | None, Field(ge=1, multiple_of=8)] = None
+    scheduler: Annotated[str, option("Scheduler, a class of diffusers; the model's own unless said.")] = ""
+    negative: Annotated[str | None, option("Negative prompt; the grammar's unless said.")] = None
+    grammar: Annotated[str, option("File of prompts like data/synthetic_prompts.yaml.")] = ""
+    seed: Annotated[int, option("Seed: another one, other images.")] = 0
+    format: Annotated[Literal["png", "jpeg"], option("Format of the files.")] = "png"
+    revision: Annotated[str, option("Commit, branch or tag of a hub id.")] = ""
+    variant: Annotated[str, option("Variant of its files, such as fp16.")] = ""
+
+    def __post_init__(self) -> None:
         if self.control != RENDERER and not self.controlnet:
             raise UsageError(f"--control {self.control} says what a ControlNet is shown; name one with --controlnet")
-        if self.format not in ("png", "jpeg"):
-            raise UsageError(f"--format must be png or jpeg, not {self.format}")
         if self.model in WITHOUT_WEIGHTS and (self.controlnet or self.lora or self.ip_adapter):
             raise UsageError(f"--model {self.model} takes no ControlNet, LoRA or IP-Adapter")
 
@@ -63,3 +84,23 @@ class Settings:
         """8 hex digits over these settings and `model`, the digest of the weights."""
         told = json.dumps([asdict(self), model], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
+@settings
+class Resources:
+    """With what images are made, which changes none of them. Raises UsageError for what makes no sense."""
+
+    device: Annotated[str, option("Device that computes: auto, cpu, cuda (all cards), cuda:1, ...")] = "auto"
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], option("Numbers that are computed with.")] = (
+        "auto"
+    )
+    batch: Annotated[int | None, option("Number of images at once; what fits unless said.", ge=1)] = None
+    compile: Annotated[bool, option("Compile the model: minutes at the beginning, faster afterwards.")] = False
+    workers: Annotated[
+        int | None,
+        option("Number of workers; one for each GPU unless said, for each CPU without a model.", ge=1),
+    ] = None
+    engine: Annotated[
+        Literal["local", "ray"],
+        option("Where they run: local, or ray (RAY_ADDRESS, or a Ray of this machine; COLLECTION on a shared disk)."),
+    ] = "local"

@@ -225,10 +225,10 @@ def test_a_file_of_descriptions_says_what_classes_are_called(run: Run, quick: li
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("bars: [", "words.yaml is no YAML (line 1)"),
-        ("bars: 3", "words.yaml: bars must be words, or a list of several wordings, not 3"),
+        ("bars: [", "words.yaml, line 1: this is no YAML"),
+        ("bars: 3", "words.yaml, line 1: bars must be words, or a list of several wordings, not 3"),
         ("owls: flying", "--descriptions: the collection has no owls; it has bars, rings, waves"),
-        (None, "words.yaml can't be read (No such file or directory)"),
+        (None, "words.yaml cannot be read (No such file or directory)"),
     ],
 )
 def test_a_mistake_in_descriptions_is_one_sentence_and_exit_code_2(

@@ -56,7 +56,7 @@ def test_render_says_what_it_did(monkeypatch, capsys, tmp_path):
     [
         (("--poses", "swan"), "there is no pose 'swan'; the poses are tree,"),
         (("--pose-file", "none.yaml"), "none.yaml cannot be read (No such file or directory)"),
-        (("--per-class", "0"), "--per-class must be at least 1"),
+        (("--per-class", "0"), "--per-class must be a whole number, at least 1"),
         (("--size", "9999"), "--size must be from"),
         (("--workers", "0"), "--workers must be"),
     ],
@@ -107,7 +107,7 @@ def test_a_mistake_in_a_pose_file_is_one_sentence_and_exit_code_2(monkeypatch, c
     own.write_text(own.read_text() + "bow:\n  joints: {tail: {flex: 3}}\n")
     code, out, err = synth(monkeypatch, capsys, "render", str(tmp_path / "out"), "--pose-file", str(own))
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "own.yaml: pose bow: unknown joint 'tail'" in err
+    assert "own.yaml, line 8: pose bow: there is no joint 'tail'" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from curate.download.web import urls
 from curate.foundation import resources
@@ -108,7 +107,7 @@ def _path(url: str) -> str:
 @cache
 def _shipped() -> tuple[tuple[Known, ...], tuple[str, ...]]:
     """The known placeholders, and the domains that are shared."""
-    data = yaml.safe_load(resources.path("placeholders.yaml").read_text(encoding="utf-8"))
+    data = resources.load("placeholders.yaml")
     return tuple(Known(**known) for known in data["known"]), tuple(data["shared"])
 
 

@@ -88,7 +88,11 @@ def test_an_empty_file_gets_everything(collection: Collection) -> None:
     ("text", "line", "said"),
     [
         ("dark:\n  threshold: 0.5\n\nfoggy:\n  drops: true\n", 4, "there is no rule 'foggy'; there are dark"),
-        ("dark:\n  drops: true\n  treshold: 0.5\n", 3, "dark has no 'treshold'; it has enabled, drops, threshold"),
+        (
+            "dark:\n  drops: true\n  treshold: 0.5\n",
+            3,
+            "there is no parameter of dark called 'treshold' (is it threshold?); there are enabled, drops, threshold",
+        ),
         ("dark:\n  drops: 1\n", 2, "drops is true or false, not '1'"),
         ("dark:\n  threshold: true\n", 2, "threshold is a number, not 'true'"),
         ("dark:\n  threshold: high\n", 2, "threshold is a number, not 'high'"),
@@ -103,7 +107,7 @@ def test_an_empty_file_gets_everything(collection: Collection) -> None:
         ("dark:\n  drops: true\n threshold: 1\n", 3, "this is no YAML"),
         ("dark: {drops: true}\n", 1, "dark lacks enabled, threshold"),
         ("? [a, b]\n: 1\n", 1, "a name is plain text"),
-        ("dark:\n  threshold: !!python/object:os.system 1\n", 2, "threshold is a number"),
+        ("dark:\n  threshold: !!python/object:os.system 1\n", 2, "'1' is no python/object:os.system"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(collection: Collection, text: str, line: int, said: str) -> None:

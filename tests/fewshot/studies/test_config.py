@@ -100,9 +100,10 @@ short:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("split: [", "is no YAML (line 1)"),
-        ("- splits", "must hold keys and values"),
-        ("shot: 6", "there is no key shot; there are sets, "),
+        ("split: [", "line 1: this is no YAML"),
+        ("- splits", "line 1: the file must hold keys and values"),
+        ("seed: 1\nshot: 6", "line 2: there is no key 'shot' (is it shots?); there are sets, "),
+        ("seed: 1\nsplits: 2\nseed: 3", "line 3: seed stands here twice"),
         ("shots: [6, many]", "shots must be a whole number, not 'many'"),
         ("shots: 2.5", "shots must be a whole number, not 2.5"),
         ("splits: true", "splits must be a whole number, not True"),
@@ -113,15 +114,21 @@ short:
         ("classes: {a: b}", "classes must be a list of names, not {'a': 'b'}"),
         ("model: [lite0]", "model must be a word, not ['lite0']"),
         ("descriptions: {bars: 3}", "descriptions: bars must be words, or a list of several wordings, not 3"),
-        ("descriptions: none.yaml", "--descriptions none.yaml can't be read (No such file"),
+        ("descriptions: none.yaml", "--descriptions none.yaml cannot be read (No such file"),
         ("descriptions: [bars]", "descriptions must be a word, not ['bars']"),
         ("methods: [magic]", "there is no method 'magic'; there are zero-shot"),
         ("methods: {finetune: fast}", "methods.finetune must hold settings, such as lr: 1e-5, not 'fast'"),
-        ("methods: {finetune: {speed: 1}}", "methods.finetune.speed is not known; finetune has augment, batch_size, "),
-        ("methods: {zero-shot: {lr: 1}}", "methods.zero-shot.lr is not known; zero-shot has "),
+        (
+            "methods: {finetune: {speed: 1}}",
+            "there is no setting of finetune called 'speed'; there are lr, weight_decay, ",
+        ),
+        ("methods: {zero-shot: {lr: 1}}", "there is no setting of zero-shot called 'lr'; there are none"),
         ("methods: {finetune: {lr: fast}}", "methods.finetune.lr must be a number, such as 1e-5, not 'fast'"),
         ("methods: {finetune: {lr: []}}", "methods.finetune.lr is an empty list"),
-        ("methods: {finetune: {epochs: 1.5}}", "methods.finetune.epochs must be a whole number, not 1.5"),
+        (
+            "methods:\n  finetune:\n    lr: 1\n    epochs: 1.5",
+            "line 4: methods.finetune.epochs must be a whole number, not 1.5",
+        ),
         ("methods: {finetune: {augment: spin}}", "methods.finetune.augment must be none or flip or crop"),
         (
             "methods: {finetune: {lr: 1}, finetune@0.5: {lr: 2}}",
@@ -139,7 +146,7 @@ def test_a_mistake_is_one_sentence_that_names_file_and_key(file, text: str, sent
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--config .*/none.yaml can't be read \(No such file"):
+    with pytest.raises(UsageError, match=r"--config .*/none.yaml cannot be read \(No such file"):
         config.read(tmp_path / "none.yaml")
 
 

@@ -96,17 +96,20 @@ def test_a_file_of_descriptions_holds_words_or_lists_of_them(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("bars: [", "is no YAML (line 1); write, for each label, LABEL: WORDS"),
-        ("\x00", "is no YAML; write"),
+        ("bars: [", "line 1: this is no YAML"),
+        (
+            "bars: a\nlow: \x00",
+            "line 2: this is no YAML (special characters are not allowed); write, for each label, LABEL: WORDS",
+        ),
         ("", "describes no class"),
         ("- bars", "describes no class"),
         ("bars:", "bars must be words, or a list of several wordings, not None"),
         ("bars: ' '", "bars must be words, or a list of several wordings, not ' '"),
-        ("bars: 3", "bars must be words, or a list of several wordings, not 3"),
+        ("low: a\nbars: 3", "line 2: bars must be words, or a list of several wordings, not 3"),
         ("bars: {a: b}", "bars must be words, or a list of several wordings, not {'a': 'b'}"),
         ("bars: [lifting, '']", "bars must be words, or a list of several wordings, not ['lifting', '']"),
         ("bars: []", "bars is an empty list; leave the label out"),
-        ("off: lifting", "the label False is no text; put it in quotes"),
+        ("off: lifting", "the label off is no text for YAML (False); put it in quotes"),
     ],
 )
 def test_a_mistake_in_a_file_of_descriptions_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

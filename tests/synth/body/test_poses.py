@@ -57,7 +57,7 @@ def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path):
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("tree: [", ["cannot be read as YAML"]),
+        ("tree: [", ["this is no YAML"]),
         ("[]", ["holds no poses"]),
         ("tree: 3", ["pose tree", "3"]),
         ("Tree Pose:\n  yoga82: x\n  joints: {}", ["pose Tree Pose", "folder"]),
@@ -65,11 +65,13 @@ def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path):
         ("tree:\n  yoga82:\n  joints: {}", ["pose tree", "yoga82", "left out"]),
         ("tree:\n  yoga82: x", ["pose tree", "joints"]),
         ("all:\n  joints: {}", ["pose all", "stands for every pose"]),
-        (GOOD + "    tail: {flex: 1}", ["pose tree", "unknown joint 'tail'", "knee"]),
+        (GOOD + "    tail: {flex: 1}", ["pose tree", "there is no joint 'tail'", "knee"]),
         (GOOD + "    left_spine: {flex: 1}", ["pose tree", "left_spine"]),
         (GOOD + "    elbow: {abduct: 1}", ["pose tree", "elbow", "abduct", "flex, turn"]),
         (GOOD + "    elbow: {flex: -20}", ["pose tree", "elbow flex", "-20", "0 to 150"]),
-        (GOOD + "    elbow: {flex: much}", ["pose tree", "elbow flex", "much"]),
+        (GOOD + "    elbow: {flex: much}", ["line 6", "pose tree", "elbow flex", "much"]),
+        (GOOD + "  balance: maybe", ["pose tree", "balance must be true or false", "maybe"]),
+        (GOOD + GOOD, ["line 6", "tree stands here twice"]),
         (GOOD + "    elbow: {flex: true}", ["pose tree", "elbow flex", "True"]),
         (GOOD + "    elbow: {flex: .nan}", ["pose tree", "elbow flex", "nan"]),
         (GOOD + "    elbow: 4", ["pose tree", "elbow", "4"]),
@@ -79,11 +81,11 @@ def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path):
         (GOOD + "  touch: 5", ["pose tree", "pairs"]),
         (GOOD + "  azimuth: [40, -40]", ["pose tree", "azimuth", "40 is above -40"]),
         (GOOD + "  elevation: [0]", ["pose tree", "elevation"]),
-        (GOOD + "  colour: red", ["pose tree", "colour"]),
+        (GOOD + "  colour: red", ["pose tree", "line 6", "there is no entry", "'colour'"]),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path, text, parts):
-    with pytest.raises(poses.PoseFileError) as error:
+    with pytest.raises(UsageError) as error:
         poses.load(write(tmp_path, text))
     assert "\n" not in str(error.value)
     for part in parts:

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from curate.foundation.errors import FewposeError, UsageError
-from synth.generate.making import Resources
-from synth.generate.plan import Wanted
 from synth.generate.run import Summary, generate
-from synth.generate.settings import Settings
+from synth.generate.settings import Resources, Settings, Wanted
 from tests.synth.generate.a_collection import collection, files
 
 ray = pytest.importorskip("ray")

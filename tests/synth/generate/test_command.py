@@ -8,9 +8,8 @@ import pytest
 from curate.foundation.errors import UsageError
 from synth.cli import app
 from synth.generate.command import _size
-from synth.generate.plan import Wanted
 from synth.generate.run import foresee
-from synth.generate.settings import Settings
+from synth.generate.settings import Settings, Wanted
 from tests.synth.generate.a_collection import collection, files
 
 Said = tuple[int, str, str]
@@ -96,10 +95,10 @@ def test_other_files_in_the_place_of_an_image_are_named(synth, root: Path) -> No
     [
         (("--classes", "swan"), "the collection has no swan; it has plank, tree"),
         (("--size", "big"), "--size must be such as 512 or 768x512"),
-        (("--size", "511"), "must be a multiple of 8, not 511"),
-        (("--per-class", "0"), "--per-class must be at least 1"),
-        (("--workers", "0"), "--workers must be at least 1"),
-        (("--batch", "0"), "--batch must be at least 1"),
+        (("--size", "511"), "--width must be a whole number, at least 1 and a multiple of 8, not 511"),
+        (("--per-class", "0"), "--per-class must be a whole number, at least 1"),
+        (("--workers", "0"), "--workers must be a whole number, at least 1"),
+        (("--batch", "0"), "--batch must be a whole number, at least 1"),
         (("--from-draw", "shots=x"), "--from-draw"),
         (("--controlnet", "x/y"), "--model mannequin takes no ControlNet"),
     ],

@@ -18,10 +18,12 @@ from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
 from curate.collection.sets import labelled, training_set
 from curate.collection.splits import Splitting, draw, split
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.option_flags import given
+from curate.foundation.options import declared
 from synth.generate import control
 from synth.generate.image_job import Shot
-from synth.generate.plan import Wanted, digest, plan
-from synth.generate.settings import Settings
+from synth.generate.plan import digest, plan
+from synth.generate.settings import Settings, Wanted
 from synth.generate.sources import FromDraw
 
 MODEL = Settings(model="somebody/some-model")
@@ -256,11 +258,16 @@ def test_a_collection_without_photographs(tmp_path):
 
 
 def test_what_is_wanted_is_read():
-    assert Wanted.parse(" tree, plank,tree ", 5) == Wanted(("tree", "plank"), 5)
-    assert Wanted.parse("all", 5) == Wanted.parse("", 5) == Wanted((), 5)
-    for classes, per_class, from_draw in ((",", 1, ""), ("", 0, ""), ("", 1, "split=x,shots=1")):
+    def read(classes: str, per_class: str = "5", from_draw: str = "") -> Wanted:
+        return Wanted(**given({"classes": classes, "per_class": per_class, "from_draw": from_draw}, declared(Wanted)))
+
+    assert read(" tree, plank,tree ") == Wanted(("tree", "plank"), 5)
+    assert read("all") == read("") == Wanted((), 5)
+    with pytest.raises(UsageError, match="--classes must be names, such as tree,plank, not ','"):
+        read(",")
+    for per_class, from_draw in (("0", ""), ("1", "split=x,shots=1")):
         with pytest.raises(UsageError):
-            Wanted.parse(classes, per_class, from_draw)
+            read("", per_class, from_draw)
 
 
 def test_draws_are_read():
@@ -297,9 +304,10 @@ def test_a_plan_is_the_same_in_another_process(collection):
     code = f"""
 from pathlib import Path
 from curate.collection.directory import Collection
-from synth.generate.plan import Wanted, plan
-from synth.generate.settings import Settings
-found = plan(Collection.open(Path({str(collection.root)!r})), Settings(model="somebody/some-model"), Wanted(), "w")
+from synth.generate.plan import plan
+from synth.generate.settings import Settings, Wanted
+wanted = Wanted(per_class=50)
+found = plan(Collection.open(Path({str(collection.root)!r})), Settings(model="somebody/some-model"), wanted, "w")
 print([(shot.key, shot.seed, shot.prompt) for shot in found])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -145,7 +145,10 @@ def test_the_digest_is_of_the_words_not_of_the_file(tmp_path):
         ({"slots": {"pose": ["{sanskrit}"]}}, "must do without {sanskrit}"),
         ({"slots": {"pose": ["{german}"]}}, "{german} is unknown"),
         ({"slots": {"pose": ["upside down"]}}, "does not name the pose"),
-        ({"templates": SMALL["templates"] | {FREE: "{pose} {hat}"}}, "unknown slot 'hat'; the slots are a, b, c, pose"),
+        (
+            {"templates": SMALL["templates"] | {FREE: "{pose} {hat}"}},
+            "there is no slot 'hat'; there are a, b, c, pose",
+        ),
         ({"templates": SMALL["templates"] | {FREE: "{a}"}}, "does not say {pose}"),
         ({"templates": SMALL["templates"] | {FREE: "{pose.x}"}}, "only the name of a slot"),
         ({"templates": SMALL["templates"] | {FREE: "{pose"}}, "{pose"),
@@ -153,19 +156,25 @@ def test_the_digest_is_of_the_words_not_of_the_file(tmp_path):
         ({"negative": 3}, "negative must be a text"),
         ({"names": {"tree": {"german": "Baum"}}}, "names: tree: expected"),
         ({"names": ["tree"]}, "names must map"),
-        ({"weather": ["rain"]}, "unknown entry 'weather'"),
+        ({"weather": ["rain"]}, "there is no entry 'weather'"),
     ],
 )
 def test_a_wrong_grammar_is_told_in_one_sentence(tmp_path, changes, said):
     with pytest.raises(UsageError) as told:
         grammar(tmp_path, **changes)
     assert said in str(told.value)
-    assert "grammar.yaml" in str(told.value)
+    assert "grammar.yaml, line " in str(told.value)
     assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("a: [", "cannot be read as YAML"), ("", "is no grammar"), ("- a", "is no grammar")]
+    ("content", "said"),
+    [
+        ("a: [", "line 1: this is no YAML"),
+        ("", "is no grammar"),
+        ("- a", "is no grammar"),
+        ("slots: 1", "lacks templates"),
+    ],
 )
 def test_what_is_no_yaml_or_no_grammar(tmp_path, content, said):
     path = tmp_path / "g.yaml"

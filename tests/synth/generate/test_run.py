@@ -22,10 +22,8 @@ from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
 from synth.generate import making, provenance, run
 from synth.generate.image_job import Made, Shot
-from synth.generate.making import Resources
-from synth.generate.plan import Wanted
 from synth.generate.run import Summary, foresee, generate
-from synth.generate.settings import Settings
+from synth.generate.settings import Resources, Settings, Wanted
 from tests.synth.generate.a_collection import LABELS, PHOTOS, collection, files
 
 MANNEQUIN = Settings("mannequin", width=64, height=64)
@@ -390,10 +388,10 @@ def test_mistakes_are_said_before_anything_is_made(root: Path, tmp_path: Path) -
         generate(root, MANNEQUIN, Wanted(("swan",)), ONE)
     with pytest.raises(UsageError, match="is not a collection"):
         generate(tmp_path / "nothing", MANNEQUIN, Wanted(), ONE)
-    with pytest.raises(UsageError, match="--workers must be at least 1"):
+    with pytest.raises(UsageError, match="--workers must be a whole number, at least 1"):
         Resources(workers=0)
     with pytest.raises(UsageError, match="--engine must be local or ray"):
-        Resources(engine="slurm")
+        Resources(engine="slurm")  # type: ignore[arg-type]
     assert {path: digest for path, digest in files(root).items() if path != ".generate.lock"} == before
 
 

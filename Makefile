@@ -6,13 +6,15 @@ DEMO_POSES := tree,plank,downward_dog,warrior_ii,boat,camel,chair,triangle
 # Byte-code is compiled at installation: FiftyOne and torch start seconds faster where PYTHONDONTWRITEBYTECODE is set.
 UV := UV_COMPILE_BYTECODE=1 $(BIN)/uv --quiet
 
-.PHONY: help install demo demo-everyday app test check format lock clean
+.PHONY: help install demo demo-everyday app test test-fast test-whole check format lock clean
 
 help:
 	@echo "make demo    render a small collection, run the whole pipeline, write a report   (two to three minutes on 2 cores)"
 	@echo "make demo-everyday  the same of everyday postures, with descriptions in place of names: another domain, no code"
 	@echo "make app     open the demo's collection in the FiftyOne App"
-	@echo "make test    run the tests"
+	@echo "make test-fast   the tests that need no browser, no Ray, no FiftyOne, no photographs   (a minute and a half on 2 cores)"
+	@echo "make test    all tests but the longest   (15 minutes on 2 cores)"
+	@echo "make test-whole  the longest: whole reproductions, kills again and again"
 	@echo "make check   lint, formatting, types"
 	@echo "make lock    resolve requirements.lock again (names and versions only)"
 
@@ -64,8 +66,18 @@ app: install
 	$(BIN)/curate check $(DEMO)/collection
 	$(BIN)/curate app $(DEMO)/collection $(if $(wildcard $(DEMO)/sweep/sweep.json),--sweep $(DEMO)/sweep)
 
+# What the markers mean stands in pyproject.toml. OPTIONS are pytest's: make test OPTIONS=--cov
+OPTIONS ?=
+PYTEST := $(BIN)/python -m pytest -q -n auto --dist loadfile $(OPTIONS)
+
+test-fast: install
+	@$(PYTEST) -m 'not (app or browser or data or ray or slow or whole)'
+
 test: install
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile
+	@$(PYTEST) -m 'not whole'
+
+test-whole: install
+	@$(PYTEST) -m whole
 
 check: install
 	@$(BIN)/ruff check .

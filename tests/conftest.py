@@ -21,6 +21,23 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 
+# What a test needs is told by the fixtures it uses, its own and those behind them: it has the marker without a line.
+NEEDS = {
+    "cluster": "ray",
+    "chromium": "browser",
+    "shared_data": "data",
+    "fiftyone_installed": "app",
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at -m
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in NEEDS:
+                item.add_marker(NEEDS[fixture])
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real link lists and photographs, which lie beside the checkout and never in it."""

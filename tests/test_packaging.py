@@ -101,6 +101,11 @@ def test_each_file_of_a_package_is_in_the_wheel(contents: set[str], package: str
     assert {f"{package}/{file}" for file in shipped(package)} - contents == set()
 
 
+@pytest.mark.parametrize("package", COMMANDS)
+def test_type_checkers_of_other_projects_may_read_a_package_annotations(contents: set[str], package: str) -> None:
+    assert f"{package}/py.typed" in contents
+
+
 def test_the_data_files_lie_inside_curate(contents: set[str]) -> None:
     inside = {name.removeprefix("curate/data/") for name in contents if name.startswith("curate/data/")}
     assert "yoga82.csv" in inside

@@ -95,7 +95,8 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
 
 def test_the_choice_is_that_of_a_plain_cross_validation(patterns: Callable) -> None:
     given = patterns(6, 6, 6)
-    asked = Projection(rates=(1e-6, 3e-2), powers=(0.0, 3.0), iterations=30)
+    # At a rate of 1e-6 both penalties end in the same logits on some CPUs, and a tie is no choice.
+    asked = Projection(rates=(1e-4, 3e-2), powers=(0.0, 3.0), iterations=30)
     scores, held = {}, {}
     for rate in asked.rates:
         for power in asked.powers:

@@ -36,7 +36,7 @@ from curate.collection.directory import Collection
 from curate.importing.importer import import_folder
 from curate.sweeps.records import read_sweep
 from fewshot.reporting import write_report
-from fewshot.reporting.additions import sentences
+from fewshot.reporting.sections.additions import sentences
 from fewshot.sweeping.run import SweepSummary, run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials.additions import REAL, composition

@@ -36,8 +36,8 @@ def write_report(sweep_dir: Path, out: Path | None = None) -> ReportFiles:
     from curate.sweeps.records import read_sweep
     from fewshot.measuring.tables import to_csv
     from fewshot.reporting import markdown, page
-    from fewshot.reporting.content import Content
     from fewshot.reporting.sections import SECTIONS
+    from fewshot.reporting.sections.content import Content
 
     content = Content.of(read_sweep(sweep_dir))
     sections = [section(content) for section in SECTIONS]

@@ -20,8 +20,8 @@ from curate.sweeps.records import read_sweep, tells_all_settings
 from fewshot.measuring.measure import Cell, Measured, measure
 from fewshot.measuring.statistics import LEVEL, NAN, Interval, paired, summarize
 from fewshot.measuring.tables import of_cell, rows_of, to_csv, verdict
-from fewshot.reporting.markdown import escape, table
-from fewshot.reporting.wording import UNKNOWN, counted, interval, listing, percent, points
+from fewshot.reporting.elements.markdown import escape, table
+from fewshot.reporting.elements.wording import UNKNOWN, counted, interval, listing, percent, points
 
 if TYPE_CHECKING:
     from rich.table import Table

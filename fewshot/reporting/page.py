@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from fewshot.reporting import templates
+from fewshot.reporting.elements import templates
 
 if TYPE_CHECKING:
     from fewshot.reporting.sections.section import Section
-    from fewshot.reporting.summary import Summary
+    from fewshot.reporting.sections.summary import Summary
 
 HERE = Path(__file__).parent
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from fewshot.reporting import templates
-from fewshot.reporting.markdown import bullets, escape, table
-from fewshot.reporting.wording import UNKNOWN
+from fewshot.reporting.elements import templates
+from fewshot.reporting.elements.markdown import bullets, escape, table
+from fewshot.reporting.elements.wording import UNKNOWN
 
 if TYPE_CHECKING:
     from rich.table import Table

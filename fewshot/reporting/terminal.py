@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fewshot.measuring.tables import rows_of
-from fewshot.reporting.wording import count, interval, percent
+from fewshot.reporting.elements.wording import count, interval, percent
 
 
 def results_table(results: pd.DataFrame) -> Table:

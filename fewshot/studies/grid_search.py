@@ -115,7 +115,7 @@ def terminal_table(results: pd.DataFrame) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from fewshot.reporting.wording import count, interval, percent
+    from fewshot.reporting.elements.wording import count, interval, percent
 
     varied = list(results.columns[1 : list(results.columns).index("set")])
     shown = Table(box=None, pad_edge=False, header_style="bold")

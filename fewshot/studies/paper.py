@@ -20,8 +20,8 @@ from curate.sweeps.records import read_sweep
 from fewshot.measuring.measure import Measured, measure
 from fewshot.measuring.tables import differences, results, rows_of
 from fewshot.reporting import paper as pages
+from fewshot.reporting.elements.wording import count, counted, interval, listing, percent, points
 from fewshot.reporting.paper import Pages, PaperTable, Row
-from fewshot.reporting.wording import count, counted, interval, listing, percent, points
 from fewshot.studies import grid_search
 from fewshot.studies.grid_search import Member
 from fewshot.sweeping.settings import SweepSettings

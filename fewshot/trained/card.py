@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from fewshot.reporting.markdown import escape
-from fewshot.reporting.wording import counted
+from fewshot.reporting.elements.markdown import escape
+from fewshot.reporting.elements.wording import counted
 from fewshot.trained.about import About
 
 

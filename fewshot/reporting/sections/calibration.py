@@ -6,11 +6,11 @@ from markupsafe import Markup
 
 from fewshot.measuring import reliability
 from fewshot.measuring.metrics import Reliability
-from fewshot.reporting import wording
-from fewshot.reporting.content import Content
-from fewshot.reporting.markdown import escape
+from fewshot.reporting.elements import wording
+from fewshot.reporting.elements.markdown import escape
+from fewshot.reporting.elements.svg import Scale, line, path, picture, tag
+from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.svg import Scale, line, path, picture, tag
 
 LEFT, SIDE, STRIP = 44, 250, 42  # px: the margin, the square, and the strip below that counts images
 

@@ -22,11 +22,11 @@ from fewshot.measuring.measure import Cell, Measured
 from fewshot.measuring.per_class import sd_over_splits, shares
 from fewshot.measuring.statistics import paired
 from fewshot.measuring.tables import rows_of
-from fewshot.reporting import wording
-from fewshot.reporting.content import Content
-from fewshot.reporting.markdown import bullets
+from fewshot.reporting.elements import wording
+from fewshot.reporting.elements.markdown import bullets
+from fewshot.reporting.elements.svg import Scale, line, path, picture, tag
+from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.svg import Scale, line, path, picture, tag
 
 DRIVES = 0.3
 FEWEST_SPLITS = 10  # an SD from fewer is too rough for the rule

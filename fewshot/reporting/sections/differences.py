@@ -10,11 +10,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from fewshot.measuring.tables import rows_of, untrained
-from fewshot.reporting import additions, wording
-from fewshot.reporting.markdown import bullets, table
+from fewshot.reporting.elements import wording
+from fewshot.reporting.elements.markdown import bullets, table
+from fewshot.reporting.elements.svg import Scale, line, path, picture, tag
+from fewshot.reporting.elements.wording import interval, points
+from fewshot.reporting.sections import additions
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.svg import Scale, line, path, picture, tag
-from fewshot.reporting.wording import interval, points
 
 STEPS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 WIDTH = 180  # px

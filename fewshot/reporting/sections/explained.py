@@ -5,9 +5,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fewshot.measuring.measure import Cell
-from fewshot.reporting import templates
-from fewshot.reporting.content import Content
-from fewshot.reporting.thumbnails import thumbnail
+from fewshot.reporting.elements import templates
+from fewshot.reporting.elements.thumbnails import thumbnail
+from fewshot.reporting.sections.content import Content
 from fewshot.trials.explained import FOLDER, read_shown
 
 WIDEST = 1024  # px, of a picture with its maps

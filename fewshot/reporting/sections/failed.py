@@ -1,10 +1,10 @@
 """The trials that failed, and of what."""
 
 from fewshot.measuring.tables import rows_of
-from fewshot.reporting.content import Content
-from fewshot.reporting.markdown import table
+from fewshot.reporting.elements.markdown import table
+from fewshot.reporting.elements.wording import counted
+from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.wording import counted
 
 MOST = 100  # on the page
 

@@ -4,9 +4,9 @@ import pandas as pd
 
 from fewshot.measuring import influence
 from fewshot.measuring.influence import FALSE
-from fewshot.reporting.content import Content
+from fewshot.reporting.elements.wording import counted
+from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.wording import counted
 
 MOST_ROWS = 10
 

@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from fewshot.measuring.curves import LearningCurve
 from fewshot.measuring.tables import decisive, rows_of
-from fewshot.reporting import wording
+from fewshot.reporting.elements import wording
+from fewshot.reporting.elements.svg import LETTER, Scale, line, path, picture, spread, tag
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.svg import LETTER, Scale, line, path, picture, spread, tag
 
 COLOURS = 6
 STEPS = 33  # of a fitted curve

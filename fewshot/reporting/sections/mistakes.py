@@ -8,12 +8,12 @@ import numpy as np
 from markupsafe import Markup
 
 from fewshot.measuring import tables
-from fewshot.reporting import wording
-from fewshot.reporting.markdown import escape, table
+from fewshot.reporting.elements import wording
+from fewshot.reporting.elements.markdown import escape, table
+from fewshot.reporting.elements.svg import LETTER, picture, tag
+from fewshot.reporting.elements.wording import part_of
 from fewshot.reporting.sections import explained, wrong_images
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.svg import LETTER, picture, tag
-from fewshot.reporting.wording import part_of
 
 MOST_CLASSES = 20  # in the matrix
 MOST_PAIRS = 10

@@ -8,10 +8,10 @@ import pandas as pd
 from fewshot.measuring import fitted_curve
 from fewshot.measuring.measure import Cell
 from fewshot.measuring.tables import rows_of
-from fewshot.reporting.content import Content
-from fewshot.reporting.markdown import escape, table
+from fewshot.reporting.elements.markdown import escape, table
+from fewshot.reporting.elements.wording import UNKNOWN, count, interval, percent
+from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.wording import UNKNOWN, count, interval, percent
 
 TARGETS = tuple(f"{100 * target:g} %" for target in fitted_curve.TARGETS)
 NOTE = (

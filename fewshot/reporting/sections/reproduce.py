@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from fewshot.measuring.measure import Measured
-from fewshot.reporting import wording
+from fewshot.reporting.elements import wording
 from fewshot.reporting.sections.section import Section
 
 

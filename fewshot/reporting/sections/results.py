@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from fewshot.measuring import tables
-from fewshot.reporting.markdown import table
+from fewshot.reporting.elements.markdown import table
+from fewshot.reporting.elements.wording import interval, percent
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.wording import interval, percent
 
 
 class Results(Section):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from fewshot.reporting import templates
+from fewshot.reporting.elements import templates
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fewshot.reporting.content import Content
+    from fewshot.reporting.sections.content import Content
 
 
 class Section:

@@ -3,11 +3,11 @@
 import pandas as pd
 
 from fewshot.measuring import tables
-from fewshot.reporting.content import Content
-from fewshot.reporting.markdown import table
+from fewshot.reporting.elements.markdown import table
+from fewshot.reporting.elements.thumbnails import thumbnails
+from fewshot.reporting.elements.wording import part_of
+from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section
-from fewshot.reporting.thumbnails import thumbnails
-from fewshot.reporting.wording import part_of
 
 MOST = 24
 

@@ -15,8 +15,8 @@ from curate.sweeps.records import Predictions, Record, Trial, read_sweep
 from fewshot.measuring import fitted_curve, metrics, per_class, tables
 from fewshot.measuring.measure import Cell, measure
 from fewshot.reporting import write_report
-from fewshot.reporting.content import Content
 from fewshot.reporting.sections import calibration, classes, needed_images
+from fewshot.reporting.sections.content import Content
 
 CLASSES = ["a", "b", "c", "d"]
 IMAGES = 50  # of each class in each test set, half of a class's images

@@ -12,10 +12,11 @@ from jinja2 import UndefinedError
 from curate.foundation import atomic
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Trial, read_sweep
-from fewshot.reporting import sections, templates, write_report
-from fewshot.reporting.content import Content
-from fewshot.reporting.markdown import table
+from fewshot.reporting import sections, write_report
+from fewshot.reporting.elements import templates
+from fewshot.reporting.elements.markdown import table
 from fewshot.reporting.sections import SECTIONS, Section
+from fewshot.reporting.sections.content import Content
 
 HOSTILE = "<script>alert(1)</script> | *b* {{ 7*7 }}"
 

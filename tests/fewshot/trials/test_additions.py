@@ -19,7 +19,7 @@ from curate.foundation.errors import FewposeError, UsageError
 from curate.models import clip_models
 from curate.sweeps.records import Trial, read_sweep
 from fewshot.reporting import write_report
-from fewshot.reporting.additions import sentences
+from fewshot.reporting.sections.additions import sentences
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.run import run_sweep

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from fewshot.measuring.tables import rows_of
-from fewshot.reporting.wording import counted, listing, points
+from fewshot.reporting.elements.wording import counted, listing, points
 from fewshot.trials.additions import REAL, composition
 
 

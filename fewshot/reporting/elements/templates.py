@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from fewshot.reporting import wording
+from fewshot.reporting.elements import wording
 
 FORMATS: tuple[Callable[..., str], ...] = (
     wording.percent,

@@ -10,8 +10,8 @@ import pandas as pd
 
 from fewshot.measuring.measure import Measured
 from fewshot.measuring.tables import contenders, decisive, rows_of, untrained
-from fewshot.reporting import additions
-from fewshot.reporting.wording import UNKNOWN, count, counted, interval, listing, percent, points
+from fewshot.reporting.elements.wording import UNKNOWN, count, counted, interval, listing, percent, points
+from fewshot.reporting.sections import additions
 from fewshot.trials.additions import composition
 
 OUTCOMES = {

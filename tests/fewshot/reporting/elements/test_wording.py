@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from fewshot.reporting import markdown, wording
-from fewshot.reporting.svg import spread, tag
+from fewshot.reporting.elements import markdown, wording
+from fewshot.reporting.elements.svg import spread, tag
 
 
 def test_numbers() -> None:

@@ -10,7 +10,7 @@ from curate.sweeps.records import Sweep
 from fewshot.measuring import fitted_curve, tables
 from fewshot.measuring.fitted_curve import Fitted
 from fewshot.measuring.measure import Cell, Measured, measure
-from fewshot.reporting import summary
+from fewshot.reporting.sections import summary
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What documents are made of: numbers in words, Markdown, templates, SVG, thumbnails."""

@@ -72,8 +72,8 @@ def recipe_gets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **keys: Any) ->
 def made_older(sweep: Path, number: int) -> None:
     """Leave in a sweep what formats 1 and 2 held of it.
 
-    Of a method's settings those that a recipe, a flag or a file had given, here those of `paper`; no recipe's name nor the version of a
-    method; in format 1 no keys of the training images beside the predictions.
+    Of a method's settings those that a recipe, a flag or a file had given, here those of `paper`; no recipe's name nor
+    the version of a method; in format 1 no keys of the training images beside the predictions.
     """
 
     def older(settings: dict[str, Any], method: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from curate.sweeps.records import Predictions, Sweep, Trial, read_predictions, read_sweep
 
 COLUMNS = ("key", "tested", "wrong_share", "confused_with")

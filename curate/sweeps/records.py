@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from curate import atomic
-from curate.errors import FewposeError
+from curate.foundation import atomic
+from curate.foundation.errors import FewposeError
 
 # 1 was without the keys of the training images. 1 and 2 kept only those settings of a method that differed from its
 # defaults of then, and no recipe's name. Both are read as before.

@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from fewshot.methods.description import Description
 from fewshot.methods.listed import LISTED
 

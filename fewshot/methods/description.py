@@ -6,7 +6,7 @@ All that needs to know something of a method reads it here; nothing asks for a m
 import re
 from dataclasses import dataclass
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 
 # What a method may need beside the frozen features of its images, which it always has.
 NEEDS = ("pixels", "activations", "texts")

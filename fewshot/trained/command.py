@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate import console
-from curate.errors import UsageError
+from curate.foundation import console
+from curate.foundation.errors import UsageError
 from fewshot import flags
 
 if TYPE_CHECKING:
-    from fewshot.settings import SweepSettings
+    from fewshot.sweeping.settings import SweepSettings
 
 # What a sweep has said already.
 _OF_A_SWEEP = {
@@ -110,9 +110,9 @@ def _one(option: str, asked: str, there: tuple[str, ...]) -> str:
 
 
 def _of_collection(collection: Path, asked: Mapping[str, Any]) -> "SweepSettings":
-    from curate.splits import Splitting
-    from fewshot.prompts import read_descriptions
-    from fewshot.settings import SweepSettings
+    from curate.collection.splits import Splitting
+    from fewshot.sweeping.prompts import read_descriptions
+    from fewshot.sweeping.settings import SweepSettings
 
     method = asked["method"] or "linear-probe"
     return SweepSettings(

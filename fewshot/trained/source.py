@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from curate.errors import UsageError
-from curate.splits import Splitting
+from curate.collection.splits import Splitting
+from curate.foundation.errors import UsageError
 from curate.sweeps.records import read_sweep
-from fewshot import prompts
-from fewshot.settings import SweepSettings
-from fewshot.widening import recalled
+from fewshot.sweeping import prompts
+from fewshot.sweeping.settings import SweepSettings
+from fewshot.sweeping.widening import recalled
 
 
 def settings_of(sweep: Path) -> SweepSettings:

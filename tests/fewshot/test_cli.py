@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from curate import resources
-from curate.collection import Collection
+from curate.collection.directory import Collection
+from curate.foundation import resources
 from curate.sweeps.records import read_sweep
 from fewshot.methods.linear_probe import LinearProbe
 

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from curate.app import database, engine
-from curate.checks import findings
-from curate.checks.findings import Findings, Ran
-from curate.collection import Collection
-from curate.errors import UsageError
-from curate.importer import import_folder
+from curate.collection import findings
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings, Ran
+from curate.foundation.errors import UsageError
+from curate.importing.importer import import_folder
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +96,9 @@ def checked(collection: Collection, **rules: dict[str, float]) -> Collection:
 @pytest.fixture(scope="session")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Collection, Path]:
     """A collection of arches, boats and trees, and a sweep of it that was run and reported; tests only read both."""
-    from fewshot.report import write_report
-    from fewshot.settings import SweepSettings
-    from fewshot.sweep import run_sweep
+    from fewshot.reporting import write_report
+    from fewshot.sweeping.run import run_sweep
+    from fewshot.sweeping.settings import SweepSettings
     from tests.fewshot.conftest import make
 
     folder = tmp_path_factory.mktemp("swept")

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate import atomic
 from curate.app import predictions
 from curate.app.dataset import build
-from curate.collection import Collection
-from curate.errors import UsageError
+from curate.collection.directory import Collection
+from curate.foundation import atomic
+from curate.foundation.errors import UsageError
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Trial
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Trial, read, read_predictions, read_sweep, trial_file, write
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from fewshot import cli, methods
 from fewshot.flags import of_methods
 from fewshot.methods.description import Description
 from fewshot.methods.listed import LISTED
-from fewshot.settings import OPTIONS, unchosen
+from fewshot.sweeping.settings import OPTIONS, unchosen
 from fewshot.task import Task
 
 DOCS = Path(__file__).parents[3] / "docs" / "fewshot.md"

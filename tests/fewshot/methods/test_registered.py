@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate.collection import Collection
-from curate.errors import UsageError
+from curate.collection.directory import Collection
+from curate.foundation.errors import UsageError
 from curate.sweeps.records import read_predictions, read_sweep
 from fewshot import methods
 from fewshot.trained import directory
@@ -35,12 +35,12 @@ NUDGE = Description(
 METHOD = """
 from dataclasses import dataclass
 
-from fewshot.heads import FreeHead
+from fewshot.training.heads import FreeHead
 from fewshot.methods.nearest_class_mean import NearestClassMean
-from fewshot.starting import working_copy
+from fewshot.training.working_copies import working_copy
 from fewshot.task import Draw, Fitted, Task
-from fewshot.training import Optimisation
-from fewshot.tuning import Tuning
+from fewshot.training.loop import Optimisation
+from fewshot.training.tuning import Tuning
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from curate import console
 from curate.errors import FewposeError, UsageError
 from curate.images import NO_LIMITS, Unreadable, open_image, read_file
 from fewshot.bench import limit
-from fewshot.bench.captured import CapturedBySize
+from fewshot.bench.captured import CapturedBySize, says_the_same
 from fewshot.bench.pinned import pinned
 from fewshot.export import exporting, onnx
 from fewshot.export.onnx import drawn
@@ -156,7 +156,11 @@ def draw_photograph(path: Path) -> Path:
 def _engines(model: TrainedModel, folder: Path, threads: int) -> tuple[list[Engine], str]:
     found = [Engine("torch", model.precision, model.probabilities)]
     if model.device.type == "cuda":
-        found.append(Engine("torch, CUDA graph", model.precision, CapturedBySize(model)))
+        captured = CapturedBySize(model)
+        if says_the_same(captured, model):
+            found.append(Engine("torch, CUDA graph", model.precision, captured))
+        else:
+            console.err.print("the CUDA graph does not say what the model says: it is left out", style="yellow")
     try:
         onnx.write(exporting.graph_of(model), folder / "model.onnx", {})
     except FewposeError as error:

@@ -1,19 +1,22 @@
 """A trained model on CUDA as one graph of kernels, captured once and replayed.
 
 Launched one by one, the many small kernels of a single image take longer to launch than to run. **Never run so far**:
-there was no GPU where it was written.
+there was no GPU where it was written. So it is asked first whether it says what the model says.
 """
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from curate.models import clip_models
+from fewshot.exporting.onnx import drawn
 from fewshot.trained.model import TrainedModel
 
 _WARM_CALLS = 3
+_TOLERANCE = 0.01  # of a probability, which bf16 may round otherwise in another order
 
 
 class Captured:
@@ -53,6 +56,15 @@ class CapturedBySize:
         if len(pixels) not in self.by_batch:
             self.by_batch[len(pixels)] = Captured(self.model, len(pixels))
         return self.by_batch[len(pixels)](pixels)
+
+
+def says_the_same(captured: Callable[[np.ndarray], np.ndarray], model: TrainedModel) -> bool:
+    """Whether the probabilities of two pictures are the model's own, one after the other: a replay that went wrong
+    repeats its first answer."""
+    pictures = np.split(drawn(2, model.about.transform.size), 2)
+    said = [captured(picture) for picture in pictures]
+    own = [model.probabilities(picture) for picture in pictures]
+    return np.allclose(said, own, rtol=0, atol=_TOLERANCE)
 
 
 def probabilities(model: TrainedModel, tower: Any, pixels: torch.Tensor) -> torch.Tensor:

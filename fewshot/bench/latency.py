@@ -23,7 +23,7 @@ from curate.foundation import console
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from fewshot.bench import roofline
-from fewshot.bench.cuda_graph import CapturedBySize
+from fewshot.bench.cuda_graph import CapturedBySize, says_the_same
 from fewshot.bench.thread_affinity import pinned
 from fewshot.exporting import export, onnx
 from fewshot.exporting.onnx import drawn
@@ -156,7 +156,11 @@ def draw_photograph(path: Path) -> Path:
 def _engines(model: TrainedModel, folder: Path, threads: int) -> tuple[list[Engine], str]:
     found = [Engine("torch", model.precision, model.probabilities)]
     if model.device.type == "cuda":
-        found.append(Engine("torch, CUDA graph", model.precision, CapturedBySize(model)))
+        captured = CapturedBySize(model)
+        if says_the_same(captured, model):
+            found.append(Engine("torch, CUDA graph", model.precision, captured))
+        else:
+            console.err.print("the CUDA graph does not say what the model says: it is left out", style="yellow")
     try:
         onnx.write(export.graph_of(model), folder / "model.onnx", {})
     except FewposeError as error:

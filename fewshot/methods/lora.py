@@ -26,7 +26,7 @@ from fewshot.classifier import Classifier, LinearHead
 from fewshot.task import Draw, Fitted, Images, Task, fit_alone
 from fewshot.training import low_rank
 from fewshot.training.heads import TextHead
-from fewshot.training.loop import Batch, Batches, Optimisation, mixed_precision, train
+from fewshot.training.loop import Batch, Batches, Optimisation, Trainer, mixed_precision
 
 TOWERS = ("both", "image", "text")
 # Trials in one step. On one core of a CPU a step of ViT-B/32 is arithmetic alone (4 s for 16 images, forward and back:
@@ -118,11 +118,11 @@ class Lora:
             dropout=self.dropout,
         )
         batches = [Batches(draw, each, settings) for draw, each in zip(draws, tasks, strict=True)]
-        outcomes = train(
-            _loss(adapters, task, self.towers), adapters.parameters(), batches, settings, len(task.classes)
-        )
+        trainer = Trainer(_loss(adapters, task, self.towers), adapters.parameters(), settings)
+        outcomes = trainer.train(batches, len(task.classes))
         return [
-            outcome or _fitted(task, adapters.factors(trial), self.towers) for trial, outcome in enumerate(outcomes)
+            outcome or _fitted(task, adapters.factors(trial), self.towers, trainer.about_steps())
+            for trial, outcome in enumerate(outcomes)
         ]
 
     def _adapts(self, name: str) -> bool:
@@ -166,7 +166,9 @@ def _side_by_side(batches: list[Batch]) -> Batch:
     return Batch(*(torch.cat(parts) for parts in zip(*padded, strict=True)))
 
 
-def _fitted(task: Task, factors: dict[str, low_rank.Factors], towers: str, alpha: float = 1.0) -> Fitted:
+def _fitted(
+    task: Task, factors: dict[str, low_rank.Factors], towers: str, about: dict[str, str], alpha: float = 1.0
+) -> Fitted:
     """The model with alpha times the adapters merged into its weights; it is put together when it is asked."""
     clip = task.clip
 
@@ -191,4 +193,4 @@ def _fitted(task: Task, factors: dict[str, low_rank.Factors], towers: str, alpha
         features = encode(low_rank.merged(clip.frozen_encoder(), inside, alpha), clip.normalise, images.pixels())
         return features / np.linalg.norm(features, axis=1, keepdims=True)
 
-    return Fitted(logits, classifier, averaged=lambda share: _fitted(task, factors, towers, share))
+    return Fitted(logits, classifier, about, averaged=lambda share: _fitted(task, factors, towers, about, share))

@@ -2,7 +2,8 @@
 
 A step is a function of buffers that stay where they are: the batch is copied into them, then forward, backward and
 AdamW run. On CUDA that function is captured once for each shape of batch as a CUDA graph and replayed, also for later
-trials; elsewhere the same function is called. What is random (order, augmentation) is drawn outside it.
+trials, once the replay has proved to be the step; elsewhere the same function is called. What is random (order,
+augmentation) is drawn outside it.
 """
 
 import math
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from curate.foundation.errors import UsageError
 from curate.models.clip_models import has_native_bf16
+from fewshot.captured_step import Capture, Step, by_cuda_graph, proven
 from fewshot.task import Diverged, Draw, Task, image_weights
 from fewshot.training import frozen_trunk
 from fewshot.training.augment import augment, to_device
@@ -121,31 +123,17 @@ class Batches:
         return torch.where(mirrored.view(-1, *[1] * (straight.ndim - 1)), self._views[1][part].float(), straight)
 
 
-def train(
-    loss: Loss,
-    parameters: Sequence[nn.Parameter],
-    batches: Sequence[Batches],
-    settings: Optimisation,
-    classes: int,
-) -> list[Diverged | None]:
-    """Train `parameters` on several trials in step, one Batches each, to the end of their last epoch.
+class Trainer:
+    """A loss, the parameters that it trains, AdamW's state and the captured steps: reused trial after trial.
 
     `loss` takes one batch a trial (all on the device) and gives (T,): for each trial the mean over its batch of
     weights * loss, in fp32; it is called under autograd and must not synchronise or draw random numbers. Their sum is
     differentiated, so that parameters stacked as (T, ...) are T trainings that know nothing of each other. Autocast is
-    the loss's own matter (see `mixed_precision`). All trials must have the same number of batches (ValueError).
-
-    Returns for each trial None or how it diverged: its loss is not a number, or ends above where it began. What is
-    raised is something else. Who trains the same parameters again and again keeps a `Trainer`.
-    """
-    return Trainer(loss, parameters, settings).train(batches, classes)
-
-
-class Trainer:
-    """A loss, the parameters that it trains, AdamW's state and the captured steps: reused trial after trial.
+    the loss's own matter (see `mixed_precision`).
 
     The caller puts the starting values into `parameters` (in place) before each `train`. `evaluator` gives, before a
-    pass that only measures the loss, what measures it (the loss itself by default).
+    pass that only measures the loss, what measures it (the loss itself by default). `capture`: what captures a step,
+    a CUDA graph on CUDA and nothing elsewhere if left out.
     """
 
     def __init__(
@@ -155,6 +143,7 @@ class Trainer:
         settings: Optimisation,
         *,
         evaluator: Callable[[], Loss] | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self.loss = loss
         self.settings = settings
@@ -162,13 +151,21 @@ class Trainer:
         self.device = self.parameters[0].device
         self.evaluator = evaluator or (lambda: loss)
         self.optimiser = _adamw(self.parameters, settings)
+        self.capture = capture or (by_cuda_graph if self.device.type == "cuda" else None)
+        self.ran: set[str] = set()  # of the last `train`: "captured" steps, "plain" ones
         self.pieces = 1  # a batch is computed in so many, where memory is short
         self._steps: dict[tuple[Any, ...], _OnBuffers] = {}
 
     def train(self, batches: Sequence[Batches], classes: int) -> list[Diverged | None]:
-        """As the function `train`. `classes` tells the loss of guessing, by which a rise is judged."""
+        """Train on several trials in step, one Batches each, to the end of their last epoch.
+
+        `classes` tells the loss of guessing, by which a rise is judged. All trials must have the same number of batches
+        (ValueError). Returns for each trial None or how it diverged: its loss is not a number, or ends above where it
+        began. What is raised is something else.
+        """
         if len({len(each) for each in batches}) != 1:
             raise ValueError("trials in step must have the same number of batches")
+        self.ran.clear()
         _zero(self.optimiser)
         beginning = [each.random.get_state() for each in batches]
         before = self._mean_loss(batches)
@@ -179,6 +176,10 @@ class Trainer:
                 each.random.set_state(state)  # the same order and augmentation: nothing differs but the model
             after = self._mean_loss(batches)
         return self._verdicts(torch.stack([before, *epochs, after]).tolist(), NOISE * math.log(classes))
+
+    def about_steps(self) -> dict[str, str]:
+        """For a trial's record, where steps may be captured: which steps the last `train` ran."""
+        return {"steps": " and ".join(sorted(self.ran))} if self.capture else {}
 
     def _epochs(self, batches: Sequence[Batches]) -> list[Tensor]:
         """The mean loss (T,) of each epoch, until no trial has one that is a number."""
@@ -197,11 +198,19 @@ class Trainer:
 
     def _step(self, batches: list[Batch]) -> Tensor:
         if self.pieces > 1:
+            self.ran.add("plain")
             return self._descend(batches)
         shape = tuple(each.images.shape for each in batches)
         if shape not in self._steps:
-            self._steps[shape] = _OnBuffers(self._descend, batches, self._state())
-        return self._steps[shape](batches)
+            self._steps[shape] = _OnBuffers(self._descend, batches, self._proven)
+        step = self._steps[shape]
+        self.ran.add("captured" if step.replay else "plain")
+        return step(batches)
+
+    def _proven(self, step: Step, batch: list[Tensor]) -> Step | None:
+        """What replays a step, if anything does."""
+        rates = [group["lr"] for group in self.optimiser.param_groups if isinstance(group["lr"], Tensor)]
+        return proven(step, self.capture, self._state(), [*batch, *rates]) if self.capture else None
 
     def _descend(self, batches: list[Batch]) -> Tensor:
         """One step of AdamW down the gradient of the losses (T,), which are returned."""
@@ -243,9 +252,11 @@ class Trainer:
                 torch.cuda.empty_cache()
             self.pieces *= 2
 
-    def _state(self) -> list[Tensor]:
+    def _state(self) -> dict[str, list[Tensor]]:
         """All that a step changes."""
-        return [*(each.data for each in self.parameters), *_state(self.optimiser)]
+        state = self.optimiser.state.values()
+        kinds = {name: [each[name] for each in state] for name in next(iter(state))}
+        return {"parameters": [each.data for each in self.parameters]} | kinds
 
     def _verdicts(self, losses: list[list[float]], noise: float) -> list[Diverged | None]:
         hint = f"a smaller --lr than {self.settings.lr:g} may do"
@@ -262,47 +273,23 @@ class Trainer:
 
 
 class _OnBuffers:
-    """A step for batches of one shape, on buffers of its own; on CUDA captured, and replayed at each call.
+    """A step for batches of one shape, on buffers of its own, or what replays it.
 
-    The CUDA half has never run on a card: it was written after torch's notes on CUDA graphs ("whole-network capture")
-    on machines without one. Where a capture fails, the step is called as everywhere else.
+    `find_replay`: from the step, and the tensors of its buffers, to a replay or None.
     """
 
-    def __init__(self, function: Loss, example: list[Batch], state: list[Tensor]) -> None:
-        self.function = function
+    def __init__(
+        self, function: Loss, example: list[Batch], find_replay: Callable[[Step, list[Tensor]], Step | None]
+    ) -> None:
         self.inputs = [Batch(*(tensor.clone() for tensor in each)) for each in example]
-        self.graph: torch.cuda.CUDAGraph | None = None
-        if self.inputs[0].images.is_cuda:
-            self._capture(state)
+        self.step: Step = lambda: function(self.inputs)
+        self.replay = find_replay(self.step, [tensor for each in self.inputs for tensor in each])
 
     def __call__(self, batches: list[Batch]) -> Tensor:
         for mine, given in zip(self.inputs, batches, strict=True):
             for buffer, values in zip(mine, given, strict=True):
                 buffer.copy_(values, non_blocking=True)
-        if self.graph is None:
-            return self.function(self.inputs)
-        self.graph.replay()
-        return self.output.clone()
-
-    def _capture(self, state: list[Tensor]) -> None:
-        """Run the step twice, as libraries choose their kernels then, put `state` back, and capture it."""
-        kept = [each.clone() for each in state]
-        try:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(2):
-                    self.function(self.inputs)
-            torch.cuda.current_stream().wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self.output = self.function(self.inputs)
-            self.graph = graph
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-        finally:
-            torch._foreach_copy_(state, kept)
+        return (self.replay or self.step)()
 
 
 def mixed_precision(device: torch.device, tower: nn.Module | None = None) -> torch.autocast:
@@ -344,12 +331,8 @@ def _adamw(parameters: list[nn.Parameter], settings: Optimisation) -> torch.opti
     return optimiser
 
 
-def _state(optimiser: torch.optim.Optimizer) -> list[Tensor]:
-    return [value for state in optimiser.state.values() for value in state.values()]
-
-
 def _zero(optimiser: torch.optim.Optimizer) -> None:
-    torch._foreach_zero_(_state(optimiser))
+    torch._foreach_zero_([value for state in optimiser.state.values() for value in state.values()])
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

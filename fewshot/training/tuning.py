@@ -49,17 +49,19 @@ class Tuning:
         (diverged,) = self.trainer.train([batches], len(task.classes))
         if diverged:
             raise diverged
-        return self._fitted([each.detach().clone() for each in self.parameters], beginning)
+        return self._fitted([each.detach().clone() for each in self.parameters], beginning, self.trainer.about_steps())
 
-    def _fitted(self, values: list[Tensor], beginning: list[Tensor]) -> Fitted:
+    def _fitted(self, values: list[Tensor], beginning: list[Tensor], about: dict[str, str]) -> Fitted:
         """Owns `values`: the working copy serves other trials, and gets them back when they are asked for."""
 
         def averaged(alpha: float) -> Fitted:
             # lerp is exact at both ends.
             mean = [torch.lerp(first, last, alpha) for first, last in zip(beginning, values, strict=True)]
-            return self._fitted(mean, beginning)
+            return self._fitted(mean, beginning, about)
 
-        return Fitted(lambda images: self._logits(values, images), lambda: self._classifier(values), averaged=averaged)
+        return Fitted(
+            lambda images: self._logits(values, images), lambda: self._classifier(values), about, averaged=averaged
+        )
 
     def _hold(self, values: list[Tensor]) -> None:
         """Put trained `values` into the working copy, unless it holds them."""

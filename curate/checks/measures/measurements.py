@@ -1,8 +1,4 @@
-"""Numbers about how each picture looks, for the rules: one decoding a picture, cached by content.
-
-The cache is a folder of parts (Parquet: an id and the numbers of each picture), each renamed into place when whole, so
-an interruption loses a few seconds. It can be deleted; a damaged part counts as absent.
-"""
+"""Numbers about how each picture looks, for the rules: one decoding a picture, cached by content."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,12 +15,11 @@ from curate.checks.measures.artwork import Artwork, artwork
 from curate.checks.measures.lettering import Lettering, Repetition, repetition, rows_of_letters
 from curate.checks.measures.picture import SIDE, Picture
 from curate.collection.directory import Collection
-from curate.foundation import atomic, console
+from curate.foundation import console
+from curate.foundation.cache import RowCache, in_shards
 from curate.images.decoding import NO_LIMITS, Cause, Unreadable, open_image, read_file
 
 VERSION = "1"  # where a measure gives other numbers than before, it is another one
-
-_PART = 512  # pictures in a part of the cache: what an interruption can lose
 
 
 class Light(NamedTuple):
@@ -98,16 +93,29 @@ def measurements(collection: Collection, images: pd.DataFrame, workers: int) -> 
     Only what the cache lacks is decoded. What cannot be read any more is named on the terminal and has NaN.
     workers: threads.
     """
-    folder = collection.cache("measurements", VERSION)
-    known = _read(folder)
-    missing = images[~images["id"].isin(known.index)].drop_duplicates("id")
-    if not missing.empty:
-        known = pd.concat([known, _measure_all(collection, missing, folder, workers)])
-    return known.reindex(images["id"]).set_index(images.index)
+    cache = RowCache(cache_folder(collection))
+    lacking = cache.missing(images["id"])
+    if lacking:
+        _measure(collection, images.drop_duplicates("id").set_index("id").loc[lacking], cache, workers)
+    known = [content_id for content_id in images["id"].unique() if content_id in cache]
+    numbers = pd.DataFrame(cache.take(known).reshape(-1, len(NAMES)), index=known, columns=list(NAMES))
+    return numbers.reindex(images["id"]).set_index(images.index)
 
 
-def _measure_all(collection: Collection, images: pd.DataFrame, folder: Path, workers: int) -> pd.DataFrame:
-    parts, unreadable = [_none()], []
+def missing(collection: Collection, images: pd.DataFrame) -> pd.DataFrame:
+    """Of `images` those whose numbers the cache lacks, each picture once."""
+    lacking = RowCache(cache_folder(collection)).missing(images["id"])
+    return images[images["id"].isin(lacking)].drop_duplicates("id")
+
+
+def cache_folder(collection: Collection) -> Path:
+    """Of these measures: where one has joined or left, another one."""
+    return collection.cache("measurements", f"{VERSION}-{hashlib.sha256(' '.join(NAMES).encode()).hexdigest()[:8]}")
+
+
+def _measure(collection: Collection, images: pd.DataFrame, cache: RowCache, workers: int) -> None:
+    """Into the cache. images: by content id."""
+    unreadable = []
 
     def numbers(key: str, content_id: str, file: str) -> dict[str, float] | str:
         try:
@@ -116,25 +124,22 @@ def _measure_all(collection: Collection, images: pd.DataFrame, folder: Path, wor
             return f"{key}: {problem}"
 
     with console.progress("measuring", len(images)) as advance, ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(images), _PART):
-            rows = images.iloc[start : start + _PART]
-            found: dict[str, dict[str, float]] = {}
-            for content_id, said in zip(
-                rows["id"], pool.map(numbers, rows["key"], rows["id"], rows["file"]), strict=True
-            ):
+        for ids in in_shards(list(images.index)):
+            rows = images.loc[ids]
+            found: dict[str, list[float]] = {}
+            for content_id, said in zip(ids, pool.map(numbers, rows["key"], ids, rows["file"]), strict=True):
                 if isinstance(said, str):
                     unreadable.append(said)
                 else:
-                    found[content_id] = said
+                    found[content_id] = [said[name] for name in NAMES]
                 advance(1)
-            parts.append(_write(folder, found))
+            cache.add(list(found), np.array(list(found.values()), np.float64))
     if unreadable:
         console.err.print(
             f"{console.count(len(unreadable), 'image')} cannot be measured, such as {unreadable[0]}",
             markup=False,
             soft_wrap=True,
         )
-    return pd.concat(parts)
 
 
 def _measured(path: Path, content_id: str) -> dict[str, float]:
@@ -143,27 +148,3 @@ def _measured(path: Path, content_id: str) -> dict[str, float]:
     if hashlib.sha256(content).hexdigest() != content_id:
         raise Unreadable(Cause.NO_ACCESS, f"{path} has changed since it was imported")
     return measure(open_image(content, limits=NO_LIMITS, draft=(SIDE, SIDE)).image)
-
-
-def _write(folder: Path, numbers: dict[str, dict[str, float]]) -> pd.DataFrame:
-    table = pd.DataFrame.from_dict(numbers, orient="index", columns=list(NAMES)).rename_axis("id")
-    if numbers:
-        name = hashlib.blake2b("".join(numbers).encode(), digest_size=8).hexdigest()
-        with atomic.replacing(folder / f"{name}.parquet") as temporary:
-            table.reset_index().to_parquet(temporary, index=False)
-    return table
-
-
-def _read(folder: Path) -> pd.DataFrame:
-    parts = [_none()]
-    for file in sorted(folder.glob("[!.]*.parquet")):
-        try:
-            parts.append(pd.read_parquet(file).set_index("id")[list(NAMES)])
-        except (OSError, ValueError, KeyError):  # damaged, or from before a measure was added
-            file.unlink(missing_ok=True)
-    known = pd.concat(parts)
-    return known[~known.index.duplicated()]
-
-
-def _none() -> pd.DataFrame:
-    return pd.DataFrame(columns=list(NAMES), index=pd.Index([], name="id", dtype="str"), dtype=np.float64)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from curate.collection.directory import Collection
+from curate.foundation import cache as caching
 from curate.foundation.errors import FewposeError
 from curate.images import pixels
 from curate.images.decoding import Limits, open_image
@@ -144,7 +145,7 @@ def test_only_what_is_new_is_decoded(collection: Collection, decoded: list[int])
 def test_a_fill_in_several_shards_is_the_same(
     collection: Collection, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pixels, "SHARD", 4)
+    monkeypatch.setattr(caching, "SHARD", 4)
     assert_right(filled(collection))
     assert_right(filled(collection))
     assert len(shards(collection, ".npy")) == 2
@@ -278,6 +279,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "json fewer ids": lambda shard: edit(shard.with_suffix(".json"), ids=["a"]),
     "json ids exchanged": lambda shard: exchange_ids(shard.with_suffix(".json")),
     "json another checksum": lambda shard: edit(shard.with_suffix(".json"), crc32=1),
+    "json another type": lambda shard: edit(shard.with_suffix(".json"), dtype="|i1"),
+    "json another shape": lambda shard: edit(shard.with_suffix(".json"), shape=[32, 3, 32]),
+    "json shape a number": lambda shard: edit(shard.with_suffix(".json"), shape=3072),
     "json checksum a text": lambda shard: edit(shard.with_suffix(".json"), crc32="x"),
 }
 
@@ -312,7 +316,7 @@ def test_no_flipped_bit_in_the_header_of_an_array_gets_through(collection: Colle
 def test_only_the_damaged_shard_is_made_again(
     collection: Collection, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pixels, "SHARD", 2)
+    monkeypatch.setattr(caching, "SHARD", 2)
     filled(collection)
     flip(shards(collection, ".npy")[1], -1)
     decoded.clear()
@@ -388,6 +392,7 @@ def test_the_checksum_is_that_of_the_pixels(collection: Collection) -> None:
     index = json.loads(shards(collection, ".json")[0].read_bytes())
     assert index["ids"] == list(collection.images()["id"])
     assert index["crc32"] == zlib.crc32(expected(collection).tobytes())
+    assert (index["dtype"], index["shape"]) == ("|u1", [32, 32, 3])
 
 
 # The files under the cache
@@ -432,9 +437,10 @@ import os, random, signal, sys, time
 from pathlib import Path
 from curate.images import pixels
 from curate.collection.directory import Collection
+from curate.foundation import cache as caching
 from curate.images.transform import Transform
 
-pixels.SHARD = 3
+caching.SHARD = 3
 root, what = Path(sys.argv[1]), sys.argv[2]
 decode = pixels.PixelCache._decode
 

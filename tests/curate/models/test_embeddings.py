@@ -1,5 +1,6 @@
 """Features are computed once for each picture, and never taken for those of another model, picture or damage."""
 
+import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -11,11 +12,13 @@ import torch
 from PIL import Image
 
 from curate.collection.directory import Collection
+from curate.foundation import cache as caching
+from curate.foundation.cache import RowCache
 from curate.images import pixels
 from curate.images.decoding import open_image
 from curate.images.transform import Transform
 from curate.importing.importer import import_folder
-from curate.models import clip_models, embeddings
+from curate.models import clip_models
 from curate.models.clip_models import ClipModel
 from curate.models.embeddings import cache_folder, embed
 
@@ -79,7 +82,7 @@ def assert_close(ours: np.ndarray, right: np.ndarray, clip: ClipModel) -> None:
 
 
 def shards(collection: Collection) -> list[Path]:
-    return sorted(collection.cache("embeddings").glob("*/*.npz"))
+    return sorted(collection.cache("embeddings").glob("*/*.npy"))
 
 
 def test_the_features_are_the_models_of_the_decoded_pictures(collection: Collection, tiny: ClipModel) -> None:
@@ -150,7 +153,7 @@ def test_several_shards_hold_the_same_as_one(
 ) -> None:
     one = embed(collection, collection.images(), tiny)
     shards(collection)[0].unlink()
-    monkeypatch.setattr(embeddings, "SHARD", 4)
+    monkeypatch.setattr(caching, "SHARD", 4)
     assert_close(embed(collection, collection.images(), tiny), one, tiny)
     assert len(shards(collection)) == 2
     assert encoded == [6, 4, 2]
@@ -159,7 +162,7 @@ def test_several_shards_hold_the_same_as_one(
 def test_what_was_finished_before_an_interruption_is_kept(
     collection: Collection, tiny: ClipModel, encoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embeddings, "SHARD", 2)
+    monkeypatch.setattr(caching, "SHARD", 2)
     counted = ClipModel.encode_images
 
     def interrupted(clip: ClipModel, values: np.ndarray) -> np.ndarray:
@@ -236,46 +239,52 @@ def truncate(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
 
-def without_ids(path: Path) -> None:
-    with np.load(path) as arrays:
-        features = arrays["features"]
-    np.savez(path, features=features)
+def garbage(path: Path) -> None:
+    path.write_bytes(os.urandom(3000))
+
+
+def rewritten(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    np.save(path, change(np.load(path)))
+
+
+def with_index(path: Path, **changes: object) -> None:
+    index = path.with_suffix(".json")
+    index.write_text(json.dumps(json.loads(index.read_bytes()) | changes))
 
 
 def with_fewer_ids(path: Path) -> None:
-    with np.load(path) as arrays:
-        both = dict(arrays)
-    np.savez(path, ids=both["ids"][:-1], features=both["features"])
+    with_index(path, ids=json.loads(path.with_suffix(".json").read_bytes())["ids"][:-1])
 
 
-def encrypted(path: Path) -> None:
-    """What a damaged flag claims."""
-    content = bytearray(path.read_bytes())
-    content[content.rindex(b"PK\x01\x02") + 8] |= 1
-    path.write_bytes(content)
-
-
-def narrower(path: Path) -> None:
-    """A damaged header that has the array's reader stop long before the end, where it would compare the checksum."""
-    with np.load(path) as arrays:
-        ids = arrays["ids"]
-    np.savez(path, ids=ids, features=np.zeros((6, 6400), np.float32))
+def in_another_byte_order(path: Path) -> None:
+    """One bit of the header: the bytes of the features, and so their checksum, stay what they are."""
     content = path.read_bytes()
-    assert content.count(b"(6, 6400)") == 1
-    path.write_bytes(content.replace(b"(6, 6400)", b"(6,   64)"))
+    assert content.count(b"'<f4'") == 1
+    path.write_bytes(content.replace(b"'<f4'", b"'>f4'"))
+
+
+def of_another_shape(path: Path) -> None:
+    """The same bytes again, as the header of a smaller number of longer rows has them."""
+    rewritten(path, lambda features: features.reshape(3, -1))
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: truncate(path, 0),
     "cut": lambda path: truncate(path, 700),
     "cut by a byte": lambda path: truncate(path, -1),
-    "garbage": lambda path: path.write_bytes(os.urandom(3000)),
-    "a lone array": lambda path: path.write_bytes(b"\x93NUMPY\x01\x00" + os.urandom(300)),
+    "garbage": garbage,
+    "a lone header": lambda path: path.write_bytes(b"\x93NUMPY\x01\x00" + os.urandom(300)),
     "an empty zip file": lambda path: zipfile.ZipFile(path, "w").close(),
-    "without ids": without_ids,
-    "fewer ids": with_fewer_ids,
-    "encrypted": encrypted,
-    "narrower": narrower,
+    "narrower": lambda path: rewritten(path, lambda features: features[:, :-1]),
+    "fewer": lambda path: rewritten(path, lambda features: features[:-1]),
+    "another row": lambda path: rewritten(path, lambda features: features[[1, 0, *range(2, 6)]]),
+    "another byte order": in_another_byte_order,
+    "another shape": of_another_shape,
+    "another shape, promised, too": lambda path: (of_another_shape(path), with_index(path, shape=[128])),
+    "index garbage": lambda path: garbage(path.with_suffix(".json")),
+    "index without ids": lambda path: path.with_suffix(".json").write_text('{"crc32": 1}'),
+    "index of fewer ids": with_fewer_ids,
+    "index gone": lambda path: path.with_suffix(".json").unlink(),
 }
 
 
@@ -295,25 +304,25 @@ def test_no_flipped_bit_gets_through(collection: Collection, tiny: ClipModel) ->
     images = collection.images()
     whole = embed(collection, images, tiny)
     shard = shards(collection)[0]
-    content = shard.read_bytes()
+    content, index = shard.read_bytes(), shard.with_suffix(".json").read_bytes()
     random = np.random.default_rng(0)
-    headers = [place for place in range(len(content)) if not 700 < place < 2200]
     damaged_ones = 0
-    for place in headers + list(random.integers(700, 2200, size=100)):
+    for place in range(len(content)):
         damaged = bytearray(content)
         damaged[place] ^= 1 << int(random.integers(8))
         shard.write_bytes(damaged)
-        known = embeddings._read_shards(shard.parent)
-        if known:  # a date, say: what the archive holds is whole
-            np.testing.assert_array_equal(np.stack([known[image] for image in images["id"]]), whole)
-        else:
+        shard.with_suffix(".json").write_bytes(index)
+        cache = RowCache(shard.parent)
+        if cache.missing(images["id"]):
             damaged_ones += 1
-    assert damaged_ones > len(headers) / 2
+        else:  # spaces that fill up the header, say
+            np.testing.assert_array_equal(cache.take(images["id"]), whole)
+    assert damaged_ones >= whole.nbytes
 
 
 def test_what_another_process_is_writing_is_left_alone(collection: Collection, tiny: ClipModel) -> None:
     embed(collection, collection.images(), tiny)
-    unfinished = shards(collection)[0].parent / ".writing-abc.npz"
+    unfinished = shards(collection)[0].parent / ".writing-abc.json"
     unfinished.write_bytes(b"half")
     embed(collection, collection.images(), tiny)
     assert unfinished.read_bytes() == b"half"
@@ -326,7 +335,7 @@ def test_a_shard_that_another_process_removes_meanwhile_is_no_failure(
     really = Path.read_bytes
 
     def gone(path: Path) -> bytes:
-        if path.suffix == ".npz":
+        if path.suffix == ".json" and "embeddings" in path.parts:
             path.unlink()
         return really(path)
 

@@ -23,6 +23,21 @@ def test_what_is_captured_says_what_the_model_says(trained: Callable[..., Traine
     np.testing.assert_allclose(said, model.probabilities(pixels), atol=1e-5)
 
 
+def test_a_graph_that_says_something_else_is_found_out(trained: Callable[..., TrainedModel]) -> None:
+    model = trained()
+    first: list[np.ndarray] = []
+
+    def stale(pixels: np.ndarray) -> np.ndarray:
+        """A replay that never saw new pixels."""
+        first.append(model.probabilities(pixels))
+        return first[0]
+
+    assert cuda_graph.says_the_same(model.probabilities, model)
+    assert cuda_graph.says_the_same(lambda pixels: model.probabilities(pixels) + 0.004, model)
+    assert not cuda_graph.says_the_same(stale, model)
+    assert not cuda_graph.says_the_same(lambda pixels: model.probabilities(pixels) * np.nan, model)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_the_captured_graph_says_it_too(trained: Callable[..., TrainedModel], tmp_path: Path) -> None:
     made = trained()

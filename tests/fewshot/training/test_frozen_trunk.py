@@ -152,7 +152,7 @@ def test_a_damaged_shard_is_made_again(own_collection: Collection, cache: Callab
     images = own_collection.images()
     kept.fill(images, pixels)
     whole = kept.take(images["id"]).clone()
-    damaged(kept.folder, how)
+    damaged(kept.rows.folder, how)
     again, _ = cache()
     with pytest.raises(KeyError):
         again.take(images["id"])

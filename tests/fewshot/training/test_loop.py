@@ -14,7 +14,7 @@ from curate.foundation.errors import UsageError
 from fewshot.methods.finetune import Finetune
 from fewshot.task import Diverged
 from fewshot.training import loop
-from fewshot.training.loop import Batch, Batches, Optimisation, Trainer, train
+from fewshot.training.loop import Batch, Batches, Optimisation, Trainer
 from fewshot.training.working_copies import working_copy
 
 SETTINGS = Optimisation(lr=1e-2, weight_decay=1e-3, epochs=3, schedule="cosine")
@@ -37,7 +37,7 @@ class Stack:
 def trained(tasks: list[Any], settings: Optimisation = SETTINGS) -> tuple[Tensor, list[Diverged | None]]:
     stack = Stack(len(tasks), 3)
     batches = [Batches(given.draw, given.task, settings) for given in tasks]
-    outcome = train(stack.loss, [stack.weights], batches, settings, 3)
+    outcome = Trainer(stack.loss, [stack.weights], settings).train(batches, 3)
     return stack.weights.detach(), outcome
 
 
@@ -85,7 +85,7 @@ def test_a_trial_that_diverges_is_told_and_leaves_the_others_alone(patterns: Cal
         return losses * torch.tensor([1.0, float("nan") if losses.requires_grad else 1.0, 1.0])
 
     batches = [Batches(given.draw, given.task, SETTINGS) for given in tasks]
-    outcome = train(loss, [stack.weights], batches, SETTINGS, 3)
+    outcome = Trainer(loss, [stack.weights], SETTINGS).train(batches, 3)
     assert [type(each) for each in outcome] == [type(None), Diverged, type(None)]
     assert str(outcome[1]) == "the loss is nan; a smaller --lr than 0.01 may do"
     torch.testing.assert_close(stack.weights[0].detach(), alone[0], rtol=1e-5, atol=1e-7)

@@ -10,6 +10,7 @@ from PIL import Image
 from curate.checks.measures import measurements as module
 from curate.checks.measures.measurements import NAMES, measure, measurements
 from curate.collection.directory import Collection
+from curate.foundation import cache as caching
 from curate.importing.importer import import_folder
 
 
@@ -28,7 +29,7 @@ def collection(tmp_path: Path) -> Collection:
 
 
 def parts(collection: Collection) -> list[Path]:
-    return sorted(collection.cache("measurements").rglob("*.parquet"))
+    return sorted(collection.cache("measurements").rglob("*.npy"))
 
 
 def test_every_picture_gets_its_numbers_in_the_order_of_the_table(collection: Collection) -> None:
@@ -49,7 +50,7 @@ def test_what_was_measured_is_not_decoded_again(collection: Collection) -> None:
 
 
 def test_an_interrupted_run_keeps_whole_parts(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PART", 2)
+    monkeypatch.setattr(caching, "SHARD", 2)
     images = collection.images().drop_duplicates("id")
     measurements(collection, images.iloc[:4], 1)
     kept = {path: path.stat().st_mtime_ns for path in parts(collection)}
@@ -59,7 +60,7 @@ def test_an_interrupted_run_keeps_whole_parts(collection: Collection, monkeypatc
     assert len(parts(collection)) == 3
 
 
-@pytest.mark.parametrize("damage", [b"", b"PAR1 and no more"])
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY and no more"])
 def test_a_damaged_part_is_made_again(collection: Collection, damage: bytes) -> None:
     first = measurements(collection, collection.images(), 1)
     [part] = parts(collection)
@@ -67,10 +68,27 @@ def test_a_damaged_part_is_made_again(collection: Collection, damage: bytes) -> 
     pd.testing.assert_frame_equal(measurements(collection, collection.images(), 1), first)
 
 
-def test_a_part_from_before_a_measure_was_added_is_made_again(collection: Collection) -> None:
+def test_no_flipped_bit_becomes_a_number(collection: Collection) -> None:
     first = measurements(collection, collection.images(), 1)
     [part] = parts(collection)
-    pd.read_parquet(part).drop(columns=NAMES[0]).to_parquet(part)
+    content = part.read_bytes()
+    for place in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        part.write_bytes(damaged)
+        pd.testing.assert_frame_equal(measurements(collection, collection.images(), 1), first)
+
+
+def test_what_was_kept_before_a_measure_was_added_is_made_again(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = measurements(collection, collection.images(), 1)
+    with monkeypatch.context() as before:
+        before.setattr(module, "NAMES", NAMES[1:])
+        assert list(measurements(collection, collection.images(), 1).columns) == list(NAMES[1:])
+    for part in parts(collection):
+        if part.parent == module.cache_folder(collection):
+            part.unlink()  # all that is left is from before
     pd.testing.assert_frame_equal(measurements(collection, collection.images(), 1), first)
 
 

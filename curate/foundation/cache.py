@@ -1,0 +1,128 @@
+"""Rows of numbers that were computed from images: kept by content id, computed once, believed only when whole.
+
+A cache is a folder, named by all that its rows were computed from beside the content: a transform, a model's weights, a
+version. It holds shards: an array `NAME.npy` (n, ...), which is memory-mapped, and, written after it, `NAME.json` with
+the ids of its rows, their type and shape, and a checksum; without a matching one the array is not believed. Each file
+appears whole or not at all, so that what is killed loses one shard at most. Whatever is deleted is made again.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from curate.foundation import atomic
+
+SHARD = 512  # rows: 77 MB of pixels at 224 px, and what an interruption can lose
+
+
+@dataclass
+class _Shard:
+    rows: np.ndarray  # memory-mapped
+    crc32: int  # as its .json promises it
+    checked: bool = False  # whether the rows have been compared with it
+
+
+class RowCache:
+    """`missing` tells what is to be computed, `add` keeps it, `take` reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._shards: dict[str, _Shard] = {}
+        self._places: dict[str, tuple[str, int]] = {}  # id -> shard, row
+        for index in sorted(folder.glob("[!.]*.json")):
+            self._open(index)
+
+    def __contains__(self, content_id: str) -> bool:
+        return content_id in self._places
+
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Those of `ids` that are not here, each once, in their order.
+
+        What is here of them is compared with its checksums, however often that was done; damaged shards are deleted.
+        """
+        wanted = list(dict.fromkeys(ids))
+        self._drop_damaged(wanted, again=True)
+        return [content_id for content_id in wanted if content_id not in self._places]
+
+    def add(self, ids: Sequence[str], rows: np.ndarray) -> None:
+        """Keep `rows` (n, ...), one an id, as a shard. Raises OSError where it can't be written."""
+        if len(ids) != len(rows):
+            raise ValueError(f"{len(ids)} ids and {len(rows)} rows")
+        if not ids:
+            return
+        rows = np.ascontiguousarray(rows)
+        # Named by the ids: two processes that fill one cache write the same files. Where they have computed other rows,
+        # an array may end up beside the other's index: then it does not count, and is computed again.
+        name, checksum = _name(ids), zlib.crc32(rows.data)
+        with atomic.replacing(self.folder / f"{name}.npy") as temporary:
+            with temporary.open("wb") as file:
+                np.save(file, rows)
+            kept = np.lib.format.open_memmap(temporary, mode="r")  # stays, should somebody delete the file
+        described = {"dtype": rows.dtype.str, "shape": rows.shape[1:], "crc32": checksum}
+        atomic.write_json(self.folder / f"{name}.json", {"ids": list(ids)} | described)
+        self._hold(name, ids, _Shard(kept, checksum, checked=True))
+
+    def take(self, ids: Iterable[str]) -> np.ndarray:
+        """The rows of `ids`, in their order: (n, ...), the caller's own; (0,) of none.
+
+        Raises KeyError for one that is not here, or is damaged.
+        """
+        wanted = list(ids)
+        self._drop_damaged(wanted, again=False)
+        places = [self._places[content_id] for content_id in wanted]
+        if not places:
+            return np.empty(0)
+        like = self._shards[places[0][0]].rows
+        taken = np.empty((len(places), *like.shape[1:]), like.dtype)
+        for position, (name, row) in enumerate(places):
+            taken[position] = self._shards[name].rows[row]
+        return taken
+
+    def _open(self, index: Path) -> None:
+        try:
+            described = json.loads(index.read_bytes())
+            ids, dtype, shape = described["ids"], described["dtype"], described["shape"]
+            rows = np.lib.format.open_memmap(index.with_suffix(".npy"), mode="r")
+            promised = (index.stem, [len(ids), *shape], dtype, True)
+            whole = (_name(ids), list(rows.shape), rows.dtype.str, rows.flags.c_contiguous) == promised
+            shard = _Shard(rows, described["crc32"])
+        except Exception:  # whatever damaged bytes make the readers raise
+            whole = False
+        if not whole:
+            self._remove(index.stem)
+            return
+        self._hold(index.stem, ids, shard)
+
+    def _hold(self, name: str, ids: Sequence[str], shard: _Shard) -> None:
+        self._shards[name] = shard
+        self._places.update({content_id: (name, row) for row, content_id in enumerate(ids)})
+
+    def _drop_damaged(self, wanted: Sequence[str], *, again: bool) -> None:
+        """Compare the shards of wanted rows with their checksums; forget and delete those that differ."""
+        for name in {self._places[content_id][0] for content_id in wanted if content_id in self._places}:
+            shard = self._shards[name]
+            if again or not shard.checked:
+                shard.checked = True
+                if zlib.crc32(shard.rows.data) != shard.crc32:
+                    self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        self._shards.pop(name, None)
+        self._places = {content_id: place for content_id, place in self._places.items() if place[0] != name}
+        for suffix in (".json", ".npy"):
+            (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
+
+
+def in_shards(ids: Sequence[str]) -> Iterator[list[str]]:
+    """`ids` in parts of SHARD: what is computed before it is added."""
+    for start in range(0, len(ids), SHARD):
+        yield list(ids[start : start + SHARD])
+
+
+def _name(ids: Sequence[str]) -> str:
+    return hashlib.blake2b("".join(ids).encode(), digest_size=8).hexdigest()

@@ -13,11 +13,12 @@ from typing import Any
 
 from curate.errors import UsageError
 from curate.splits import Splitting
+from curate.workers.settings import ENGINES
 from fewshot import methods, prompts, series, yaml_file
 from fewshot.additions import expanded
 from fewshot.augment import KINDS
 from fewshot.series import Member
-from fewshot.settings import ENGINES, OPTIONS, SHORT, SweepSettings
+from fewshot.settings import OPTIONS, SHORT, SweepSettings
 
 _SPLITTING = {"split": "kind", "test_fraction": "test_fraction", "seed": "seed"}
 REST = "other-methods"  # the directory of what a series doesn't vary

@@ -9,11 +9,11 @@ import yaml
 from curate import resources
 from curate.errors import UsageError
 from curate.splits import Splitting
+from curate.workers.settings import WorkerSettings
 from fewshot import methods
 from fewshot.augment import KINDS
 
 SHORT = ("error", "all", "drop")
-ENGINES = ("auto", "processes", "ray")
 # Of a trial, whatever its method (see Task), with the values that there are.
 OPTIONS = {"augment": KINDS, "class_weights": ("none", "balanced")}
 
@@ -54,14 +54,15 @@ class SweepSettings:
             raise UsageError(f"--fit {self.fit}: there are crop and pad")
         if not self.shots or min(self.shots) < 1:
             raise UsageError("--shots: give numbers of training images a class, such as 43,20,6")
-        if self.splits < 1 or self.workers < 0:
-            raise UsageError("--splits and --workers must be at least 1")
-        if self.engine not in ENGINES:
-            raise UsageError(f"--engine {self.engine}: there are {', '.join(ENGINES)}")
-        if not 0 < self.gpu_share <= 1:
-            raise UsageError(f"--gpu-share {self.gpu_share:g}: a part of a card, more than 0 and at most 1")
+        if self.splits < 1:
+            raise UsageError("--splits must be at least 1")
+        _ = self.asked_workers  # checks them
         if not self.sets or not self.methods:
             raise UsageError("--sets and --methods must name at least one each")
+
+    @property
+    def asked_workers(self) -> WorkerSettings:
+        return WorkerSettings(self.engine, self.workers, self.address, self.gpu_share)
 
     def method_settings(self, method: str) -> dict[str, Any]:
         """The settings of a method that differ from its defaults, recipe and flags put together.

@@ -1,6 +1,5 @@
 """`curate download`: its options, and what it prints."""
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,8 @@ import typer
 from curate import console
 from curate.download.outcome import Retry
 from curate.download.settings import ARCHIVE, Settings
+from curate.workers import options
+from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from curate.download.lists import Problem
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 
 _NAMED = 5  # lines of lists that are named on the terminal
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
-
-
-class EngineName(StrEnum):
-    PROCESSES = "processes"
-    THREADS = "threads"
-    RAY = "ray"
 
 
 def amount(text: str | int) -> int:
@@ -70,9 +65,9 @@ def download(
     ignore_noai: Annotated[
         bool, typer.Option("--ignore-noai", help="Keep what its server marks noai or noimageai.")
     ] = False,
-    engine: Annotated[EngineName, typer.Option(help="Who asks; ray: a cluster (RAY_ADDRESS, or a local one).")] = (
-        EngineName.PROCESSES
-    ),
+    workers: options.Workers = 0,
+    engine: options.Engine = options.EngineName.AUTO,
+    address: options.Address = "",
 ) -> None:
     """Download link lists into a collection. Run again, it goes on: nothing that had an answer is asked twice.
 
@@ -105,13 +100,9 @@ def download(
         contact=contact,
         archive=archive_endpoint if archive else "",
     )
-    engines = {
-        EngineName.PROCESSES: run.on_processes,
-        EngineName.THREADS: run.on_threads,
-        EngineName.RAY: run.on_ray,
-    }
+    make_engine = run.elsewhere(WorkerSettings(engine, workers, address))
     summary = run.download(
-        links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=engines[engine]
+        links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=make_engine
     )
     _print(summary)
     progress.summary(Standing.of(Collection.open(collection)), warn_below, collection)

@@ -46,6 +46,8 @@ from curate.images import open_image, read_file
 from curate.importer import import_folder
 from curate.normalisation import Normalisation
 from curate.transform import Transform
+from curate.workers.opening import in_order
+from curate.workers.settings import WorkerSettings
 from fewshot import plan as planning
 from fewshot.classifier import Head, LinearHead
 from fewshot.explain.attention import SeenAttention, opened_copy
@@ -60,7 +62,6 @@ from fewshot.settings import SweepSettings
 from fewshot.task import Draw, Images, ImageStore, Task
 from fewshot.trained.fitting import Fitting
 from fewshot.trial import Runner
-from synth import workers
 from synth.render import render
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "benchmarks" / "explain"
@@ -150,7 +151,7 @@ def mannequins(seed: int, size: int, per_pose: int) -> tuple[np.ndarray, np.ndar
     file = RUNS / f"mannequins-{seed}-{size}-{per_pose}.npz"
     if not file.exists():
         asked = [Drawing(pose, seed, size, index) for pose in POSES for index in range(per_pose)]
-        pictures, masks = zip(*workers.each(draw_one, asked, workers.count(None)), strict=True)
+        pictures, masks = zip(*in_order(draw_one, asked, WorkerSettings()), strict=True)
         file.parent.mkdir(parents=True, exist_ok=True)
         np.savez(file, pixels=np.stack(pictures), masks=np.stack(masks))
     with np.load(file) as arrays:

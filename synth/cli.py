@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from curate import console
+from curate.workers import options
+from curate.workers.settings import WorkerSettings
 from synth.accept.command import accept
 from synth.generate.command import generate
 
@@ -24,7 +26,6 @@ PoseFile = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Another seed, other pictures.")]
-Workers = Annotated[int | None, typer.Option(help="Processes; one for each CPU unless said.", show_default=False)]
 
 
 def app() -> None:
@@ -40,7 +41,9 @@ def render(
     per_class: Annotated[int, typer.Option(help="Images of each pose.")] = 60,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 256,
     seed: Seed = 0,
-    workers: Workers = None,
+    workers: options.Workers = 0,
+    engine: options.Engine = options.EngineName.AUTO,
+    address: options.Address = "",
     trouble: Annotated[bool, typer.Option("--trouble", help="Plant known defects; listed in OUT.trouble.csv.")] = False,
 ) -> None:
     """Draw images of poses with a renderer of our own; the same command goes on where it stopped.
@@ -55,9 +58,8 @@ def render(
     from synth.poses import chosen
     from synth.trouble import listing
 
-    done = render_folder(
-        out, chosen(poses, pose_file), per_class, size=size, seed=seed, workers=workers, trouble=trouble
-    )
+    asked = WorkerSettings(engine, workers, address)
+    done = render_folder(out, chosen(poses, pose_file), per_class, size=size, seed=seed, workers=asked, trouble=trouble)
     rate = f", {60 * done.rendered / done.seconds:.0f} a minute" if done.rendered else ""
     console.out.print(f"{out}: {done.rendered} images drawn{rate}; {done.present} were there already", soft_wrap=True)
     console.out.print(f"keypoints: {sidecar(done.out)}", soft_wrap=True)
@@ -93,7 +95,9 @@ def sheet(
     columns: Annotated[int, typer.Option(help="Images of each pose.")] = 6,
     size: Annotated[int, typer.Option(help="Pixels of each image.")] = 160,
     seed: Seed = 0,
-    workers: Workers = None,
+    workers: options.Workers = 0,
+    engine: options.Engine = options.EngineName.AUTO,
+    address: options.Address = "",
 ) -> None:
     """Write a contact sheet: each pose a row, several images of it side by side.
 
@@ -102,7 +106,8 @@ def sheet(
     from synth.poses import chosen
     from synth.sheet import sheet as write_sheet
 
-    width, height = write_sheet(out, chosen(poses, pose_file), columns, size=size, seed=seed, workers=workers)
+    asked = WorkerSettings(engine, workers, address)
+    width, height = write_sheet(out, chosen(poses, pose_file), columns, size=size, seed=seed, workers=asked)
     console.out.print(f"{out}: {width} x {height} pixels", soft_wrap=True)
 
 

@@ -8,6 +8,8 @@ import typer
 
 from curate import console
 from curate.errors import UsageError
+from curate.workers import options
+from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from synth.generate.run import Planned, Summary
@@ -23,11 +25,6 @@ class Format(StrEnum):
 class Control(StrEnum):
     RENDERER = "renderer"
     KEYPOINTS = "keypoints"
-
-
-class Engine(StrEnum):
-    LOCAL = "local"
-    RAY = "ray"
 
 
 def _size(text: str) -> tuple[int | None, int | None]:
@@ -81,15 +78,10 @@ def generate(
         int | None, typer.Option(help="Images at once; what fits unless said.", show_default=False)
     ] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Minutes at the beginning, faster afterwards.")] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes or actors; one for each GPU unless said, for each CPU without a model.", show_default=False
-        ),
-    ] = None,
-    engine: Annotated[
-        Engine, typer.Option(help="ray: a cluster (RAY_ADDRESS, or a local one) with COLLECTION on a shared disk.")
-    ] = Engine.LOCAL,
+    workers: options.Workers = 0,
+    engine: options.Engine = options.EngineName.AUTO,
+    address: options.Address = "",
+    gpu_share: options.GpuShare = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")] = False,
 ) -> None:
     """Make synthetic images of a collection's classes, with a record of how each was made.
@@ -132,11 +124,14 @@ def generate(
         seed=seed,
     )
     wanted = Wanted.parse(classes, per_class, from_draw)
-    resources = Resources(device, dtype, batch, compile, workers, engine.value)
+    resources = Resources(device, dtype, batch, compile, WorkerSettings(engine, workers, address, gpu_share))
     if dry_run:
         _print_plan(run.foresee(collection, settings, wanted))
     else:
-        _print(run.generate(collection, settings, wanted, resources), collection)
+        summary = run.generate(collection, settings, wanted, resources)
+        _print(summary, collection)
+        if summary.lost:
+            raise typer.Exit(1)
 
 
 def _print_plan(plan: "Planned") -> None:
@@ -175,6 +170,9 @@ def _print_troubles(summary: "Summary", collection: Path) -> None:
     refused = sum(summary.refused.values()) + sum(summary.refused_before.values())
     if refused:
         console.say(f"refused by the safety checker: {refused}; these are not made again")
+    if summary.lost:
+        such = f"such as {summary.lost[0]}; a smaller --batch or fewer --workers may do"
+        console.say(f"took every worker along that made them: {console.count(len(summary.lost), 'image')}, {such}")
     for key in summary.in_the_way[:_NAMED]:
         console.say(f"another program put a file there meanwhile, which stays: {key}")
     rejects = summary.adopted.rejects

@@ -11,7 +11,8 @@ from curate.collection import Collection
 from curate.errors import FewposeError, UsageError
 from curate.export import folder_name
 from curate.sets import labelled
-from synth import workers
+from curate.workers.opening import in_order
+from curate.workers.settings import WorkerSettings
 from synth.generate import control, prompts, sources
 from synth.generate.prompts import Grammar
 from synth.generate.settings import AUGMENT, KEYPOINTS, MANNEQUIN, RENDERER, WITHOUT_WEIGHTS, Settings
@@ -227,8 +228,8 @@ def _with_skeletons(shots: list[Shot], settings: Settings) -> list[Shot]:
     if not settings.controlnet or settings.control != RENDERER:
         return shots
     views = [_view(shot, settings) for shot in shots]
-    processes = workers.count(None) if len(views) >= _MANY else 1
-    skeletons = workers.each(control.from_renderer, views, processes)
+    asked = WorkerSettings(workers=0 if len(views) >= _MANY else 1)
+    skeletons = in_order(control.from_renderer, views, asked)
     return [replace(shot, control=skeleton) for shot, skeleton in zip(shots, skeletons, strict=True)]
 
 

@@ -98,7 +98,7 @@ def test_other_files_in_the_place_of_an_image_are_named(synth, root: Path) -> No
         (("--size", "big"), "--size must be such as 512 or 768x512"),
         (("--size", "511"), "must be a multiple of 8, not 511"),
         (("--per-class", "0"), "--per-class must be at least 1"),
-        (("--workers", "0"), "--workers must be at least 1"),
+        (("--workers", "-1"), "--workers -1: a number of workers, or 0 for as many as make sense"),
         (("--batch", "0"), "--batch must be at least 1"),
         (("--from-draw", "shots=x"), "--from-draw"),
         (("--controlnet", "x/y"), "--model mannequin takes no ControlNet"),

@@ -12,6 +12,8 @@ from curate.checks.command import check
 from curate.console import count, say, table
 from curate.decide_command import drop, export, keep, log, relabel, sets, undo
 from curate.download.command import download
+from curate.workers import options
+from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from curate.download.standing import Standing
@@ -163,6 +165,10 @@ def embed(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     fit: Annotated[str, typer.Option(help="crop (CLIP's centre crop) or pad (to a square).")] = "crop",
+    workers: options.Workers = 0,
+    engine: options.Engine = options.EngineName.AUTO,
+    address: options.Address = "",
+    gpu_share: options.GpuShare = 1.0,
 ) -> None:
     """Compute CLIP image features of every image; only what is new is decoded and computed.
 
@@ -170,9 +176,12 @@ def embed(
     """
     from curate import embeddings, models
     from curate.collection import Collection
+    from curate.embedding_workers import embed_ahead
 
+    asked = WorkerSettings(engine, workers, address, gpu_share)
     opened = Collection.open(collection)
     clip = models.load(model, checkpoint=checkpoint, device=device)
+    embed_ahead(opened, opened.images(), clip, asked, fit=fit, checkpoint=checkpoint, device=device)
     features = embeddings.embed(opened, opened.images(), clip, fit=fit)
     count, size = features.shape
     say(f"{collection}: {count} images have {size} features each from {clip.name} ({clip.precision})")

@@ -46,6 +46,12 @@ def embed(collection: Collection, images: pd.DataFrame, clip: ClipModel, *, fit:
     return np.stack([known[image] for image in images["id"]])
 
 
+def missing(collection: Collection, images: pd.DataFrame, clip: ClipModel, *, fit: str = "crop") -> pd.DataFrame:
+    """Of `images` those whose features the cache lacks, each picture once."""
+    known = _read_shards(cache_folder(collection, clip, Transform(clip.image_size, fit)))
+    return images[~images["id"].isin(known.keys())].drop_duplicates("id")
+
+
 def cache_folder(collection: Collection, clip: ClipModel, transform: Transform) -> Path:
     name = clip.name.replace("/", "-")
     return collection.cache("embeddings", f"{name}-{clip.image_digest}-{clip.precision}-{transform.name}")

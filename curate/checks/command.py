@@ -9,6 +9,8 @@ import typer
 
 from curate import console
 from curate.errors import FewposeError
+from curate.workers import options
+from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,9 +32,10 @@ def check(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     rules: Annotated[str, typer.Option(help="Run these alone, such as blurry,dark; keep what others found.")] = "",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads; one for each CPU unless said.", show_default=False)
-    ] = None,
+    workers: options.Workers = 0,
+    engine: options.Engine = options.EngineName.AUTO,
+    address: options.Address = "",
+    gpu_share: options.GpuShare = 1.0,
     sheets: Annotated[
         Path | None, typer.Option(help="A folder for a picture of each rule's worst 50.", show_default=False)
     ] = None,
@@ -56,7 +59,7 @@ def check(
         checkpoint=checkpoint,
         device=device,
         rules=[name.strip() for name in rules.split(",")] if rules else None,
-        workers=workers,
+        workers=WorkerSettings(engine, workers, address, gpu_share),
     )
     if sheets:
         _draw(opened, found, sheets)

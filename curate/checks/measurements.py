@@ -105,6 +105,12 @@ def measurements(collection: Collection, images: pd.DataFrame, workers: int) -> 
     return known.reindex(images["id"]).set_index(images.index)
 
 
+def missing(collection: Collection, images: pd.DataFrame) -> pd.DataFrame:
+    """Of `images` those whose numbers the cache lacks, each picture once."""
+    known = _read(collection.cache("measurements", VERSION))
+    return images[~images["id"].isin(known.index)].drop_duplicates("id")
+
+
 def _measure_all(collection: Collection, images: pd.DataFrame, folder: Path, workers: int) -> pd.DataFrame:
     parts, unreadable = [_none()], []
 

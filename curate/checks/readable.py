@@ -3,11 +3,13 @@
 import pandas as pd
 
 from curate.checks.measurements import measurements
+from curate.checks.measuring_workers import measure_ahead
 from curate.checks.rule import CannotRun, Inputs
 
 
 def readable(inputs: Inputs) -> pd.DataFrame:
     """The measurements of the images that can be read, after a column `key`. Raises CannotRun where there are none."""
+    measure_ahead(inputs.collection, inputs.images, inputs.asked)
     numbers = measurements(inputs.collection, inputs.images, inputs.workers)
     numbers.insert(0, "key", inputs.images["key"])
     numbers = numbers.dropna()

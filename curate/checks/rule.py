@@ -1,7 +1,7 @@
 """What a rule is: a function from a collection to a score for each image, with its defaults."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from curate.collection import Collection
 from curate.signatures import Signatures
+from curate.workers.settings import WorkerSettings
 
 
 class Kind(StrEnum):
@@ -34,7 +35,8 @@ class Inputs:
     signatures: Signatures
     features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
     model: str  # whose features; where there are none, why
-    workers: int  # threads
+    workers: int  # threads of this process
+    asked: WorkerSettings = field(default=WorkerSettings(workers=1), kw_only=True)  # who measures the pictures
 
 
 _Inputs = TypeVar("_Inputs", bound=Inputs)  # the rules of `synth accept` look at more (synth/accept/candidates.py)

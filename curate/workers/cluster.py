@@ -11,23 +11,10 @@ from typing import Any
 
 from curate.errors import FewposeError, UsageError
 from curate.interrupts import ignore_ctrl_c
+from curate.workers import transport
 from curate.workers.places import Place
 from curate.workers.same_files import SameFiles
-from curate.workers.transport import (
-    Answer,
-    Ask,
-    Begun,
-    Fault,
-    Finish,
-    Handle,
-    Lost,
-    MakeWorker,
-    Said,
-    Tell,
-    Transport,
-    answer,
-    fault,
-)
+from curate.workers.transport import Begun, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Said, Tell
 
 _SECONDS_TO_KNOCK = 10.0
 _STORE_BYTES = 200_000_000  # of Ray's object store, where we start Ray
@@ -98,7 +85,7 @@ class Actor(Handle):
     replies: list[Any] = field(default_factory=list)  # references to what it will say
 
 
-class Actors(Transport[Actor]):
+class Actors(transport.Transport[Actor]):
     """See Transport."""
 
     def __init__(
@@ -134,14 +121,14 @@ class Actors(Transport[Actor]):
         found: list[tuple[Actor, Said]] = []
         lost: dict[Actor, Lost] = {}  # of one that died, each reply says so; what it had said before counts
         for reply in ready:
-            said = self._heard_of(whose[reply], reply)
+            said = self._reply_of(whose[reply], reply)
             if isinstance(said, Lost):
                 lost[whose[reply]] = said
             elif said is not None:
                 found.append((whose[reply], said))
         return [*found, *lost.items()]
 
-    def _heard_of(self, handle: Actor, reply: Any) -> Said | None:
+    def _reply_of(self, handle: Actor, reply: Any) -> Said | None:
         handle.replies.remove(reply)
         try:
             said: Said | Fault | None = self._ray.get(reply)
@@ -165,7 +152,7 @@ class Actors(Transport[Actor]):
         for each in handles:
             self._ray.kill(each.actor)
 
-    def _send(self, handle: Actor, message: Ask | Finish | Tell) -> None:
+    def _send(self, handle: Actor, message: Message) -> None:
         method = handle.actor.tell if isinstance(message, Tell) else handle.actor.answer
         handle.replies.append(method.remote(message))
 
@@ -184,21 +171,25 @@ class PoolWorker:
                 files.check()
             self._worker: Callable[[Any], Any] = make(place)
         except Exception as error:
-            return fault(error, f"a worker on {socket.gethostname()}")
+            return _fault(error)
         self._begun.set()
         return Begun()
 
-    def answer(self, message: Ask | Finish) -> Answer | Fault:
+    def answer(self, message: Question) -> Reply:
         self._begun.wait()
         try:
-            return answer(self._worker, message)
+            return transport.answer(self._worker, message)
         except Exception as error:
-            return fault(error, f"a worker on {socket.gethostname()}")
+            return _fault(error)
 
     def tell(self, message: Tell) -> Fault | None:
         self._begun.wait()
         try:
             self._worker.tell(message.message)  # type: ignore[attr-defined]
         except Exception as error:
-            return fault(error, f"a worker on {socket.gethostname()}")
+            return _fault(error)
         return None
+
+
+def _fault(error: Exception) -> Fault:
+    return transport.fault(error, f"a worker on {socket.gethostname()}")

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from curate.errors import FewposeError
 from curate.workers import places
 from curate.workers.places import Needs, Place
 from curate.workers.pool import GivenUp, Pool, PoolHere, RemotePool
 from curate.workers.settings import WorkerSettings
+from curate.workers.transport import MakeWorker, Transport
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -56,35 +57,29 @@ def open_pool(
     """
     needs = needs or Needs()
     with ExitStack() as stack:
+        transport: Transport[Any]
         if asked.engine == "ray":
-            yield _on_cluster(stack, make, asked, needs, most, halves, shared)
+            transport, there = _on_cluster(stack, make, asked, needs, most, shared)
+        elif in_this_process(asked, needs, most):
+            yield stack.enter_context(closing(PoolHere(make, places.on_this_machine(asked, needs)[0])))
             return
-        there = places.on_this_machine(asked, needs)
-        if in_this_process(asked, needs, most):
-            with closing(PoolHere(make, there[0])) as pool:
-                yield pool
-            return
-        from curate.workers.processes import Processes
+        else:
+            from curate.workers.processes import Processes
 
-        yield RemotePool(stack.enter_context(Processes(make)), there[:most], halves)
+            transport, there = Processes(make), places.on_this_machine(asked, needs)[:most]
+        yield RemotePool(stack.enter_context(transport), there, halves)
 
 
 def _on_cluster(
-    stack: ExitStack,
-    make: Callable[[Place], Callable[[Unit], Result]],
-    asked: WorkerSettings,
-    needs: Needs,
-    most: int,
-    halves: Callable[[Unit], Sequence[Unit]] | None,
-    shared: Shared | None,
-) -> RemotePool[Unit, Result]:
+    stack: ExitStack, make: MakeWorker, asked: WorkerSettings, needs: Needs, most: int, shared: Shared | None
+) -> tuple[Transport[Any], list[Place]]:
     from curate.workers.cluster import Actors, Cluster
     from curate.workers.same_files import same_files
 
     cluster = stack.enter_context(Cluster(asked.address))
     room = places.on_cluster(list(cluster.nodes().values()), asked, needs, most)
     files = stack.enter_context(same_files(shared.folder, *shared.others)) if shared else None
-    return RemotePool(stack.enter_context(Actors(cluster, make, room.claim, files=files)), room.places, halves)
+    return Actors(cluster, make, room.claim, files=files), room.places
 
 
 @dataclass(frozen=True)

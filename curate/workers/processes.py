@@ -18,22 +18,9 @@ from typing import Any
 
 from curate.errors import FewposeError
 from curate.interrupts import ignore_ctrl_c, without_ctrl_c
+from curate.workers import transport
 from curate.workers.places import Place
-from curate.workers.transport import (
-    Answer,
-    Ask,
-    Begun,
-    Fault,
-    Finish,
-    Handle,
-    Lost,
-    MakeWorker,
-    Said,
-    Tell,
-    Transport,
-    answer,
-    fault,
-)
+from curate.workers.transport import Begun, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Said, Tell
 
 _SECONDS_TO_END = 0.5  # that processes are given to end by themselves
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -45,7 +32,7 @@ class Process(Handle):
     pipe: Any  # a Connection
 
 
-class Processes(Transport[Process]):
+class Processes(transport.Transport[Process]):
     """See Transport. A program that makes one needs the usual `if __name__ == "__main__"`."""
 
     def __init__(self, make: MakeWorker) -> None:
@@ -57,7 +44,7 @@ class Processes(Transport[Process]):
         pipes = {each.pipe: each for each in handles}
         if not pipes:
             time.sleep(timeout)
-        return [(pipes[pipe], _heard_of(pipes[pipe])) for pipe in wait(list(pipes), timeout)]
+        return [(pipes[pipe], _reply_of(pipes[pipe])) for pipe in wait(list(pipes), timeout)]
 
     def _start(self, place: Place) -> Process:
         try:
@@ -80,7 +67,7 @@ class Processes(Transport[Process]):
             each.process.kill()
             each.process.join()
 
-    def _send(self, handle: Process, message: Ask | Finish | Tell) -> None:
+    def _send(self, handle: Process, message: Message) -> None:
         try:
             handle.pipe.send(message)
         except OSError:  # it died
@@ -88,9 +75,9 @@ class Processes(Transport[Process]):
             handle.process.kill()
 
 
-def _heard_of(handle: Process) -> Said:
+def _reply_of(handle: Process) -> Said:
     try:
-        said: Begun | Answer | Fault = handle.pipe.recv()
+        said: Reply = handle.pipe.recv()
     except (EOFError, OSError):
         handle.process.join(1.0)
         return Lost(f"a process with exit code {handle.process.exitcode}")
@@ -117,39 +104,39 @@ def _computing_with(threads: int) -> Iterator[None]:
 def _work(pipe: Connection, make: MakeWorker, place: Place) -> None:
     """Until the other end of the pipe is closed, or the process is killed; a fault is said, and ends it."""
     ignore_ctrl_c()
-    ears = _Ears(pipe)
+    inbox = _Inbox(pipe)
     try:
-        worker = ears.worker = make(place)
-        ears.begun.set()
+        worker = inbox.worker = make(place)
+        inbox.begun.set()
         _say(pipe, Begun())
         while True:
-            _say(pipe, answer(worker, ears.next()))
+            _say(pipe, transport.answer(worker, inbox.next()))
     except BaseException as error:
-        _say(pipe, fault(error, "a worker process"))
+        _say(pipe, transport.fault(error, "a worker process"))
         _leave()
 
 
-class _Ears:
+class _Inbox:
     """The thread that hears. It takes what comes at once, so that nobody waits for us to take it."""
 
     def __init__(self, pipe: Connection) -> None:
         self.worker: Callable[[Any], Any] | None = None
         self.begun = threading.Event()
         self._pipe = pipe
-        self._asked: queue.SimpleQueue[Ask | Finish | BaseException] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._asked: queue.SimpleQueue[Question | BaseException] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
 
-    def next(self) -> Ask | Finish:
+    def next(self) -> Question:
         """The next question. Raises what went wrong while the worker was told something."""
         asked = self._asked.get()
         if isinstance(asked, BaseException):
             raise asked
         return asked
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         try:
             while True:
-                message = self._hear()
+                message = self._receive()
                 if isinstance(message, Tell):
                     self.begun.wait()
                     self.worker.tell(message.message)  # type: ignore[union-attr]
@@ -158,15 +145,15 @@ class _Ears:
         except BaseException as error:  # such as: the system starts no more threads
             self._asked.put(error)
 
-    def _hear(self) -> Ask | Finish | Tell:
+    def _receive(self) -> Message:
         try:
-            message: Ask | Finish | Tell = self._pipe.recv()
+            message: Message = self._pipe.recv()
         except (EOFError, OSError):  # who asked needs us no more, or was killed
             _leave()
         return message
 
 
-def _say(pipe: Connection, message: Begun | Answer | Fault) -> None:
+def _say(pipe: Connection, message: Reply) -> None:
     try:
         pipe.send(message)
     except OSError:  # likewise

@@ -47,6 +47,7 @@ class Fault:
 
 
 Said = Begun | Answer | Lost
+Reply = Begun | Answer | Fault  # as it travels
 
 
 # What is sent to it
@@ -62,9 +63,15 @@ class Finish:
     """Ask it to `finish()`."""
 
 
+Question = Ask | Finish
+
+
 @dataclass(frozen=True)
 class Tell:
     message: Any
+
+
+Message = Question | Tell
 
 
 @dataclass(eq=False)
@@ -133,14 +140,14 @@ class Transport(ABC, Generic[H]):
         """At once, whatever they do, were they dead already."""
 
     @abstractmethod
-    def _send(self, handle: H, message: Ask | Finish | Tell) -> None:
+    def _send(self, handle: H, message: Message) -> None:
         """To one that may have died, as `listen` will tell."""
 
 
 # Over there
 
 
-def answer(worker: Callable[[Any], Any], message: Ask | Finish) -> Answer:
+def answer(worker: Callable[[Any], Any], message: Question) -> Answer:
     if isinstance(message, Finish):
         return Answer(worker.finish())  # type: ignore[attr-defined]  # who asks that knows that it has one
     return Answer(worker(message.question))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from curate.errors import UsageError
 from curate.workers.places import Place
@@ -64,3 +65,13 @@ class _Trapped:
     def finish(self) -> int:
         """The sum of all numbers that it was given."""
         return self._kept
+
+
+def deadly(_: Place) -> Callable[[Any], None]:
+    """A worker that dies of one image among rows of an image table."""
+    return _dies_of_one
+
+
+def _dies_of_one(images: Any) -> None:
+    if "tree/3.png" in set(images["key"]):
+        os._exit(1)

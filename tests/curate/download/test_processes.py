@@ -21,12 +21,13 @@ import pytest
 
 from benchmarks.web import serving
 from curate.download.job import Job, Result
-from curate.download.run import download, on_processes, on_threads
+from curate.download.run import download, elsewhere, on_processes, on_threads
 from curate.download.settings import Settings
 from curate.download.shards import MakeFetch, ShardedEngine
 from curate.download.shards import on_processes as engine_of
 from curate.errors import FewposeError
 from curate.interrupts import without_ctrl_c
+from curate.workers.settings import WorkerSettings
 from tests.curate.download.counting import (
     Unreadable,
     Web,
@@ -290,6 +291,11 @@ def test_a_worker_imports_no_more_than_it_needs() -> None:
         modules = answer(drain(engine)[0]).detail.split()
     assert {"numpy", "PIL", "requests"} <= set(modules)
     assert {"pandas", "pyarrow", "scipy", "sklearn", "torch", "rich", "typer", "pytest"} & set(modules) == set()
+
+
+def test_one_worker_is_threads_of_this_process() -> None:
+    assert elsewhere(WorkerSettings(workers=1)) is on_threads
+    assert elsewhere(WorkerSettings(workers=3)) is not on_threads
 
 
 def test_a_download_over_processes_ends_as_one_on_threads(tmp_path: Path, living: Living) -> None:

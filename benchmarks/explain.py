@@ -47,6 +47,8 @@ from curate.importing.importer import import_folder
 from curate.models import clip_models
 from curate.models.normalisation import Normalisation
 from curate.sweeps.records import Trial
+from curate.workers.opening import in_order
+from curate.workers.settings import WorkerSettings
 from fewshot.classifier import Head, LinearHead
 from fewshot.explaining.attention import SeenAttention, opened_copy
 from fewshot.explaining.convolution import Scored
@@ -60,7 +62,6 @@ from fewshot.sweeping.trial import Runner
 from fewshot.task import Draw, Images, ImageStore, Task
 from fewshot.trained.fitting import Fitting
 from fewshot.training.low_rank import shared_copy
-from synth.rendering import workers
 from synth.rendering.render import render
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "benchmarks" / "explain"
@@ -150,7 +151,7 @@ def mannequins(seed: int, size: int, per_pose: int) -> tuple[np.ndarray, np.ndar
     file = RUNS / f"mannequins-{seed}-{size}-{per_pose}.npz"
     if not file.exists():
         asked = [Drawing(pose, seed, size, index) for pose in POSES for index in range(per_pose)]
-        pictures, masks = zip(*workers.each(draw_one, asked, workers.count(None)), strict=True)
+        pictures, masks = zip(*in_order(draw_one, asked, WorkerSettings()), strict=True)
         file.parent.mkdir(parents=True, exist_ok=True)
         np.savez(file, pixels=np.stack(pictures), masks=np.stack(masks))
     with np.load(file) as arrays:

@@ -28,6 +28,7 @@ import pandas as pd
 from benchmarks.common import conclude
 from curate.foundation import resources
 from curate.importing.importer import import_folder
+from curate.workers.settings import WorkerSettings
 from fewshot.reporting import write_report
 from fewshot.sweeping import prompts
 from fewshot.sweeping.run import run_sweep
@@ -63,7 +64,7 @@ QUICK = Scale("transfer.quick", 6, 20, 96, (3, 6), 5, {6: 0.4}, tuned=0, choices
 def collection(scale: Scale, domain: str, poses: tuple[str, ...], workers: int) -> Path:
     """A collection of renders; what is there is not drawn again."""
     photos = RUNS / f"{scale.name}-{domain}-renders"
-    render_folder(photos, poses, scale.per_class, size=scale.size, workers=workers)
+    render_folder(photos, poses, scale.per_class, size=scale.size, workers=WorkerSettings(workers=workers))
     import_folder(photos, RUNS / f"{scale.name}-{domain}", link=True)
     return RUNS / f"{scale.name}-{domain}"
 

@@ -14,6 +14,7 @@ from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
+from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from curate.download.results.progress import Standing
@@ -161,6 +162,8 @@ def _print_decisions(decided: "Decided") -> None:
 @command
 def embed(
     collection: shared_options.CollectionPath,
+    workers: WorkerSettings,
+    *,
     model: shared_options.Model = "lite0",
     checkpoint: shared_options.Checkpoint = None,
     device: shared_options.Device = "auto",
@@ -172,9 +175,11 @@ def embed(
     """
     from curate.collection.directory import Collection
     from curate.models import clip_models, embeddings
+    from curate.models.embedding_workers import embed_ahead
 
     opened = Collection.open(collection)
     clip = clip_models.load(model, checkpoint=checkpoint, device=device)
+    embed_ahead(opened, opened.images(), clip, workers, fit=fit, checkpoint=checkpoint, device=device)
     features = embeddings.embed(opened, opened.images(), clip, fit=fit)
     count, size = features.shape
     say(f"{collection}: {count} images have {size} features each from {clip.name} ({clip.precision})")

@@ -8,6 +8,7 @@ import typer
 
 from curate.foundation import console
 from curate.foundation.errors import FewposeError, UsageError
+from curate.workers import options
 from fewshot import flags
 from fewshot.bench.command import bench
 from fewshot.explaining.command import explain
@@ -81,14 +82,10 @@ def sweep(
     augment: flags.Augment = "",
     class_weights: flags.ClassWeights = "none",
     deterministic: flags.Deterministic = False,
-    workers: Annotated[
-        int, typer.Option(help="processes that share the trials; 0: one, or one a card, or a cluster's places")
-    ] = 0,
-    engine: Annotated[str, typer.Option(help="auto, processes (of this machine), ray (of a cluster)")] = "auto",
-    address: Annotated[
-        str, typer.Option(help="of the Ray cluster; RAY_ADDRESS, or a Ray of this machine alone, if empty")
-    ] = "",
-    gpu_share: Annotated[float, typer.Option(help="of a card, for each of Ray's workers")] = 1.0,
+    workers: options.Workers = 0,
+    engine: options.Engine = options.EngineName.AUTO,
+    address: options.Address = "",
+    gpu_share: options.GpuShare = 1.0,
     retry_failed: flags.RetryFailed = False,
     template: Annotated[
         bool,

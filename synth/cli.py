@@ -8,6 +8,7 @@ import typer
 from curate.foundation import console
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
+from curate.workers.settings import WorkerSettings
 from synth.accept.command import accept
 from synth.generate.command import generate
 
@@ -19,7 +20,6 @@ commands = console.application(
 Poses = Annotated[str, option('Poses: "all" (of yoga), "everyday", or names with commas between (see `synth poses`).')]
 PoseFile = Annotated[Path | None, option("File of your own poses, like data/everyday.yaml; --poses are among them.")]
 Seed = Annotated[int, option("Seed: another one, other pictures.")]
-Workers = Annotated[int | None, option("Number of processes; one for each CPU unless said.", ge=1)]
 
 
 def app() -> None:
@@ -31,12 +31,13 @@ def app() -> None:
 @command
 def render(
     out: Annotated[Path, typer.Argument(help="Folder to fill; one folder a pose is made inside.")],
+    *,
     poses: Poses = "all",
     pose_file: PoseFile = None,
     per_class: Annotated[int, option("Number of images of each pose.", ge=1)] = 60,
     size: Annotated[int, option("Width and height in pixels.")] = 256,
     seed: Seed = 0,
-    workers: Workers = None,
+    workers: WorkerSettings,
     trouble: Annotated[bool, option("Plant known defects, and list them in OUT.trouble.csv.")] = False,
 ) -> None:
     """Draw images of poses with a renderer of our own; the same command goes on where it stopped.
@@ -86,12 +87,13 @@ def poses(pose_file: PoseFile = None) -> None:
 @command
 def sheet(
     out: Annotated[Path, typer.Argument(help="The PNG file to write.")],
+    *,
     poses: Poses = "all",
     pose_file: PoseFile = None,
     columns: Annotated[int, option("Number of images of each pose.", ge=1)] = 6,
     size: Annotated[int, option("Width and height of each image in pixels.")] = 160,
     seed: Seed = 0,
-    workers: Workers = None,
+    workers: WorkerSettings,
 ) -> None:
     """Write a contact sheet: each pose a row, several images of it side by side.
 

@@ -16,6 +16,8 @@ from curate.collection.findings import Findings
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.signatures import Signatures
 from curate.models import clip_models
+from curate.models.embedding_workers import embed_ahead
+from curate.workers.settings import WorkerSettings
 
 
 def check(
@@ -25,7 +27,7 @@ def check(
     checkpoint: Path | None = None,
     device: str = "auto",
     rules: Sequence[str] | None = None,
-    workers: int | None = None,
+    workers: WorkerSettings | None = None,
 ) -> Findings:
     """Run the rules that the collection's settings enable, and write what they find in place of earlier findings.
 
@@ -34,24 +36,24 @@ def check(
     model, checkpoint, device: whose features the rules see that need features (as in models.load); None for none.
     rules: names of those to run; all, unless said. What the others found earlier stays where it was found in the same
         images with features of the same model, by the same version of the rule; otherwise they count as not run.
-    workers: threads; one for each CPU unless said.
+    workers: who measures and embeds; this process unless said, with a thread for each CPU.
 
     What a rule lacks is recorded (Ran.not_run), so are features that cannot be had. The same collection and settings
     give the same findings.
     Raises UsageError for a rule or settings that make no sense, FewposeError where there are no images, or where
     another command is changing the collection.
     """
-    wanted = _named(rules)
+    wanted, asked = _named(rules), workers or WorkerSettings(workers=1)
     with collection.locked():
         images = synthetic.real(sets.labelled(collection)).reset_index(drop=True)
         if images.empty:
             raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
         chosen = settings.load(collection, RULES)
-        features, whose = _features(collection, images, model, checkpoint, device)
+        features, whose = _features(collection, images, model, checkpoint, device, asked)
         try:
             with Signatures(collection) as signatures:
-                workers = workers or os.cpu_count() or 1
-                inputs = Inputs(collection, images, signatures, features, whose, workers)
+                threads = os.cpu_count() or 1
+                inputs = Inputs(collection, images, signatures, features, whose, threads, asked=asked)
                 earlier = findings.read(collection) if len(wanted) < len(RULES) else None
                 found = runner.run_rules(RULES, inputs, chosen, settings.NAME, wanted=wanted, earlier=earlier)
             findings.write(collection, found)
@@ -69,13 +71,19 @@ def _named(names: Sequence[str] | None) -> set[str]:
 
 
 def _features(
-    collection: Collection, images: pd.DataFrame, model: str | None, checkpoint: Path | None, device: str
+    collection: Collection,
+    images: pd.DataFrame,
+    model: str | None,
+    checkpoint: Path | None,
+    device: str,
+    asked: WorkerSettings,
 ) -> tuple[np.ndarray | None, str]:
     """Features of length 1, and whose they are; or None, and why there are none."""
     if model is None:
         return None, runner.NO_MODEL
     try:
         clip = clip_models.load(model, checkpoint=checkpoint, device=device)
+        embed_ahead(collection, images, clip, asked, checkpoint=checkpoint, device=device)
         return runner.unit_features(collection, images, clip), clip.name
     except UsageError:  # a name that makes no sense is not a model that cannot be had
         raise

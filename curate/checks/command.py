@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from curate.foundation import console, shared_options
 from curate.foundation.errors import FewposeError
 from curate.foundation.options import option
+from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,8 @@ _CLASSES = 4  # classes named for each rule
 
 def check(
     collection: shared_options.CollectionPath,
+    workers: WorkerSettings,
+    *,
     model: shared_options.RulesModel = "lite0",
     checkpoint: shared_options.Checkpoint = None,
     device: shared_options.Device = "auto",
@@ -27,7 +30,6 @@ def check(
         tuple[str, ...],
         option("Rules to run alone, such as blurry,dark; what others found stays.", such_as="blurry,dark"),
     ] = (),
-    workers: shared_options.Threads = None,
     sheets: Annotated[
         Path | None, option("Folder to write to, for each rule, a picture of the 50 worst images.")
     ] = None,

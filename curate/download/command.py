@@ -1,7 +1,6 @@
 """`curate download`: its options, and what it prints."""
 
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,18 +10,13 @@ from curate.download.web.outcome import Retry
 from curate.download.web.settings import ARCHIVE, Settings
 from curate.foundation import console
 from curate.foundation.options import option
+from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from curate.download.lists.formats import Problem
     from curate.download.run import DownloadSummary
 
 _NAMED = 5  # lines of lists that are named on the terminal
-
-
-class EngineName(StrEnum):
-    PROCESSES = "processes"
-    THREADS = "threads"
-    RAY = "ray"
 
 
 def download(
@@ -41,9 +35,7 @@ def download(
     archive: Annotated[bool, option("Ask an archive for links that are gone.")] = False,
     archive_endpoint: Annotated[str, option("Address of that archive's availability API (Wayback-style).")] = ARCHIVE,
     settings: Settings,
-    engine: Annotated[
-        EngineName, option("Who asks: processes, threads, or ray (RAY_ADDRESS, or a Ray of this machine).")
-    ] = EngineName.PROCESSES,
+    workers: WorkerSettings,
 ) -> None:
     """Download link lists into a collection. Run again, it goes on: nothing that had an answer is asked twice.
 
@@ -61,13 +53,9 @@ def download(
     # Arrow's own allocator keeps what was freed: of 100,000 links 40 MB, all the while that they are asked.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     settings = replace(settings, archive=archive_endpoint if archive else "")
-    engines = {
-        EngineName.PROCESSES: run.on_processes,
-        EngineName.THREADS: run.on_threads,
-        EngineName.RAY: run.on_ray,
-    }
+    make_engine = run.elsewhere(workers)
     summary = run.download(
-        links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=engines[engine]
+        links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=make_engine
     )
     _print(summary)
     display.summary(Standing.of(Collection.open(collection)), warn_below, collection)

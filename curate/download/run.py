@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from curate.collection.directory import Collection
 from curate.collection.file_writer import Placing
 from curate.download.display import Display
-from curate.download.engines import retry
+from curate.download.engines import retry, shards
 from curate.download.engines.local import Counts, LocalEngine
 from curate.download.lists import links, split_files
 from curate.download.lists.formats import Problem
@@ -37,6 +37,7 @@ from curate.foundation import console
 from curate.foundation.errors import FewposeError
 from curate.foundation.freed_memory import give_back_freed_memory
 from curate.images.signatures import Signatures
+from curate.workers.settings import WorkerSettings
 
 _MOST_PROCESSES = 2  # they bring what this one can settle; each takes 60 MB
 _OFFLINE = 20  # hosts that could not be looked up, and no answer from anybody: it's us
@@ -44,7 +45,7 @@ _SECONDS_BETWEEN_TAKES = 0.02  # results come in bunches then: to change threads
 
 
 class Engine(Protocol):
-    """Asks, politely. `on_threads`, `on_processes` and `on_ray` make one."""
+    """Asks, politely. `on_threads`, `on_processes` and what `elsewhere` returns make one."""
 
     def submit(self, job: Job, delay: float = 0.0) -> None: ...
     def take(self, timeout: float) -> list[Result]: ...
@@ -69,20 +70,20 @@ def on_threads(settings: Settings) -> Engine:
     return _Threads(settings)
 
 
-def on_processes(settings: Settings) -> Engine:
-    """Processes of this machine, one for each CPU that is ours."""
-    from curate.download.engines.processes import ProcessEngine
+def elsewhere(asked: WorkerSettings) -> Callable[[Settings], Engine]:
+    """Makes an engine of the workers that are asked for; one alone is threads of this process."""
+    if asked.engine == "ray":
+        return lambda settings: shards.on_ray(partial(archive.asking, settings), settings, asked.workers, asked.address)
+    if asked.workers == 1:
+        return on_threads
+    return partial(on_processes, processes=asked.workers)
 
+
+def on_processes(settings: Settings, processes: int = 0) -> Engine:
+    """So many processes of this machine; 0: as many as bring something."""
     cpus = os.cpu_count() or 1
-    processes = min(_MOST_PROCESSES, cpus)
-    return ProcessEngine(partial(archive.asking, settings, cpus // processes), settings, processes)
-
-
-def on_ray(settings: Settings) -> Engine:
-    """Workers of a Ray cluster."""
-    from curate.download.engines.cluster import RayEngine
-
-    return RayEngine(partial(archive.asking, settings), settings)
+    processes = processes or min(_MOST_PROCESSES, cpus)
+    return shards.on_processes(partial(archive.asking, settings, max(1, cpus // processes)), settings, processes)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,48 @@
-"""Ray, for all that can run on a cluster: the user's, or one of this machine alone that ends with the command."""
+"""Workers that are actors of a Ray cluster: the user's, or one of this machine alone that ends with the command."""
 
 import os
 import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from curate.foundation.errors import FewposeError, UsageError
+from curate.workers import transport
+from curate.workers.interrupts import ignore_ctrl_c
+from curate.workers.places import Place
+from curate.workers.same_files import SameFiles
+from curate.workers.transport import Begun, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Said, Tell
 
 _SECONDS_TO_KNOCK = 10.0
 _STORE_BYTES = 200_000_000  # of Ray's object store, where we start Ray
 
 
-def ray() -> Any:
-    """Ray itself. Raises UsageError where it is not installed."""
+class Cluster:
+    """A connection to the cluster at `address` or RAY_ADDRESS, else to a Ray of this machine alone. A context manager.
+
+    Raises UsageError where Ray is not installed, FewposeError where nobody answers.
+    """
+
+    def __init__(self, address: str = "") -> None:
+        self.ray = _ray()
+        self._ours = _connect(self.ray, address)  # else somebody else ends it
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours:
+            self.ray.shutdown()
+
+    def nodes(self) -> dict[str, dict[str, float]]:
+        """The resources of each node, by its id."""
+        return {node["NodeID"]: node["Resources"] for node in self.ray.nodes() if node["Alive"]}
+
+
+def _ray() -> Any:
     try:
         import ray
         import ray.exceptions
@@ -21,13 +52,8 @@ def ray() -> Any:
     return ray
 
 
-def connect(ray: Any, address: str = "") -> bool:
-    """To the cluster at `address` or RAY_ADDRESS, else to a Ray of this machine alone.
-
-    True where there was no connection before.
-
-    Raises FewposeError where nobody answers.
-    """
+def _connect(ray: Any, address: str) -> bool:
+    """True where there was no connection before."""
     if ray.is_initialized():
         return False
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -51,3 +77,119 @@ def _knock(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():  # not "auto"
         socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_KNOCK).close()
+
+
+@dataclass(eq=False)
+class Actor(Handle):
+    actor: Any
+    replies: list[Any] = field(default_factory=list)  # references to what it will say
+
+
+class Actors(transport.Transport[Actor]):
+    """See Transport."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        make: MakeWorker,
+        claim: dict[str, float],
+        *,
+        files: SameFiles | None = None,
+        told: bool = False,
+    ) -> None:
+        """
+        make: Ray must be able to pickle it.
+        claim: what each actor takes of the cluster, as Ray's options.
+        files: that each must see as we do.
+        told: whether they will be told anything, beside being asked.
+        """
+        super().__init__()
+        self._ray = cluster.ray
+        self._make = self._ray.put(make)  # once, not with each actor
+        self._files = files
+        # What is told comes in while a question waits. One thread alone is always the same one, as torch likes it.
+        self._options = {**claim, "max_concurrency": 2 if told else 1}
+
+    def listen(self, handles: Iterable[Actor], timeout: float) -> list[tuple[Actor, Said]]:
+        whose = {reply: each for each in handles for reply in each.replies}
+        if not whose:
+            time.sleep(timeout)
+            return []
+        ready, others = self._ray.wait(list(whose), timeout=timeout)
+        if ready and others:
+            ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
+        found: list[tuple[Actor, Said]] = []
+        lost: dict[Actor, Lost] = {}  # of one that died, each reply says so; what it had said before counts
+        for reply in ready:
+            said = self._reply_of(whose[reply], reply)
+            if isinstance(said, Lost):
+                lost[whose[reply]] = said
+            elif said is not None:
+                found.append((whose[reply], said))
+        return [*found, *lost.items()]
+
+    def _reply_of(self, handle: Actor, reply: Any) -> Said | None:
+        handle.replies.remove(reply)
+        try:
+            said: Said | Fault | None = self._ray.get(reply)
+        except self._ray.exceptions.RayTaskError:  # a fault that our code over there did not even catch
+            raise
+        except self._ray.exceptions.RayError as error:
+            return Lost(f"Ray says {type(error).__name__}")
+        if isinstance(said, Fault):
+            raise said.error
+        return said
+
+    def _start(self, place: Place) -> Actor:
+        strategy: Any = "SPREAD"
+        if place.node:
+            affinity = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+            strategy = affinity(place.node, soft=False)
+        actor = self._ray.remote(PoolWorker).options(**self._options, scheduling_strategy=strategy).remote()
+        return Actor(place, actor, [actor.begin.remote(self._make, place, self._files)])
+
+    def _end(self, handles: list[Actor]) -> None:
+        for each in handles:
+            self._ray.kill(each.actor)
+
+    def _send(self, handle: Actor, message: Message) -> None:
+        method = handle.actor.tell if isinstance(message, Tell) else handle.actor.answer
+        handle.replies.append(method.remote(message))
+
+
+class PoolWorker:
+    """What is in an actor. The worker is made by a call, as what a constructor raises would not reach us."""
+
+    def __init__(self) -> None:
+        with suppress(ValueError):  # where Ray runs it in another thread than the first
+            ignore_ctrl_c()
+        self._begun = threading.Event()
+
+    def begin(self, make: MakeWorker, place: Place, files: SameFiles | None) -> Begun | Fault:
+        try:
+            if files:
+                files.check()
+            self._worker: Callable[[Any], Any] = make(place)
+        except Exception as error:
+            return _fault(error)
+        self._begun.set()
+        return Begun()
+
+    def answer(self, message: Question) -> Reply:
+        self._begun.wait()
+        try:
+            return transport.answer(self._worker, message)
+        except Exception as error:
+            return _fault(error)
+
+    def tell(self, message: Tell) -> Fault | None:
+        self._begun.wait()
+        try:
+            self._worker.tell(message.message)  # type: ignore[attr-defined]
+        except Exception as error:
+            return _fault(error)
+        return None
+
+
+def _fault(error: Exception) -> Fault:
+    return transport.fault(error, f"a worker on {socket.gethostname()}")

@@ -20,7 +20,7 @@ from fewshot import methods
 from fewshot.studies import grid_search
 from fewshot.studies.grid_search import Member
 from fewshot.sweeping import prompts
-from fewshot.sweeping.settings import ENGINES, OPTIONS, SHORT, SweepSettings, unchosen
+from fewshot.sweeping.settings import OPTIONS, SHORT, SweepSettings, unchosen
 from fewshot.training.augment import KINDS
 from fewshot.trials.additions import expanded
 
@@ -294,7 +294,7 @@ KEYS: dict[str, Callable[[str, Any], Any]] = {
     "class_weights": _choice(*OPTIONS["class_weights"]),
     "deterministic": _flag,
     "workers": _whole,
-    "engine": _choice(*ENGINES),
+    "engine": _choice("auto", "processes", "ray"),
     "address": _text,
     "gpu_share": _number,
 }

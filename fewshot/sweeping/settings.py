@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from curate.collection.splits import Splitting
 from curate.foundation import resources
 from curate.foundation.errors import UsageError
+from curate.workers.settings import WorkerSettings
 from fewshot import methods
 from fewshot.training.augment import KINDS
 
 SHORT = ("error", "all", "drop")
-ENGINES = ("auto", "processes", "ray")
 # Of a trial, whatever its method (see Task), with the values that there are.
 OPTIONS = {"augment": KINDS, "class_weights": ("none", "balanced")}
 
@@ -72,14 +72,15 @@ class SweepSettings:
             raise UsageError(f"--fit {self.fit}: there are crop and pad")
         if not self.shots or min(self.shots) < 1:
             raise UsageError("--shots: give numbers of training images a class, such as 43,20,6")
-        if self.splits < 1 or self.workers < 0:
-            raise UsageError("--splits and --workers must be at least 1")
-        if self.engine not in ENGINES:
-            raise UsageError(f"--engine {self.engine}: there are {', '.join(ENGINES)}")
-        if not 0 < self.gpu_share <= 1:
-            raise UsageError(f"--gpu-share {self.gpu_share:g}: a part of a card, more than 0 and at most 1")
+        if self.splits < 1:
+            raise UsageError("--splits must be at least 1")
+        _ = self.asked_workers  # checks them
         if not self.sets or not self.methods:
             raise UsageError("--sets and --methods must name at least one each")
+
+    @property
+    def asked_workers(self) -> WorkerSettings:
+        return WorkerSettings(cast(Any, self.engine), self.workers, self.address, self.gpu_share)
 
     def method_settings(self, method: str) -> dict[str, Any]:
         """All settings of a method: see `resolved`."""

@@ -4,9 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from curate.foundation import console, shared_options
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option
+from curate.workers.settings import WorkerSettings
 from synth.generate.settings import Resources, Settings, Wanted
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ def generate(
     wanted: Wanted,
     settings: Settings,
     resources: Resources,
+    workers: WorkerSettings,
     *,
     size: Annotated[str, option("Width and height: 512, or 768x512; the model's own unless said.")] = "",
     dry_run: Annotated[bool, option("Say what would be made, and make nothing.")] = False,
@@ -49,10 +53,14 @@ def generate(
 
     width, height = _size(size)
     settings = replace(settings, width=width, height=height)
+    resources = replace(resources, workers=workers)
     if dry_run:
         _print_plan(run.foresee(collection, settings, wanted))
     else:
-        _print(run.generate(collection, settings, wanted, resources), collection)
+        summary = run.generate(collection, settings, wanted, resources)
+        _print(summary, collection)
+        if summary.lost:
+            raise typer.Exit(1)
 
 
 def _print_plan(plan: "Planned") -> None:
@@ -91,6 +99,9 @@ def _print_troubles(summary: "Summary", collection: Path) -> None:
     refused = sum(summary.refused.values()) + sum(summary.refused_before.values())
     if refused:
         console.say(f"refused by the safety checker: {refused}; these are not made again")
+    if summary.lost:
+        such = f"such as {summary.lost[0]}; a smaller --batch or fewer --workers may do"
+        console.say(f"took every worker along that made them: {console.count(len(summary.lost), 'image')}, {such}")
     for key in summary.in_the_way[:_NAMED]:
         console.say(f"another program put a file there meanwhile, which stays: {key}")
     rejects = summary.adopted.rejects

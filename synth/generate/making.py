@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate.workers.places import Place
+from synth.generate import writing
 from synth.generate.image_job import Generator, Shot
-from synth.generate.settings import AUGMENT, MANNEQUIN, WITHOUT_WEIGHTS, Resources, Settings
-from synth.generate.writing import Done, Writer
+from synth.generate.settings import AUGMENT, MANNEQUIN, Resources, Settings
+from synth.generate.writing import Became, Done, Writer
 
 
 @dataclass(frozen=True)
-class Order:
-    """What each worker is told once."""
+class Making:
+    """Makes workers that make images. Plain data: it travels to them."""
 
     root: Path  # of the collection, absolute
     settings: Settings
@@ -20,19 +22,21 @@ class Order:
     kind: str  # text, or image: made from a real one
     resources: Resources
 
+    def __call__(self, place: Place) -> "Maker":
+        return Maker(self, place.device)
+
 
 @dataclass(frozen=True)
 class Reply:
     """What a worker says of some shots that it was given."""
 
     done: list[Done]  # also of earlier ones: files are written while others are made
-    batch: int  # how many it likes to be given at once
     images: int = 0  # made this time, and in how many
     seconds: float = 0.0
 
 
-def load(order: Order, device: str) -> Generator:
-    """The generator of an order. Raises UsageError, FewposeError where its model can't be had."""
+def load(order: Making, device: str) -> Generator:
+    """The generator. Raises UsageError, FewposeError where its model can't be had."""
     settings, resources = order.settings, order.resources
     if settings.model == MANNEQUIN:
         from synth.generate.mannequin import Mannequin
@@ -70,33 +74,34 @@ def weights(settings: Settings) -> str:
 
 
 class Maker:
-    """A generator and its writer. A context manager."""
+    """A worker: a generator and its writer."""
 
-    def __init__(self, order: Order, device: str) -> None:
-        self._alone = _slow(order.settings, device)  # the first image, from which the time for all is told
+    def __init__(self, order: Making, device: str) -> None:
+        self._root = order.root
         self._generator = load(order, device)
         facts = {**self._generator.facts(), "settings": order.digest}
         self._writer = Writer(order.root, facts, order.settings.format)
 
-    def __enter__(self) -> "Maker":
-        return self
+    def __call__(self, shots: Sequence[Shot]) -> Reply:
+        """Make these, and have them written, which goes on while the next are made.
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.__exit__()
-
-    def ready(self) -> Reply:
-        return Reply([], 1 if self._alone else self._generator.batch)
-
-    def make(self, shots: Sequence[Shot]) -> Reply:
-        """Make these, and have them written; none at all: wait until everything is written."""
-        if not shots:
-            return Reply(self._writer.finish(), self._generator.batch)
+        What a worker that was lost with these shots had written of them stays.
+        """
         began = time.monotonic()
-        self._alone = False
-        for made in self._generator.make(shots):
-            self._writer.write(made)
-        return Reply(self._writer.done(), self._generator.batch, len(shots), time.monotonic() - began)
+        written = [Done(shot.key, Became.MADE) for shot in shots if writing.is_ours(self._root, shot)]
+        before = {done.key for done in written}
+        missing = [shot for shot in shots if shot.key not in before]
+        begin = 0
+        while begin < len(missing):
+            batch = missing[begin : begin + self._generator.batch]
+            begin += len(batch)
+            for made in self._generator.make(batch):
+                self._writer.write(made)
+        return Reply([*written, *self._writer.done()], len(missing), time.monotonic() - began)
 
+    def finish(self) -> Reply:
+        """Wait until everything is written."""
+        return Reply(self._writer.finish())
 
-def _slow(settings: Settings, device: str) -> bool:
-    return device == "cpu" and settings.model not in WITHOUT_WEIGHTS
+    def close(self) -> None:
+        self._writer.__exit__()

@@ -8,7 +8,6 @@ from curate.foundation.errors import UsageError
 from synth.generate.control import poses_digest, poses_of
 from synth.generate.image_job import Made, Shot
 from synth.generate.settings import MANNEQUIN, Settings
-from synth.rendering import workers as processes
 from synth.rendering.folder import SIZES
 from synth.rendering.render import render
 
@@ -16,19 +15,16 @@ SIZE = 256  # pixels, where nothing else was asked for
 
 
 class Mannequin:
-    """A Generator (synth/generate/image_job.py). workers: processes that draw, each on one CPU.
+    """A Generator (synth/generate/image_job.py). Raises UsageError for a size that the renderer can't draw."""
 
-    Raises UsageError for a size that the renderer can't draw.
-    """
+    batch = 1
 
-    def __init__(self, settings: Settings, workers: int = 1) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.size = settings.width or settings.height or SIZE
         if (settings.height or self.size) != self.size:
             raise UsageError(f"--model {MANNEQUIN} draws squares; --size {settings.width}x{settings.height} is none")
         if not SIZES[0] <= self.size <= SIZES[1]:
             raise UsageError(f"--model {MANNEQUIN} draws {SIZES[0]} to {SIZES[1]} pixels, not {self.size}")
-        self.batch = 1 if workers == 1 else 16 * workers
-        self._workers = workers
 
     def weights(self) -> str:
         """What stands for the digest of a model's weights: the poses and this version of the renderer."""
@@ -36,7 +32,7 @@ class Mannequin:
 
     def make(self, shots: Sequence[Shot]) -> list[Made]:
         """Each shot's mannequin, with its keypoints. Raises UsageError for a class that no pose shows."""
-        return list(processes.each(_drawn, [(shot, self.size) for shot in shots], self._workers))
+        return [_drawn(shot, self.size) for shot in shots]
 
     def facts(self) -> dict[str, str]:
         return {
@@ -49,8 +45,7 @@ class Mannequin:
         }
 
 
-def _drawn(task: tuple[Shot, int]) -> Made:
-    shot, size = task
+def _drawn(shot: Shot, size: int) -> Made:
     poses = poses_of(shot.label)
     if not poses:
         raise UsageError(f"there is no pose of data/poses.yaml (see: synth poses) for {shot.label}")

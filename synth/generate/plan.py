@@ -11,12 +11,13 @@ from curate.collection.directory import Collection
 from curate.collection.export import folder_name
 from curate.collection.sets import labelled
 from curate.foundation.errors import FewposeError, UsageError
+from curate.workers.opening import in_order
+from curate.workers.settings import WorkerSettings
 from synth.generate import control, prompts, sources
 from synth.generate.image_job import Control, Shot, Source
 from synth.generate.image_job import seed as seed_of
 from synth.generate.prompts import Grammar
 from synth.generate.settings import AUGMENT, KEYPOINTS, MANNEQUIN, RENDERER, WITHOUT_WEIGHTS, Settings, Wanted
-from synth.rendering import workers
 
 _MANY = 200  # skeletons, from which on several processes are worth their start
 
@@ -199,8 +200,8 @@ def _with_skeletons(shots: list[Shot], settings: Settings) -> list[Shot]:
     if not settings.controlnet or settings.control != RENDERER:
         return shots
     views = [_view(shot, settings) for shot in shots]
-    processes = workers.count(None) if len(views) >= _MANY else 1
-    skeletons = workers.each(control.from_renderer, views, processes)
+    asked = WorkerSettings(workers=0 if len(views) >= _MANY else 1)
+    skeletons = in_order(control.from_renderer, views, asked)
     return [replace(shot, control=skeleton) for shot, skeleton in zip(shots, skeletons, strict=True)]
 
 

@@ -5,22 +5,26 @@ by `kill -9`, and the same command goes on. What it had made counts from the nex
 Ctrl-C.
 """
 
+import math
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from curate.collection.directory import Collection
 from curate.foundation import console, locks
 from curate.foundation.errors import FewposeError
+from curate.workers.opening import Shared, open_pool
+from curate.workers.places import CPUS_OF_A_MODEL, Needs
+from curate.workers.pool import GivenUp, Pool, in_halves
 from synth.generate import making, refused, writing
 from synth.generate.adopt import Adopted, adopt
 from synth.generate.image_job import Shot
-from synth.generate.making import Maker, Order, Reply
+from synth.generate.making import Making, Reply
 from synth.generate.plan import digest
 from synth.generate.plan import plan as planned
 from synth.generate.settings import WITHOUT_WEIGHTS, Resources, Settings, Wanted
@@ -53,6 +57,7 @@ class Summary:
     refused: dict[str, int]
     refused_before: dict[str, int]
     in_the_way: list[str]  # keys
+    lost: list[str]  # keys, of what takes its worker along even alone; the same command tries again
     adopted: Adopted
     seconds: float  # of making, loading the model included
 
@@ -73,17 +78,17 @@ def generate(collection: Path, settings: Settings, wanted: Wanted, resources: Re
     """Make the images of a plan that are not there, into COLLECTION/images, and give all of them their rows.
 
     One run at a time may generate into a collection; other commands may work on it meanwhile.
-    Raises UsageError for what makes no sense, FewposeError where a model can't be had, a worker dies again and again or
+    Raises UsageError for what makes no sense, FewposeError where a model can't be had, workers die before they begin or
     nothing can be written; KeyboardInterrupt passes. Whatever it is, what was made till then has its rows.
     """
     began = time.monotonic()
     root = collection.absolute()
     Collection.open(root)
-    devices = _devices(settings, resources)
+    _check_device(settings, resources)
     try:
         with _alone(root):
             plan = foresee(root, settings, wanted)
-            run = _Run(plan, settings, resources, devices)
+            run = _Run(plan, settings, resources)
             try:
                 run.make()
             except BaseException:
@@ -100,13 +105,14 @@ def generate(collection: Path, settings: Settings, wanted: Wanted, resources: Re
 class _Run:
     """One run over what is missing."""
 
-    def __init__(self, plan: Planned, settings: Settings, resources: Resources, devices: list[str]) -> None:
+    def __init__(self, plan: Planned, settings: Settings, resources: Resources) -> None:
         self.plan = plan
         self._label = {shot.key: shot.label for shot in plan.missing}
         self._keys: dict[Became, list[str]] = {became: [] for became in Became}
+        self._lost: list[str] = []  # keys
         kind = "image" if any(shot.source for shot in plan.shots) else "text"
-        self._order = Order(plan.root, settings, plan.digest, kind, resources)
-        self._devices = devices
+        self._making = Making(plan.root, settings, plan.digest, kind, resources)
+        self._with_model = settings.model not in WITHOUT_WEIGHTS
 
     @property
     def made(self) -> frozenset[str]:
@@ -116,22 +122,64 @@ class _Run:
         """Have what is missing made, by whoever is there to make it."""
         if not self.plan.missing:
             return
-        with _engine(self._order, self._devices, self.plan.missing) as (replies, workers):
-            self._watch(replies, workers)
+        asked, many = self._making.resources.workers, len(self.plan.missing)
+        with open_pool(
+            self._making,
+            asked,
+            most=many if self._with_model or asked.workers or asked.engine == "ray" else max(1, many // _FEW),
+            needs=Needs(self._making.resources.device, CPUS_OF_A_MODEL) if self._with_model else Needs(),
+            halves=in_halves,
+            shared=Shared(self.plan.root / writing.UNFINISHED, (self.plan.root / "images.parquet",)),
+        ) as pool:
+            pool.ready()  # what loading takes says nothing of the images
+            self._watch(pool)
 
-    def _watch(self, replies: Iterator[Reply], workers: int) -> None:
-        next(replies)  # somebody is ready: what loading takes says nothing of the images
-        first = self._order.settings.model not in WITHOUT_WEIGHTS and set(self._devices) == {"cpu"}
+    def _watch(self, pool: Pool[Sequence[Shot], Reply]) -> None:
+        slow = self._with_model and all(_is_cpu(place.device) for place in pool.places)
         with console.progress("generating", len(self.plan.missing), unit="image") as advance:
-            for reply in replies:
-                for done in reply.done:
-                    self._keys[done.became].append(done.key)
-                refusals = [done.key for done in reply.done if done.became == Became.REFUSED]
-                refused.add(self.plan.root, refusals, self.plan.digest)
-                advance(len(reply.done))
-                if first and reply.images:
-                    first = False
-                    self._foretell(reply.seconds / reply.images, workers)
+            missing = self.plan.missing
+            while missing:
+                for unit, reply in pool.run(self._units(missing, slow, len(pool.places))):
+                    if isinstance(reply, GivenUp):
+                        self._lost += [shot.key for shot in unit]
+                        advance(len(unit))
+                        continue
+                    self._note(reply, advance)
+                    if slow and reply.images:
+                        slow = False
+                        self._foretell(reply.seconds / reply.images, len(pool.places))
+                for reply in pool.finish():
+                    self._note(reply, advance)
+                missing = self._still(missing)
+
+    def _still(self, missing: list[Shot]) -> list[Shot]:
+        """What was made, but not written when its worker was lost. Raises FewposeError where that is all."""
+        known = {key for keys in (*self._keys.values(), self._lost) for key in keys}
+        still = [shot for shot in missing if shot.key not in known]
+        if len(still) == len(missing):
+            raise FewposeError(
+                "workers die while they write, perhaps for want of memory; what was made is kept: "
+                "give the same command again, with fewer --workers or a smaller --batch"
+            )
+        return still
+
+    def _units(self, shots: list[Shot], slow: bool, workers: int) -> list[tuple[Shot, ...]]:
+        """Shots that are given to a worker at once. slow: the first alone tells how long all will take."""
+        size = 1
+        if self._with_model:
+            from synth.generate.batches import MOST, MOST_ON_CPU
+
+            fit = self._making.resources.batch or (MOST_ON_CPU if slow else MOST)
+            size = min(fit, math.ceil(len(shots) / workers))
+        first = 1 if slow else size
+        return [tuple(shots[:first])] + [tuple(shots[begin : begin + size]) for begin in range(first, len(shots), size)]
+
+    def _note(self, reply: Reply, advance: Callable[[int], None]) -> None:
+        for done in reply.done:
+            self._keys[done.became].append(done.key)
+        refusals = [done.key for done in reply.done if done.became == Became.REFUSED]
+        refused.add(self.plan.root, refusals, self.plan.digest)
+        advance(len(reply.done))
 
     def _foretell(self, seconds: float, workers: int) -> None:
         """On a CPU, how long all will take, once the first image has told."""
@@ -154,61 +202,24 @@ class _Run:
             refused=labels[Became.REFUSED],
             refused_before=Counter(shot.label for shot in earlier if shot.key in self.plan.refused),
             in_the_way=self._keys[Became.IN_THE_WAY],
+            lost=self._lost,
             adopted=adopted,
             seconds=seconds,
         )
 
 
-def _devices(settings: Settings, resources: Resources) -> list[str]:
-    """Of each process on this machine. Raises UsageError for one that is not there."""
-    if settings.model in WITHOUT_WEIGHTS:
-        return ["cpu"] * (resources.workers or os.cpu_count() or 1)
-    if resources.engine == "ray":
-        return [resources.device]
-    import torch
+def _check_device(settings: Settings, resources: Resources) -> None:
+    """Raises UsageError for a device that this machine, if the images are made on it, lacks."""
+    if settings.model not in WITHOUT_WEIGHTS and resources.workers.engine != "ray":
+        from curate.models.clip_models import choose_device
 
+        choose_device(resources.device)
+
+
+def _is_cpu(device: str) -> bool:
     from curate.models.clip_models import choose_device
 
-    device = choose_device(resources.device)
-    cards = torch.cuda.device_count() if device.type == "cuda" and device.index is None else 0
-    if cards:
-        return [f"cuda:{number % cards}" for number in range(resources.workers or cards)]
-    return [str(device)] * (resources.workers or 1)
-
-
-@contextmanager
-def _engine(order: Order, devices: list[str], shots: Sequence[Shot]) -> Iterator[tuple[Iterator[Reply], int]]:
-    """The replies of the engine that suits, and how many workers they come from."""
-    with ExitStack() as stack:
-        if order.resources.engine == "ray":
-            from synth.generate.cluster import Cluster
-
-            cluster = stack.enter_context(Cluster(order, len(shots)))
-            yield cluster.work(shots), cluster.size
-            return
-        at_most = len(shots) if order.resources.workers else max(1, len(shots) // _FEW)
-        if order.settings.model not in WITHOUT_WEIGHTS:
-            at_most = len(shots)
-        devices = devices[:at_most]
-        if len(devices) == 1:
-            yield _here(stack.enter_context(Maker(order, devices[0])), shots), 1
-            return
-        from synth.generate.processes import Processes
-
-        processes = stack.enter_context(Processes(order, devices))
-        yield processes.work(shots), processes.size
-
-
-def _here(maker: Maker, shots: Sequence[Shot]) -> Iterator[Reply]:
-    """In this process."""
-    yield (ready := maker.ready())
-    batch, begin = ready.batch, 0
-    while begin < len(shots):
-        reply = maker.make(shots[begin : begin + batch])
-        begin += batch
-        batch = reply.batch
-        yield reply
-    yield maker.make([])
+    return device == "cpu" or (device == "auto" and choose_device(device).type == "cpu")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option, settings
+from curate.workers.settings import WorkerSettings
 
 MANNEQUIN = "mannequin"  # our renderer: people of simple shapes, posed by data/poses.yaml; needs no weights
 AUGMENT = "augment"  # real images of a draw, randomly cropped, turned and recoloured; needs no weights
@@ -96,11 +97,4 @@ class Resources:
     )
     batch: Annotated[int | None, option("Number of images at once; what fits unless said.", ge=1)] = None
     compile: Annotated[bool, option("Compile the model: minutes at the beginning, faster afterwards.")] = False
-    workers: Annotated[
-        int | None,
-        option("Number of workers; one for each GPU unless said, for each CPU without a model.", ge=1),
-    ] = None
-    engine: Annotated[
-        Literal["local", "ray"],
-        option("Where they run: local, or ray (RAY_ADDRESS, or a Ray of this machine; COLLECTION on a shared disk)."),
-    ] = "local"
+    workers: WorkerSettings = WorkerSettings()

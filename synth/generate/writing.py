@@ -51,6 +51,14 @@ def path(root: Path, shot: Shot) -> Path:
     return root / "images" / shot.key
 
 
+def is_ours(root: Path, shot: Shot) -> bool:
+    """Whether the image of a shot is there, as its provenance says."""
+    try:
+        return path(root, shot).exists() and provenance.read(path(root, shot)).get("key") == shot.key
+    except (OSError, ValueError, SyntaxError):  # Pillow raises all of them for what is no image
+        return False
+
+
 def record(shot: Shot, facts: Mapping[str, str], size: tuple[int, int]) -> dict[str, str]:
     """The provenance of one image. facts: of all images of its generator. size: width, height in pixels."""
     told = {

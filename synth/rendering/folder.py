@@ -9,9 +9,10 @@ from typing import Any
 
 from curate.foundation import atomic, console
 from curate.foundation.errors import FewposeError, UsageError
+from curate.workers.opening import Shared, in_order
+from curate.workers.settings import WorkerSettings
 from synth.body.poses import Pose, named
 from synth.rendering import planted_defects as planted
-from synth.rendering import workers as processes
 from synth.rendering.render import jpeg, render
 
 SIZES = (64, 1024)
@@ -53,7 +54,7 @@ def render_folder(
     *,
     size: int = 256,
     seed: int = 0,
-    workers: int | None = None,
+    workers: WorkerSettings | None = None,
     trouble: bool = False,
 ) -> Summary:
     """Fill `out` with `per_class` images of each pose, `POSE/POSE_0007.jpg`; what is there already stays.
@@ -67,14 +68,13 @@ def render_folder(
     _check(out, per_class, size)
     wanted = {named(pose).name: named(pose) for pose in poses}
     plan = planted.plan(out, list(wanted), per_class, seed) if trouble else ()
-    workers = processes.count(workers)
     records = _known(sidecar(out), size, seed)
     _check_poses(out, records, wanted)
     _sweep(out, wanted)
     tasks = [_Task(out, pose, index, seed, size) for pose in wanted.values() for index in range(per_class)]
     missing = [task for task in tasks if task.file not in records or not (out / task.file).exists()]
     try:
-        _draw(out, missing, workers, records)
+        _draw(out, missing, workers or WorkerSettings(), records)
         planted.plant(out, plan, wanted, size, seed)
     except OSError as error:
         raise FewposeError(f"cannot write to {out}: {error.strerror or error}") from None
@@ -92,7 +92,7 @@ def _check(out: Path, per_class: int, size: int) -> None:
         raise UsageError(f"{out} is a file; name a folder that exists or can be made")
 
 
-def _draw(out: Path, missing: list[_Task], workers: int, records: dict[str, Any]) -> None:
+def _draw(out: Path, missing: list[_Task], workers: WorkerSettings, records: dict[str, Any]) -> None:
     """Draw what is missing, noting each image's line as soon as it is there; then write all lines in order."""
     path = sidecar(out)
     if not missing:
@@ -100,7 +100,7 @@ def _draw(out: Path, missing: list[_Task], workers: int, records: dict[str, Any]
     # First without half a line that a killed run may have left at its end.
     _write(path, records)
     with path.open("a", encoding="utf-8") as lines, console.progress("rendering", len(missing)) as advance:
-        for record in processes.each(_make, missing, workers):
+        for record in in_order(_make, missing, workers, shared=Shared(out.parent)):
             records[record["file"]] = record
             lines.write(_line(record))
             lines.flush()

@@ -8,8 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from curate.foundation import atomic, console
 from curate.foundation.errors import FewposeError, UsageError
+from curate.workers.opening import in_order
+from curate.workers.settings import WorkerSettings
 from synth.body.poses import Pose, named
-from synth.rendering import workers as processes
 from synth.rendering.render import render
 
 _NAME_WIDTH = 190
@@ -30,7 +31,7 @@ def sheet(
     *,
     size: int = 160,
     seed: int = 0,
-    workers: int | None = None,
+    workers: WorkerSettings | None = None,
 ) -> tuple[int, int]:
     """Write a contact sheet as a PNG and return its width and height; UsageError if `out` is no .png.
 
@@ -47,7 +48,7 @@ def sheet(
     for row, pose in enumerate(rows):
         pen.text((8, row * size + size // 2 - 8), pose.name.replace("_", " "), fill="black", font=font)
     with console.progress("drawing", len(cells)) as advance:
-        for number, image in enumerate(processes.each(_draw, cells, processes.count(workers))):
+        for number, image in enumerate(in_order(_draw, cells, workers or WorkerSettings())):
             page.paste(image, (_NAME_WIDTH + number % columns * size, number // columns * size))
             advance(1)
     try:

@@ -118,7 +118,7 @@ def test_failed_trials_are_counted_by_cause_and_make_exit_code_1(
         (["--shots", ""], 2, "--shots: give numbers of training images a class"),
         (["--shots", "-2"], 2, "--shots: give numbers of training images a class"),
         (["--shots", "43"], 2, "43 training images a class are asked for, but a split leaves fewer to"),
-        (["--splits", "0"], 2, "--splits and --workers must be at least 1"),
+        (["--splits", "0"], 2, "--splits must be at least 1"),
         (["--split", "alphabetical"], 2, "--split alphabetical: there are random and official"),
         (["--split", "official"], 2, "--split official: this collection has no official split"),
         (["--test-fraction", "1"], 2, "--test-fraction 1.0: must lie between 0 and 1"),

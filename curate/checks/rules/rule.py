@@ -1,7 +1,7 @@
 """What a rule is: a function from a collection to a score for each image, with its defaults."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from curate.checks.measures.measurements import measurements
 from curate.collection.directory import Collection
 from curate.collection.findings import Kind
 from curate.images.signatures import Signatures
+from curate.workers.settings import WorkerSettings
 
 
 class CannotRun(Exception):
@@ -26,7 +27,8 @@ class Inputs:
     signatures: Signatures
     features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
     model: str  # whose features; where there are none, why
-    workers: int  # threads
+    workers: int  # threads of this process
+    asked: WorkerSettings = field(default=WorkerSettings(workers=1), kw_only=True)  # who measures the pictures
 
     def needed_features(self) -> np.ndarray:
         """`features`. Raises CannotRun where there are none."""

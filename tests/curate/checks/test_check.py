@@ -10,7 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from curate.checks import check as module
+from curate.checks import measuring_workers
 from curate.checks.check import check
+from curate.checks.measures import measurements
 from curate.checks.rules import RULES
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection import findings
@@ -18,6 +20,7 @@ from curate.collection.directory import Collection
 from curate.collection.findings import Kind
 from curate.foundation.errors import FewposeError, UsageError
 from curate.importing.importer import import_folder
+from curate.workers.settings import WorkerSettings
 
 
 def picture(seed: int) -> Image.Image:
@@ -72,11 +75,13 @@ def test_findings_are_written_whole_and_read_back(collection: Collection) -> Non
     assert read.table["key"].is_monotonic_increasing
 
 
-def test_the_same_collection_gives_the_same_bytes(collection: Collection) -> None:
-    check(collection, model=None, workers=1)
+def test_the_same_collection_gives_the_same_bytes(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(collection, model=None, workers=WorkerSettings(workers=1))
     before = {name: (collection.root / name).read_bytes() for name in ("findings.parquet", "checks.json")}
     shutil.rmtree(collection.cache("measurements"))
-    check(collection, model=None, workers=4)
+    monkeypatch.setattr(measuring_workers, "_FEW", 0)
+    monkeypatch.setattr(measurements, "measure", lambda _: pytest.fail("measured in this process"))
+    check(collection, model=None, workers=WorkerSettings(workers=2))
     assert {name: (collection.root / name).read_bytes() for name in before} == before
 
 

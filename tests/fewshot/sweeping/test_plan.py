@@ -289,8 +289,8 @@ def test_an_official_split_that_is_missing_is_said(store: Callable) -> None:
         ({"fit": "stretch"}, "--fit stretch: there are crop and pad"),
         ({"shots": (0,)}, "--shots: give numbers"),
         ({"shots": ()}, "--shots: give numbers"),
-        ({"splits": 0}, "--splits and --workers must be at least 1"),
-        ({"workers": -1}, "--splits and --workers must be at least 1"),
+        ({"splits": 0}, "--splits must be at least 1"),
+        ({"workers": -1}, "--workers -1: a number of workers, or 0"),
         ({"methods": ()}, "--sets and --methods must name at least one each"),
     ],
 )

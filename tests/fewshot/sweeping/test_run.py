@@ -25,7 +25,7 @@ from curate.sweeps.records import Record, Trial, read_predictions, read_sweep
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.reporting import write_report
-from fewshot.sweeping import engines, workers
+from fewshot.sweeping import engines
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.batched_trials import Pack
 from fewshot.sweeping.run import run_sweep
@@ -431,61 +431,62 @@ def test_each_trial_has_a_seed_of_its_own(settings: Build, monkeypatch: pytest.M
 # Several processes (that two give the same tables as one is shown in test_sweep_killed.py)
 
 
-TWO = ("cpu", "cuda:1")  # devices, of which these workers only leave a note
-
 # Workers that start in a moment, and die where a file says so.
 TRAP = """
 import os, signal
+from dataclasses import dataclass
 from pathlib import Path
 from curate.sweeps import records
 from curate.sweeps.records import Record
 
-def start(plan, free, threads):
-    global out
-    out = plan.settings.out
-    (out / f"{free.get()} {threads}").touch()
+@dataclass
+class Trap:
+    out: Path
 
-def run_one(pack):
-    for trial in pack.missing:
-        run(trial)
+    def __call__(self, place):
+        (self.out / f"place {place.number} {place.device} {place.threads}").touch()
+        return self.run
 
-def run(trial):
-    once, always, fault = (out / f"{kind}-{trial.split}" for kind in ("once", "always", "fault"))
-    if once.exists() or always.exists():
-        once.unlink(missing_ok=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-    if fault.exists():
-        raise KeyError("a fault of ours")
-    with (out / "log").open("a") as log:
-        log.write(f"{trial.split}\\n")
-    records.write(out, Record(trial, "failed", "m", cause="as it should"), None)
+    def run(self, pack):
+        for trial in pack.missing:
+            self.run_one(trial)
+
+    def run_one(self, trial):
+        once, always, fault = (self.out / f"{kind}-{trial.split}" for kind in ("once", "always", "fault"))
+        if once.exists() or always.exists():
+            once.unlink(missing_ok=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault.exists():
+            raise KeyError("a fault of ours")
+        with (self.out / "log").open("a") as log:
+            log.write(f"{trial.split}\\n")
+        records.write(self.out, Record(trial, "failed", "m", cause="as it should"), None)
 """
 
 
 @pytest.fixture
 def trapped(settings: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A plan of ten trials for such workers."""
+    """A plan of ten trials for two such workers, the trials, and what hands them out."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "trap.py").write_text(TRAP)
     monkeypatch.syspath_prepend(tmp_path / "modules")
     import trap  # type: ignore[import-not-found]
 
-    monkeypatch.setattr(workers, "_start", trap.start)
-    monkeypatch.setattr(workers, "_run_one", trap.run_one)
-    asked = settings()
+    asked = settings(workers=2)
     asked.out.mkdir()
     trials = [Trial("unfiltered", "linear-probe", 6, number) for number in range(10)]
-    return SimpleNamespace(settings=asked), trials
+    plan = SimpleNamespace(settings=asked)
+    return plan, trials, lambda *arguments: engines.hand_out(plan, trap.Trap(asked.out), *arguments)
 
 
 def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: Any) -> None:
-    plan, trials = trapped
+    plan, trials, hand_out = trapped
     for name in ("once-2", "always-5", "once-8"):
         (plan.settings.out / name).touch()
     # Left from an earlier run, whose failed trials are to be run again:
     records.write(plan.settings.out, Record(trials[9], "failed", "m", cause="long ago"), None)
-    advanced = []
-    workers.run_in_processes(plan, list(map(alone, trials)), TWO, advanced.append)
+    advanced: list[int] = []
+    hand_out(list(map(alone, trials)), advanced.append)
     found = outcomes_of(plan.settings.out, tuple(trials))
     assert found == ["as it should"] * 5 + ["killed"] + ["as it should"] * 4
     assert sum(advanced) == 10
@@ -495,54 +496,31 @@ def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: 
 
 
 def test_a_pack_that_kills_its_worker_is_taken_apart(trapped: Any) -> None:
-    plan, trials = trapped
+    plan, trials, hand_out = trapped
     (plan.settings.out / "always-5").touch()
     advanced: list[int] = []
-    workers.run_in_processes(plan, [Pack(tuple(trials), tuple(trials[1:]))], TWO, advanced.append)
+    hand_out([Pack(tuple(trials), tuple(trials[1:]))], advanced.append)
     assert outcomes_of(plan.settings.out, tuple(trials)) == ["as it should"] * 4 + ["killed"] + ["as it should"] * 4
     assert sum(advanced) == 9
+    # One process, but as one of two: with other threads, trials that are left over would end in other bits.
+    each = max(1, (os.cpu_count() or 1) // 2)
+    assert {path.name for path in plan.settings.out.glob("place *")} == {f"place 0 cpu {each}"}
 
 
 def test_a_fault_of_ours_in_a_worker_ends_the_sweep_with_its_name(trapped: Any) -> None:
-    plan, trials = trapped
+    plan, trials, hand_out = trapped
     (plan.settings.out / "fault-1").touch()
     with pytest.raises(KeyError, match="a fault of ours"):
-        workers.run_in_processes(plan, list(map(alone, trials)), TWO, lambda steps: None)
+        hand_out(list(map(alone, trials)), lambda steps: None)
 
 
 def test_every_trial_is_run_once_in_order_of_the_grid(trapped: Any) -> None:
-    plan, trials = trapped
-    workers.run_in_processes(plan, list(map(alone, trials)), TWO, lambda steps: None)
+    plan, trials, hand_out = trapped
+    hand_out(list(map(alone, trials)), lambda steps: None)
     order = [int(line) for line in (plan.settings.out / "log").read_text().split()]
     assert sorted(order) == list(range(10))
     # However slow one process is: of the trials before the latest that was run, no more than its one is not run yet.
-    assert all(max(order[:run]) + 1 - run < len(TWO) for run in range(1, len(order) + 1))
-
-
-def test_each_process_has_a_device_and_its_part_of_the_cores(trapped: Any) -> None:
-    plan, trials = trapped
-    workers.run_in_processes(plan, list(map(alone, trials)), TWO, lambda steps: None)
-    each = max(1, (os.cpu_count() or 1) // 2)
-    assert {path.name for path in plan.settings.out.glob("c*")} == {f"cpu {each}", f"cuda:1 {each}"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "cards", "expected"),
-    [
-        ({}, 0, ["auto"]),
-        ({}, 1, ["auto"]),
-        ({}, 3, ["cuda:0", "cuda:1", "cuda:2"]),
-        ({"device": "cuda", "workers": 5}, 2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]),
-        ({"workers": 1}, 4, ["cuda:0"]),
-        ({"device": "cuda:1", "workers": 2}, 4, ["cuda:1", "cuda:1"]),
-        ({"device": "cpu"}, 4, ["cpu"]),
-        ({"device": "cpu", "workers": 2}, 4, ["cpu", "cpu"]),
-    ],
-)
-def test_every_card_is_used_unless_one_is_named(
-    settings: Build, changes: dict[str, Any], cards: int, expected: list[str]
-) -> None:
-    assert list(engines.seats(settings(**{"device": "auto"} | changes), cards)) == expected
+    assert all(max(order[:run]) + 1 - run < 2 for run in range(1, len(order) + 1))
 
 
 def test_the_summary_tells_the_pace(settings: Build) -> None:

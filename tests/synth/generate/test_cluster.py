@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from curate.foundation.errors import FewposeError, UsageError
+from curate.workers.settings import WorkerSettings
 from synth.generate.run import Summary, generate
 from synth.generate.settings import Resources, Settings, Wanted
 from tests.synth.generate.a_collection import collection, files
@@ -18,7 +19,7 @@ from tests.synth.generate.a_collection import collection, files
 ray = pytest.importorskip("ray")
 
 MANNEQUIN = Settings("mannequin", width=64, height=64)
-RAY = Resources(engine="ray")
+RAY = Resources(workers=WorkerSettings("ray"))
 
 
 def mannequins(root: Path, resources: Resources = RAY) -> Summary:
@@ -27,7 +28,7 @@ def mannequins(root: Path, resources: Resources = RAY) -> Summary:
 
 def test_a_lost_worker_changes_nothing(cluster: None, tmp_path: Path) -> None:
     here, there = collection(tmp_path / "a"), collection(tmp_path / "b")
-    mannequins(here, Resources(workers=1))
+    mannequins(here, Resources(workers=WorkerSettings(workers=1)))
     killed: list[int] = []
 
     def kill_one() -> None:
@@ -49,7 +50,7 @@ def test_a_lost_worker_changes_nothing(cluster: None, tmp_path: Path) -> None:
 def _workers_of_ray() -> list[int]:
     """Process ids of our actors on this machine, which all nodes of the test are."""
     found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in found.splitlines() if "ray::Seat" in line]
+    return [int(line.split()[0]) for line in found.splitlines() if "ray::PoolWorker" in line]
 
 
 def _wait_until_none_is_left() -> None:
@@ -82,9 +83,9 @@ def test_a_cluster_without_gpus(cluster: None, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("synth.generate.making.weights", lambda _: "f00d")
     root = collection(tmp_path)
     with pytest.raises(UsageError, match="--device cuda: the Ray cluster has no GPU"):
-        generate(root, Settings("some/model"), Wanted(("tree",), 1), Resources(engine="ray", device="cuda"))
+        generate(root, Settings("some/model"), Wanted(("tree",), 1), Resources("cuda", workers=RAY.workers))
     with pytest.raises(UsageError, match="Ray chooses which"):
-        generate(root, Settings("some/model"), Wanted(("tree",), 1), Resources(engine="ray", device="cuda:1"))
+        generate(root, Settings("some/model"), Wanted(("tree",), 1), Resources("cuda:1", workers=RAY.workers))
 
 
 def test_what_an_actor_raises_is_the_users_sentence(cluster: None, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_other_files_in_the_place_of_an_image_are_named(synth, root: Path) -> No
         (("--size", "big"), "--size must be such as 512 or 768x512"),
         (("--size", "511"), "--width must be a whole number, at least 1 and a multiple of 8, not 511"),
         (("--per-class", "0"), "--per-class must be a whole number, at least 1"),
-        (("--workers", "0"), "--workers must be a whole number, at least 1"),
+        (("--workers", "-1"), "--workers must be a whole number, at least 0"),
         (("--batch", "0"), "--batch must be a whole number, at least 1"),
         (("--from-draw", "shots=x"), "--from-draw"),
         (("--controlnet", "x/y"), "--model mannequin takes no ControlNet"),

@@ -20,16 +20,19 @@ from PIL import Image
 
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
+from curate.workers.settings import WorkerSettings
 from synth.generate import making, provenance, run
 from synth.generate.image_job import Made, Shot
 from synth.generate.run import Summary, foresee, generate
 from synth.generate.settings import Resources, Settings, Wanted
+from tests.synth.generate import deadly
 from tests.synth.generate.a_collection import LABELS, PHOTOS, collection, files
 
 MANNEQUIN = Settings("mannequin", width=64, height=64)
 AUGMENT = Settings("augment", width=64, format="jpeg")
 DRAW = "split=0,shots=2"
-ONE = Resources(workers=1)
+ONE = Resources(workers=WorkerSettings(workers=1))
+TWO = Resources(workers=WorkerSettings(workers=2))
 PROGRAM = ("-c", "from synth.cli import app; app()", "generate")
 
 
@@ -172,7 +175,7 @@ def test_damaged_and_foreign_files_are_reported_and_stay(root: Path) -> None:
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     one, two = collection(tmp_path / "a"), collection(tmp_path / "b")
     mannequins(one, per_class=5)
-    mannequins(two, per_class=5, resources=Resources(workers=2))
+    mannequins(two, per_class=5, resources=TWO)
     assert files(one) == files(two)
 
 
@@ -257,18 +260,42 @@ def test_what_a_lost_worker_had_not_written_is_made_by_others(tmp_path: Path) ->
     undisturbed, disturbed = collection(tmp_path / "a"), collection(tmp_path / "b")
     mannequins(undisturbed, per_class=8)
     with killing(lambda before: not before and len(pictures(disturbed)) >= 2) as killed:
-        summary = mannequins(disturbed, per_class=8, resources=Resources(workers=2))
+        summary = mannequins(disturbed, per_class=8, resources=TWO)
     assert len(killed) == 1
     assert summary.made == {"plank": 8, "tree": 8}
+    assert files(disturbed) == files(undisturbed)
+
+
+def test_an_image_that_takes_every_worker_along_is_named_and_the_others_are_made(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "Making", deadly.DiesOfOne)
+        summary = mannequins(root, per_class=5, resources=TWO)
+    assert summary.made == {"plank": 5, "tree": 4}
+    assert [key.split("/")[0] for key in summary.lost] == ["tree"]
+    assert len(synthetic(root)) == 9
+    assert mannequins(root, per_class=5).made == {"tree": 1}  # it is tried again
+
+
+def test_what_a_worker_had_not_told_of_at_the_end_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed, disturbed = collection(tmp_path / "a"), collection(tmp_path / "b")
+    mannequins(undisturbed)
+    monkeypatch.setattr(run, "Making", deadly.DiesAtTheEnd)
+    summary = mannequins(disturbed, resources=TWO)
+    assert list(tmp_path.rglob("died")) != []
+    assert (summary.made, summary.in_the_way, summary.lost) == ({"plank": 3, "tree": 3}, [], [])
     assert files(disturbed) == files(undisturbed)
 
 
 def test_workers_that_die_again_and_again_end_the_run_with_a_sentence(root: Path) -> None:
     with (
         killing(lambda _: True),
-        pytest.raises(FewposeError, match=r"a worker died twice \(a process with exit code -9"),
+        pytest.raises(FewposeError, match=r"a worker died twice before it began \(a process with exit code -9"),
     ):
-        mannequins(root, per_class=8, resources=Resources(workers=2))
+        mannequins(root, per_class=8, resources=TWO)
     assert active_children() == []
 
 
@@ -276,7 +303,7 @@ def test_what_a_worker_raises_is_the_users_sentence(root: Path) -> None:
     in_the_way = provenance.sidecar(root / "images" / foresee(root, MANNEQUIN, Wanted(per_class=4)).shots[5].key)
     in_the_way.write_text("{}")
     with pytest.raises(FewposeError, match=r"images/tree/synthetic.*\.json is in the way: move it"):
-        mannequins(root, per_class=4, resources=Resources(workers=2))
+        mannequins(root, per_class=4, resources=TWO)
     assert in_the_way.read_text() == "{}"
     assert active_children() == []
     assert len(synthetic(root)) == len(pictures(root)) < 8
@@ -388,10 +415,10 @@ def test_mistakes_are_said_before_anything_is_made(root: Path, tmp_path: Path) -
         generate(root, MANNEQUIN, Wanted(("swan",)), ONE)
     with pytest.raises(UsageError, match="is not a collection"):
         generate(tmp_path / "nothing", MANNEQUIN, Wanted(), ONE)
-    with pytest.raises(UsageError, match="--workers must be a whole number, at least 1"):
-        Resources(workers=0)
-    with pytest.raises(UsageError, match="--engine must be local or ray"):
-        Resources(engine="slurm")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--workers must be a whole number, at least 0"):
+        Resources(workers=WorkerSettings(workers=-1))
+    with pytest.raises(UsageError, match="--engine must be auto, processes or ray"):
+        Resources(workers=WorkerSettings("slurm"))  # type: ignore[arg-type]
     assert {path: digest for path, digest in files(root).items() if path != ".generate.lock"} == before
 
 

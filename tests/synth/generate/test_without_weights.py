@@ -52,12 +52,6 @@ def test_an_image_is_the_same_alone_among_others_and_again(kind, photo):
     assert provenance.text(facts)
 
 
-def test_mannequins_are_the_same_from_two_processes():
-    shots = [shot("tree", index) for index in range(3)]
-    both = zip(Mannequin(RENDER, workers=2).make(shots), Mannequin(RENDER).make(shots), strict=True)
-    assert all(same(one, other) for one, other in both)
-
-
 def test_a_mannequin_shows_its_class_by_any_of_its_names():
     made = Mannequin(RENDER).make([shot("Tree_Pose_or_Vrksasana_", 0), shot("downdog", 0)])
     assert [each.image.size for each in made] == [(64, 64)] * 2

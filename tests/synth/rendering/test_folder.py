@@ -14,12 +14,19 @@ import pytest
 from PIL import Image, ImageOps
 
 from curate.foundation.errors import FewposeError, UsageError
+from curate.workers.settings import WorkerSettings
 from synth.body.poses import Pose, chosen
 from synth.rendering.folder import render_folder, sidecar
 from synth.rendering.planted_defects import listing
 from synth.rendering.render import render
 
 POSES = ["tree", "plank"]
+ONE = WorkerSettings(workers=1)
+IMPORTS = (
+    "from pathlib import Path",
+    "from curate.workers.settings import WorkerSettings",
+    "from synth.rendering.folder import render_folder",
+)
 
 
 def contents(out: Path) -> dict[str, str]:
@@ -29,7 +36,7 @@ def contents(out: Path) -> dict[str, str]:
 
 
 def draw(out: Path, poses: Sequence[str | Pose] = POSES, per_class: int = 3, **settings) -> Path:
-    render_folder(out, poses, per_class, **({"size": 64, "workers": 1} | settings))
+    render_folder(out, poses, per_class, **({"size": 64, "workers": ONE} | settings))
     return out
 
 
@@ -54,7 +61,7 @@ def test_the_sidecar_has_a_line_an_image(whole):
 
 
 def test_same_bytes_in_another_order_and_with_two_workers(whole, tmp_path):
-    assert contents(draw(tmp_path / "a", poses=POSES[::-1], workers=2)) == contents(whole)
+    assert contents(draw(tmp_path / "a", poses=POSES[::-1], workers=WorkerSettings(workers=2))) == contents(whole)
 
 
 def test_same_bytes_after_half_was_lost_and_a_folder_grows(whole, tmp_path):
@@ -63,29 +70,23 @@ def test_same_bytes_after_half_was_lost_and_a_folder_grows(whole, tmp_path):
     (out / "plank" / ".writing-xyz.jpg").write_bytes(b"half an ima")
     lines = sidecar(out).read_text().splitlines(keepends=True)
     sidecar(out).write_text("".join(lines[:3]) + lines[3][:40])  # as a killed run leaves it
-    done = render_folder(out, POSES, 3, size=64, workers=1)
+    done = render_folder(out, POSES, 3, size=64, workers=ONE)
     assert (done.rendered, done.present) == (3, 3)
     assert contents(out) == contents(whole)
 
 
 def test_what_is_there_is_not_drawn_again(whole):
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*.jpg")}
-    done = render_folder(whole, POSES, 3, size=64, workers=1)
+    done = render_folder(whole, POSES, 3, size=64, workers=ONE)
     assert (done.rendered, done.present) == (0, 6)
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*.jpg")} == before
 
 
 def test_a_killed_run_goes_on_and_leaves_no_process(whole, tmp_path):
     out = tmp_path / "out"
-    code = (
-        f"from synth.rendering.folder import render_folder; render_folder({str(out)!r}, {POSES}, 3, size=64, workers=2)"
-    )
+    code = f"render_folder(Path({str(out)!r}), {POSES}, 3, size=64, workers=WorkerSettings(workers=2))"
     program = tmp_path / "program.py"
-    program.write_text(
-        f"from pathlib import Path\nif __name__ == '__main__':\n    {code}\n".replace(
-            repr(str(out)), f"Path({str(out)!r})"
-        )
-    )
+    program.write_text("\n".join([*IMPORTS, "if __name__ == '__main__':", f"    {code}"]))
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     running = subprocess.Popen(
         [sys.executable, str(program)], env=env, start_new_session=True, stderr=subprocess.DEVNULL
@@ -116,7 +117,6 @@ def _group_lives(group: int) -> bool:
         ({"poses": ["swan"]}, "'swan'"),
         ({"per_class": 0}, "--per-class"),
         ({"size": 5}, "--size"),
-        ({"workers": 0}, "--workers"),
         ({"trouble": True, "poses": ["tree"]}, "two poses"),
     ],
 )

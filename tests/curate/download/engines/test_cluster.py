@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from benchmarks.web import serving
-from curate.download.engines.cluster import RayEngine
-from curate.download.run import download, on_ray, on_threads
+from curate.download.engines.shards import ShardedEngine, on_ray
+from curate.download.run import download, elsewhere, on_threads
 from curate.download.web.job import Answer, Job, Result
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError
+from curate.workers.settings import WorkerSettings
 from tests.curate.download.counting import Web, answer, counting, drain
 
 ray = pytest.importorskip("ray")
@@ -67,13 +68,13 @@ def web() -> Iterator[Web]:
 
 
 @pytest.fixture
-def engine(cluster: None) -> Iterator[RayEngine]:
-    engine = RayEngine(make_fetch(), SETTINGS)
+def engine(cluster: None) -> Iterator[ShardedEngine]:
+    engine = on_ray(make_fetch(), SETTINGS)
     yield engine
     engine.stop()
 
 
-def test_both_nodes_work_and_every_limit_holds_across_them(engine: RayEngine, web: Web) -> None:
+def test_both_nodes_work_and_every_limit_holds_across_them(engine: ShardedEngine, web: Web) -> None:
     jobs = [web.job(host, f"{number}.jpg") for number in range(20) for host in range(1, 21)]
     jobs += [web.job(1, f"more/{number}.jpg") for number in range(60)]
     for each in jobs:
@@ -93,7 +94,7 @@ def test_both_nodes_work_and_every_limit_holds_across_them(engine: RayEngine, we
     assert max(web.most.values()) == SETTINGS.per_site
 
 
-def test_delays_and_second_submissions_are_as_in_one_process(engine: RayEngine, web: Web) -> None:
+def test_delays_and_second_submissions_are_as_in_one_process(engine: ShardedEngine, web: Web) -> None:
     late, soon = web.job(1, "late.jpg"), web.job(2, "soon.jpg")
     began = time.monotonic()
     engine.submit(late, delay=1.0)
@@ -106,13 +107,13 @@ def test_delays_and_second_submissions_are_as_in_one_process(engine: RayEngine, 
     assert [result.job for result in drain(engine)] == [soon]
 
 
-def test_pictures_that_exceed_a_batch_come_in_several(engine: RayEngine, web: Web) -> None:
+def test_pictures_that_exceed_a_batch_come_in_several(engine: ShardedEngine, web: Web) -> None:
     for number in range(40):
         engine.submit(web.job(number % 8 + 1, f"large/{number}.jpg"))
     assert sum(len(answer(result).content) for result in drain(engine)) > 40 * 2_000_000
 
 
-def test_a_worker_that_is_killed_loses_nothing(engine: RayEngine, web: Web) -> None:
+def test_a_worker_that_is_killed_loses_nothing(engine: ShardedEngine, web: Web) -> None:
     jobs = [web.job(host, f"{number}.jpg") for number in range(16) for host in range(1, 21)]
     for each in jobs:
         engine.submit(each)
@@ -129,19 +130,19 @@ def test_a_worker_that_is_killed_loses_nothing(engine: RayEngine, web: Web) -> N
     assert len(web.asked) == len(jobs)
 
 
-def test_a_worker_that_dies_again_ends_the_run_with_a_sentence(engine: RayEngine, web: Web) -> None:
+def test_a_worker_that_dies_again_ends_the_run_with_a_sentence(engine: ShardedEngine, web: Web) -> None:
     engine.submit(web.job(1, "die"))
     with pytest.raises(FewposeError, match=r"died twice.*give the same command again"):
         drain(engine)
 
 
-def test_a_fault_in_fetch_ends_the_run(engine: RayEngine, web: Web) -> None:
+def test_a_fault_in_fetch_ends_the_run(engine: ShardedEngine, web: Web) -> None:
     engine.submit(web.job(1, "fault"))
     with pytest.raises(ZeroDivisionError, match="seven"):
         drain(engine)
 
 
-def test_stop_takes_no_longer_than_a_second(engine: RayEngine, web: Web) -> None:
+def test_stop_takes_no_longer_than_a_second(engine: ShardedEngine, web: Web) -> None:
     for host in range(1, 61):  # so many that either worker has enough of them, whatever their ports
         engine.submit(web.job(host, "hang"))
     while (counts := engine.counts()).in_flight < 16:
@@ -156,17 +157,17 @@ def test_stop_takes_no_longer_than_a_second(engine: RayEngine, web: Web) -> None
 
 def test_without_an_address_a_quiet_ray_is_started_and_ended(tmp_path: Any) -> None:
     code = """
-from curate.download.engines.cluster import RayEngine
 from curate.download.web.job import Answer, Job
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
+from curate.download.engines.shards import on_ray
 
 class Line:
     def cut(self, reason):
         pass
 
 if __name__ == "__main__":
-    engine = RayEngine(lambda: (lambda job, line: Answer(Outcome.GONE), Line), Settings())
+    engine = on_ray(lambda: (lambda job, line: Answer(Outcome.GONE), Line), Settings())
     engine.submit(Job("http://a.org/", "http://a.org/"))
     results = engine.take(60.0)
     engine.stop()
@@ -178,30 +179,6 @@ if __name__ == "__main__":
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environment, timeout=120)
     assert (done.stdout, done.stderr, done.returncode) == ("gone False\n", "", 0)
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:123456", "nowhere"])
-def test_a_cluster_that_does_not_answer_is_named(address: str) -> None:
-    code = """
-from curate.download.engines.cluster import RayEngine
-from curate.download.web.settings import Settings
-from curate.foundation.errors import FewposeError
-
-try:
-    RayEngine(print, Settings())
-except FewposeError as error:
-    print(error)
-"""
-    environment = {**os.environ, "RAY_ADDRESS": address}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
-    assert done.stderr == ""
-    assert done.stdout.startswith(f"no Ray cluster answers at RAY_ADDRESS={address} (")
-
-
-def test_without_ray_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"pip install 'fewpose\[ray\]'"):
-        RayEngine(make_fetch(), SETTINGS)
 
 
 def test_a_download_over_the_cluster_ends_as_one_on_threads(cluster: None, tmp_path: Path) -> None:
@@ -219,7 +196,7 @@ def test_a_download_over_the_cluster_ends_as_one_on_threads(cluster: None, tmp_p
         links.write_text("\n".join(lines))
         download(links, tmp_path / "threads", settings=settings, make_engine=on_threads)
         web.reset()
-        summary = download(links, tmp_path / "ray", settings=settings, make_engine=on_ray)
+        summary = download(links, tmp_path / "ray", settings=settings, make_engine=elsewhere(WorkerSettings("ray")))
         counts = web.counts()
     assert (summary.asked, summary.left) == (len(lines), 0)
     assert summary.kept == 2 * 8 * 4

@@ -20,13 +20,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.web import serving
-from curate.download.engines.processes import ProcessEngine
-from curate.download.engines.shards import MakeFetch
-from curate.download.run import download, on_processes, on_threads
+from curate.download.engines.shards import MakeFetch, ShardedEngine
+from curate.download.engines.shards import on_processes as engine_of
+from curate.download.run import download, elsewhere, on_processes, on_threads
 from curate.download.web.job import Job, Result
 from curate.download.web.settings import Settings
 from curate.foundation.errors import FewposeError
 from curate.workers.interrupts import without_ctrl_c
+from curate.workers.settings import WorkerSettings
 from tests.curate.download.counting import (
     Unreadable,
     Web,
@@ -50,8 +51,8 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"
 
 
 @contextmanager
-def running(make: MakeFetch = make_fetch, settings: Settings = SETTINGS) -> Iterator[ProcessEngine]:
-    engine = ProcessEngine(make, settings, 2)
+def running(make: MakeFetch = make_fetch, settings: Settings = SETTINGS) -> Iterator[ShardedEngine]:
+    engine = engine_of(make, settings, 2)
     try:
         yield engine
     finally:
@@ -73,7 +74,7 @@ def web(counted: Web) -> Web:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[ProcessEngine]:
+def engine() -> Iterator[ShardedEngine]:
     """Of tests that leave it idle, and alive."""
     with running() as engine:
         yield engine
@@ -97,14 +98,15 @@ def wait_until(true: Callable[[], object], seconds: float = 20.0) -> None:
         time.sleep(0.005)
 
 
-def unread(engine: ProcessEngine) -> int:
+def unread(engine: ShardedEngine) -> int:
     """Bytes that its worker said and that nobody read."""
     count = array.array("i", [0])
-    fcntl.ioctl(engine._shards[0].pipe.fileno(), termios.FIONREAD, count)
+    pipe = engine._shards[0].handle.pipe  # type: ignore[attr-defined]  # of a process
+    fcntl.ioctl(pipe.fileno(), termios.FIONREAD, count)
     return count[0]
 
 
-def test_two_processes_work_and_every_limit_holds_across_them(engine: ProcessEngine, web: Web) -> None:
+def test_two_processes_work_and_every_limit_holds_across_them(engine: ShardedEngine, web: Web) -> None:
     jobs = [web.job(host, f"{number}.jpg") for number in range(20) for host in range(1, 21)]
     jobs += [web.job(1, f"more/{number}.jpg") for number in range(60)]
     for each in jobs:
@@ -124,7 +126,7 @@ def test_two_processes_work_and_every_limit_holds_across_them(engine: ProcessEng
     assert max(web.most.values()) == SETTINGS.per_site
 
 
-def test_delays_and_second_submissions_are_as_in_one_process(engine: ProcessEngine, web: Web) -> None:
+def test_delays_and_second_submissions_are_as_in_one_process(engine: ShardedEngine, web: Web) -> None:
     late, soon = web.job(1, "late.jpg"), web.job(2, "soon.jpg")
     began = time.monotonic()
     engine.submit(late, delay=1.0)
@@ -137,7 +139,7 @@ def test_delays_and_second_submissions_are_as_in_one_process(engine: ProcessEngi
     assert [result.job for result in drain(engine)] == [soon]
 
 
-def test_pictures_that_exceed_a_batch_come_in_several(engine: ProcessEngine, web: Web) -> None:
+def test_pictures_that_exceed_a_batch_come_in_several(engine: ShardedEngine, web: Web) -> None:
     for number in range(40):
         engine.submit(web.job(number % 8 + 1, f"large/{number}.jpg"))
     assert sum(len(answer(result).content) for result in drain(engine)) > 40 * 2_000_000
@@ -216,7 +218,7 @@ def test_a_worker_that_dies_while_it_starts_is_replaced(web: Web, tmp_path: Path
 def test_a_worker_that_dies_again_ends_the_run_with_a_sentence(web: Web) -> None:
     with running(settings=ONE) as engine:
         engine.submit(web.job(1, "die"))
-        with pytest.raises(FewposeError, match=r"^a process died twice.*give the same command again"):
+        with pytest.raises(FewposeError, match=r"^a worker died twice \(.* exit code 1\).*give the same command again"):
             drain(engine)
     with running(make_dead, ONE) as engine:
         engine.submit(web.job(1, "1.jpg"))
@@ -250,7 +252,7 @@ def test_a_fault_of_the_thread_that_listens_ends_the_run(web: Web) -> None:
 
 def test_a_fault_before_the_first_question_ends_all_processes(living: Living) -> None:
     with pytest.raises(ZeroDivisionError, match="eight"):
-        ProcessEngine(make_nothing, SETTINGS, 2)
+        engine_of(make_nothing, SETTINGS, 2)
     assert living() == []
 
 
@@ -259,8 +261,8 @@ def test_where_no_process_can_be_started_the_user_is_told_what_works() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (4, hard))
     try:
-        with pytest.raises(FewposeError, match=r"no process can be started \(Too many open files\): --engine threads"):
-            ProcessEngine(make_fetch, SETTINGS, 2)
+        with pytest.raises(FewposeError, match=r"no process can be started \(Too many open files\): --workers 1 needs"):
+            engine_of(make_fetch, SETTINGS, 2)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -289,6 +291,11 @@ def test_a_worker_imports_no_more_than_it_needs() -> None:
         modules = answer(drain(engine)[0]).detail.split()
     assert {"numpy", "PIL", "requests"} <= set(modules)
     assert {"pandas", "pyarrow", "scipy", "sklearn", "torch", "rich", "typer", "pytest"} & set(modules) == set()
+
+
+def test_one_worker_is_threads_of_this_process() -> None:
+    assert elsewhere(WorkerSettings(workers=1)) is on_threads
+    assert elsewhere(WorkerSettings(workers=3)) is not on_threads
 
 
 def test_a_download_over_processes_ends_as_one_on_threads(tmp_path: Path, living: Living) -> None:

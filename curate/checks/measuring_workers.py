@@ -1,0 +1,42 @@
+"""Measurements of images that several workers take, each with its part of the CPUs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from curate.checks.measures.measurements import measurements, missing
+from curate.collection.directory import Collection
+from curate.workers import blocks
+from curate.workers.places import Place
+from curate.workers.settings import WorkerSettings
+
+_FEW = 32  # pictures, below which other processes take longer to begin than they take; those that can't be read, say
+
+
+def measure_ahead(collection: Collection, images: pd.DataFrame, asked: WorkerSettings) -> None:
+    """Have the numbers that `measurements` will look for computed by the workers that are asked for.
+
+    Where no more than one is, or few numbers are missing, nothing is done: `measurements` has threads, and measures
+    what is left. Raises FewposeError as blocks.compute.
+    """
+    if asked.engine != "ray" and asked.workers < 2:
+        return
+    lacking = missing(collection, images)
+    if len(lacking) > _FEW:
+        blocks.compute(_Measuring(collection.root.resolve()), collection, lacking, asked, what="measuring")
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    root: Path
+
+    def __call__(self, place: Place) -> Callable[[pd.DataFrame], None]:
+        blocks.quieten()
+        collection = Collection.open(self.root)
+
+        def work(images: pd.DataFrame) -> None:
+            measurements(collection, images, place.threads)  # what can't be read, who asked will say
+
+        return work

@@ -1,0 +1,59 @@
+"""What is computed of images, in blocks, by several workers: into the collection's caches, where others find it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from curate.foundation import console
+from curate.foundation.errors import FewposeError
+from curate.workers.opening import Shared, open_pool
+from curate.workers.places import Needs, Place
+from curate.workers.pool import GivenUp
+from curate.workers.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from curate.collection.directory import Collection
+
+BLOCK = 512  # images: as many as the caches' shards hold, and what a lost worker can lose
+
+
+def compute(
+    make: Callable[[Place], Callable[[pd.DataFrame], None]],
+    collection: "Collection",
+    images: pd.DataFrame,
+    asked: WorkerSettings,
+    *,
+    needs: Needs | None = None,
+    what: str,
+) -> None:
+    """Have workers, made by `make`, compute something of `images` (rows of the image table).
+
+    what: they do, for people: "measuring".
+    Raises FewposeError for an image that takes every worker along that it is given to, and as open_pool.
+    """
+    blocks = [images.iloc[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
+    cache = collection.root / "cache"
+    cache.mkdir(exist_ok=True)
+    shared = Shared(cache, (collection.root / "images.parquet",))
+    with (
+        console.progress(what, len(images)) as advance,
+        open_pool(make, asked, most=len(blocks), needs=needs, halves=_halves, shared=shared) as pool,
+    ):
+        for block, result in pool.run(blocks):
+            if isinstance(result, GivenUp):
+                raise FewposeError(
+                    f"{block['key'].iloc[0]} takes every worker along that reads it ({result.why}), perhaps for want "
+                    "of memory: fewer --workers may do; what was computed of the others is kept"
+                )
+            advance(len(block))
+
+
+def _halves(block: pd.DataFrame) -> list[pd.DataFrame]:
+    middle = len(block) // 2
+    return [block.iloc[:middle], block.iloc[middle:]] if middle else [block]
+
+
+def quieten() -> None:
+    """In a worker: what is said of the work, who asked says."""
+    console.err.quiet = True

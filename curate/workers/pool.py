@@ -1,0 +1,197 @@
+"""Units of work handed out to workers, in their order, to whoever is free; results come as they come.
+
+A unit that lost its worker is given again, before all others; a second time in halves, where it has any; and then it is
+given up. A worker that dies twice before it has begun ends it all: then it is no accident. What else goes wrong over
+there is raised here.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from curate.foundation.errors import FewposeError
+from curate.workers.places import Place
+from curate.workers.transport import Answer, Begun, Lost, Said, Transport
+
+_SECONDS_TO_LISTEN = 0.5
+_SECONDS_TO_BEGIN = 30.0  # after which the user is told what we wait for
+_LOSSES = 2  # of workers in one place before one began, or with one unit: then it is no accident
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """In the place of a result: the unit took every worker along that it was given to."""
+
+    why: str
+
+
+class Pool(ABC, Generic[Unit, Result]):
+    """Workers that are ready to be given units, as often as there are some."""
+
+    @property
+    @abstractmethod
+    def places(self) -> Sequence[Place]:
+        """Where the workers are, or will be."""
+
+    @abstractmethod
+    def ready(self) -> None:
+        """Wait until a worker has begun."""
+
+    @abstractmethod
+    def run(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | GivenUp]]:
+        """Have all of them done. A unit that was halved comes in parts."""
+
+    @abstractmethod
+    def finish(self) -> Iterator[Result]:
+        """Of workers that keep something back: what each has to say at the end, by its `finish()`."""
+
+
+def in_halves(items: Sequence[Item]) -> list[Sequence[Item]]:
+    """How a unit that is a sequence is halved."""
+    middle = len(items) // 2
+    return [items[:middle], items[middle:]] if middle else [items]
+
+
+@dataclass(eq=False)
+class _Job(Generic[Unit]):
+    unit: Unit
+    losses: int = 0  # of workers
+
+
+@dataclass(eq=False)
+class _Worker(Generic[Unit]):
+    handle: Any  # the transport's
+    deaths: int = 0  # in this place, since one last began
+    begun: bool = False
+    job: _Job[Unit] | None = None
+
+
+class RemotePool(Pool[Unit, Result]):
+    """A pool whose workers are elsewhere."""
+
+    def __init__(
+        self,
+        transport: Transport[Any],
+        places: Sequence[Place],
+        halves: Callable[[Unit], Sequence[Unit]] | None = None,
+    ) -> None:
+        """halves: of a unit; itself alone where it can't be halved. None: no unit can."""
+        self._transport = transport
+        self._halves = halves or (lambda unit: [unit])
+        self._workers: list[_Worker[Unit]] = [_Worker(transport.start(place)) for place in places]
+        self._remind_at: float | None = time.monotonic() + _SECONDS_TO_BEGIN
+
+    @property
+    def places(self) -> Sequence[Place]:
+        return [worker.handle.place for worker in self._workers]
+
+    def ready(self) -> None:
+        while not any(worker.begun for worker in self._workers):
+            for worker, said in self._listen():
+                self._note(worker, said)
+
+    def run(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | GivenUp]]:
+        waiting = deque(_Job(unit) for unit in units)
+        while waiting or any(worker.job for worker in self._workers):
+            for worker in self._workers:
+                if waiting and worker.begun and worker.job is None:
+                    worker.job = waiting.popleft()
+                    self._transport.ask(worker.handle, worker.job.unit)
+            for worker, said in self._listen():
+                job = worker.job
+                self._note(worker, said)
+                if job and isinstance(said, Answer):
+                    yield job.unit, said.value
+                elif job and isinstance(said, Lost) and not self._again(job, waiting):
+                    yield job.unit, GivenUp(said.why)
+
+    def finish(self) -> Iterator[Result]:
+        asked = [worker for worker in self._workers if worker.begun]
+        for worker in asked:
+            self._transport.finish(worker.handle)
+        while asked:
+            for worker, said in self._listen():
+                self._note(worker, said)
+                if worker in asked and not isinstance(said, Begun):
+                    asked.remove(worker)
+                    if isinstance(said, Answer):
+                        yield said.value
+
+    def _listen(self) -> list[tuple[_Worker[Unit], Said]]:
+        workers = {worker.handle: worker for worker in self._workers}
+        said = self._transport.listen(workers, _SECONDS_TO_LISTEN)
+        if self._remind_at and time.monotonic() > self._remind_at:
+            self._remind_at = None
+            self._remind()
+        return [(workers[handle], each) for handle, each in said]
+
+    def _remind(self) -> None:
+        if not any(worker.begun for worker in self._workers):
+            from curate.foundation import console
+
+            console.err.print("no worker has begun yet: they load the model, or wait for a place", soft_wrap=True)
+
+    def _note(self, worker: _Worker[Unit], said: Said) -> None:
+        """What becomes of a worker by what was said."""
+        match said:
+            case Begun():
+                worker.begun = True
+            case Answer():
+                worker.job = None
+            case Lost():
+                self._replace(worker, said)
+
+    def _replace(self, worker: _Worker[Unit], lost: Lost) -> None:
+        deaths = 0 if worker.begun else worker.deaths + 1
+        if deaths == _LOSSES:
+            raise FewposeError(
+                f"a worker died twice before it began ({lost.why}), for want of memory, or because fewpose is not "
+                "installed there; what is done is kept: fewer --workers or a larger --gpu-share may do"
+            )
+        place = self._workers.index(worker)
+        self._workers[place] = _Worker(self._transport.replace(worker.handle), deaths)
+
+    def _again(self, job: _Job[Unit], waiting: deque[_Job[Unit]]) -> bool:
+        """Next of all: the unit, or what is made of it. False where it is given up."""
+        job.losses += 1
+        if job.losses < _LOSSES:
+            waiting.appendleft(job)
+            return True
+        parts = self._halves(job.unit)
+        if len(parts) < 2:
+            return False
+        waiting.extendleft(_Job(part, _LOSSES - 1) for part in reversed(parts))  # half as much at once may do
+        return True
+
+
+class PoolHere(Pool[Unit, Result]):
+    """A pool of one worker, which is this process. It is closed at the end, if it can be, as nobody kills it."""
+
+    def __init__(self, make: Callable[[Place], Callable[[Unit], Result]], place: Place) -> None:
+        self._place = place
+        self._worker = make(place)
+
+    @property
+    def places(self) -> Sequence[Place]:
+        return [self._place]
+
+    def ready(self) -> None:
+        pass
+
+    def run(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | GivenUp]]:
+        for unit in units:
+            yield unit, self._worker(unit)
+
+    def finish(self) -> Iterator[Result]:
+        yield self._worker.finish()  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        if hasattr(self._worker, "close"):
+            self._worker.close()

@@ -1,0 +1,166 @@
+"""Workers that are processes of this machine.
+
+They are spawned, not forked: a fork has whatever locks our threads hold, and the memory of our tables, and CUDA works
+in none. Nor by a fork server, which would be one process more, to save a third of a second.
+"""
+
+import multiprocessing
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import util
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from curate.foundation.errors import FewposeError
+from curate.workers import transport
+from curate.workers.interrupts import ignore_ctrl_c, without_ctrl_c
+from curate.workers.places import Place
+from curate.workers.transport import Begun, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Said, Tell
+
+_SECONDS_TO_END = 0.5  # that processes are given to end by themselves
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(eq=False)
+class Process(Handle):
+    process: Any
+    pipe: Any  # a Connection
+
+
+class Processes(transport.Transport[Process]):
+    """See Transport. A program that makes one needs the usual `if __name__ == "__main__"`."""
+
+    def __init__(self, make: MakeWorker) -> None:
+        super().__init__()
+        self._context = multiprocessing.get_context("spawn")
+        self._make = make
+
+    def listen(self, handles: Iterable[Process], timeout: float) -> list[tuple[Process, Said]]:
+        pipes = {each.pipe: each for each in handles}
+        if not pipes:
+            time.sleep(timeout)
+        return [(pipes[pipe], _reply_of(pipes[pipe])) for pipe in wait(list(pipes), timeout)]
+
+    def _start(self, place: Place) -> Process:
+        try:
+            ours, theirs = self._context.Pipe()
+            # Closed here, so that the end of the process is the end of the pipe.
+            with theirs, _computing_with(place.threads), without_ctrl_c():
+                process = self._context.Process(target=_work, args=(theirs, self._make, place), daemon=True)
+                process.start()
+        except OSError as error:
+            raise FewposeError(f"no process can be started ({error.strerror}): --workers 1 needs none") from error
+        return Process(place, process, ours)
+
+    def _end(self, handles: list[Process]) -> None:
+        for each in handles:
+            each.pipe.close()  # a living process ends by itself then, with what its libraries clear away
+        end = time.monotonic() + _SECONDS_TO_END
+        for each in handles:
+            each.process.join(max(0.0, end - time.monotonic()))
+        for each in handles:
+            each.process.kill()
+            each.process.join()
+
+    def _send(self, handle: Process, message: Message) -> None:
+        try:
+            handle.pipe.send(message)
+        except OSError:  # it died
+            # If it did not, it must. Its pipe will come to its end, after all that it still had said.
+            handle.process.kill()
+
+
+def _reply_of(handle: Process) -> Said:
+    try:
+        said: Reply = handle.pipe.recv()
+    except (EOFError, OSError):
+        handle.process.join(1.0)
+        return Lost(f"a process with exit code {handle.process.exitcode}")
+    if isinstance(said, Fault):
+        raise said.error
+    return said
+
+
+@contextmanager
+def _computing_with(threads: int) -> Iterator[None]:
+    """Libraries in processes that start in this block take so many threads, unless the user said how many."""
+    new = [name for name in _THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(new, str(threads)))
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]
+
+
+# In a process. One thread hears, the other does all the saying, so neither side can keep the other from going on.
+
+
+def _work(pipe: Connection, make: MakeWorker, place: Place) -> None:
+    """Until the other end of the pipe is closed, or the process is killed; a fault is said, and ends it."""
+    ignore_ctrl_c()
+    inbox = _Inbox(pipe)
+    try:
+        worker = inbox.worker = make(place)
+        inbox.begun.set()
+        _say(pipe, Begun())
+        while True:
+            _say(pipe, transport.answer(worker, inbox.next()))
+    except BaseException as error:
+        _say(pipe, transport.fault(error, "a worker process"))
+        _leave()
+
+
+class _Inbox:
+    """The thread that hears. It takes what comes at once, so that nobody waits for us to take it."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.worker: Callable[[Any], Any] | None = None
+        self.begun = threading.Event()
+        self._pipe = pipe
+        self._asked: queue.SimpleQueue[Question | BaseException] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> Question:
+        """The next question. Raises what went wrong while the worker was told something."""
+        asked = self._asked.get()
+        if isinstance(asked, BaseException):
+            raise asked
+        return asked
+
+    def _read(self) -> None:
+        try:
+            while True:
+                message = self._receive()
+                if isinstance(message, Tell):
+                    self.begun.wait()
+                    self.worker.tell(message.message)  # type: ignore[union-attr]
+                else:
+                    self._asked.put(message)
+        except BaseException as error:  # such as: the system starts no more threads
+            self._asked.put(error)
+
+    def _receive(self) -> Message:
+        try:
+            message: Message = self._pipe.recv()
+        except (EOFError, OSError):  # who asked needs us no more, or was killed
+            _leave()
+        return message
+
+
+def _say(pipe: Connection, message: Reply) -> None:
+    try:
+        pipe.send(message)
+    except OSError:  # likewise
+        _leave()
+
+
+def _leave() -> None:
+    """From any thread, whatever the others do."""
+    util._exit_function()  # type: ignore[attr-defined]  # libraries made semaphores, which are this machine's
+    os._exit(1)

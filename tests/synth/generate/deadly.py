@@ -1,0 +1,51 @@
+"""Workers that die where it hurts. A process that is spawned imports this."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.workers.places import Place
+from synth.generate.image_job import Shot
+from synth.generate.making import Maker, Making, Reply
+
+
+@dataclass(frozen=True)
+class DiesOfOne(Making):
+    """Its workers die of the fourth tree."""
+
+    def __call__(self, place: Place) -> Maker:
+        return _DiesOfOne(self, place.device)
+
+
+class _DiesOfOne(Maker):
+    def __call__(self, shots: Sequence[Shot]) -> Reply:
+        if any((shot.label, shot.index) == ("tree", 3) for shot in shots):
+            os._exit(9)
+        return super().__call__(shots)
+
+
+@dataclass(frozen=True)
+class DiesAtTheEnd(Making):
+    """The first of its workers to be asked for the rest dies, and has told of nothing that it wrote."""
+
+    def __call__(self, place: Place) -> Maker:
+        return _DiesAtTheEnd(self, place.device)
+
+
+class _DiesAtTheEnd(Maker):
+    def __call__(self, shots: Sequence[Shot]) -> Reply:
+        told = super().__call__(shots)
+        return told if self._mark.exists() else Reply([], told.images, told.seconds)
+
+    def finish(self) -> Reply:
+        told = super().finish()
+        try:
+            self._mark.touch(exist_ok=False)
+        except FileExistsError:
+            return told
+        os._exit(9)
+
+    @property
+    def _mark(self) -> Path:
+        return self._root.parent / "died"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from curate.collection.directory import Collection
-from curate.collection.file_writer import Placing
+from curate.collection.file_writer import FileWriter
 from curate.download.display import Display
 from curate.download.engines import retry, shards
 from curate.download.engines.local import Counts, LocalEngine
@@ -126,8 +126,8 @@ def download(
     unsplit = sum(not link.official_split for link in listing.links) if official else 0
     try:
         target = Collection.create(collection)
-        with target.locked(), Placing(target) as placing:
-            store = Store(target, placing)
+        with target.locked(), FileWriter(target) as writer:
+            store = Store(target, writer)
             run = _Run(target, listing.links, settings or Settings(), store, make_engine)
             imported = sum(link.key in run.imported for link in listing.links)
             del listing, official  # what is needed of them is in `run`: they are large

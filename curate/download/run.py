@@ -88,7 +88,7 @@ def on_processes(settings: Settings, processes: int = 0) -> Engine:
 
 @dataclass(frozen=True)
 class DownloadSummary:
-    """What one run did. What the collection holds afterwards, `standing.Standing` tells."""
+    """What one run did. What the collection holds afterwards, `results.progress.Progress` tells."""
 
     root: Path
     asked: int  # links that got their answer in this run

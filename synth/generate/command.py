@@ -91,11 +91,11 @@ def _print(summary: "Summary", collection: Path) -> None:
         for x in labels
     )
     console.table(("class", "made", "there before", "refused"), rows, numbers=(1, 2, 3))
-    _print_troubles(summary, collection)
+    _print_warnings(summary, collection)
     console.say(f"next: synth accept {collection}")
 
 
-def _print_troubles(summary: "Summary", collection: Path) -> None:
+def _print_warnings(summary: "Summary", collection: Path) -> None:
     refused = sum(summary.refused.values()) + sum(summary.refused_before.values())
     if refused:
         console.say(f"refused by the safety checker: {refused}; these are not made again")

@@ -57,7 +57,7 @@ class Display:
     def update(self, *, answered: int, kept: int, dropped: int, waiting: int, slowest: Slowest | None = None) -> None:
         """All in links, since the beginning.
 
-        waiting: on the line now, or until they are asked again.
+        waiting: being asked now, or waiting to be asked, for the first time or again.
         slowest: the host that will take longest: its name, how many links are left to it, and seconds for them.
         """
         self._answered, self._kept, self._dropped, self._waiting = answered, kept, dropped, waiting

@@ -64,15 +64,15 @@ def generate(
 
 
 def _print_plan(plan: "Planned") -> None:
-    console.say(f"{plan.root}: {console.count(len(plan.missing), 'image')} to make, of {len(plan.shots)}")
-    missing = [shot.label for shot in plan.missing]
-    labels = sorted({shot.label for shot in plan.shots})
-    rows = ((label, sum(shot.label == label for shot in plan.shots), missing.count(label)) for label in labels)
+    console.say(f"{plan.root}: {console.count(len(plan.missing), 'image')} to make, of {len(plan.jobs)}")
+    missing = [job.label for job in plan.missing]
+    labels = sorted({job.label for job in plan.jobs})
+    rows = ((label, sum(job.label == label for job in plan.jobs), missing.count(label)) for label in labels)
     console.table(("class", "images", "to make"), rows, numbers=(1, 2))
     if plan.refused:
         console.say(f"refused by the safety checker before, and not made again: {len(plan.refused)}")
-    for shot in [shot for shot in plan.shots if shot.prompt][:_NAMED]:
-        console.say(f"  {shot.key}: {shot.prompt}")
+    for job in [job for job in plan.jobs if job.prompt][:_NAMED]:
+        console.say(f"  {job.key}: {job.prompt}")
 
 
 def _print(summary: "Summary", collection: Path) -> None:

@@ -41,7 +41,7 @@ from curate.workers.settings import WorkerSettings
 
 _MOST_PROCESSES = 2  # more fetch no faster than this process handles results; each takes 60 MB
 _OFFLINE = 20  # hosts that could not be looked up, and no answer from anybody: it's us
-_SECONDS_BETWEEN_TAKES = 0.02  # results come in bunches then: switching threads for each would cost more than handling it
+_SECONDS_BETWEEN_TAKES = 0.02  # results come in bunches then: a change of threads costs more than handling one
 
 
 class Engine(Protocol):

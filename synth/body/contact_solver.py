@@ -43,7 +43,7 @@ def _other_side(name: str) -> str:
 
 @dataclass(frozen=True)
 class SolvedBody:
-    """What the solver found: angles (dofs,), the middle of the hips (3,), the bones, and the worst contact in metres."""
+    """What the solver found: angles (dofs,), the middle of the hips (3,), bones, and the worst contact in metres."""
 
     angles: Array
     position: Array

@@ -101,7 +101,7 @@ def _print_warnings(summary: "Summary", collection: Path) -> None:
         console.say(f"refused by the safety checker: {refused}; these are not made again")
     if summary.lost:
         such = f"such as {summary.lost[0]}; a smaller --batch or fewer --workers may do"
-        console.say(f"took every worker along that made them: {console.count(len(summary.lost), 'image')}, {such}")
+        console.say(f"every worker died that tried to make them: {console.count(len(summary.lost), 'image')}, {such}")
     for key in summary.in_the_way[:_NAMED]:
         console.say(f"another program put a file there meanwhile, which stays: {key}")
     rejects = summary.adopted.rejects

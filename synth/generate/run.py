@@ -57,7 +57,7 @@ class Summary:
     refused: dict[str, int]
     refused_before: dict[str, int]
     in_the_way: list[str]  # keys
-    lost: list[str]  # keys, of what takes its worker along even alone; the same command tries again
+    lost: list[str]  # keys of images with which workers died, even alone; the same command tries again
     adopted: Adopted
     seconds: float  # of making, loading the model included
 

@@ -137,12 +137,12 @@ class ShardedEngine:
     def _listen(self, handles: Iterable[Handle], timeout: float) -> list[tuple[Handle, list[Result]]]:
         shards = {shard.handle: shard for shard in self._shards}
         heard = []
-        for handle, said in self._transport.listen(handles, timeout):
+        for handle, event in self._transport.listen(handles, timeout):
             results: list[Result] = []
-            if isinstance(said, Answered):
-                results = _noted(shards[handle], said.value)
-            elif isinstance(said, Lost):
-                self._replace(shards[handle], said)
+            if isinstance(event, Answered):
+                results = _noted(shards[handle], event.value)
+            elif isinstance(event, Lost):
+                self._replace(shards[handle], event)
             heard.append((handle, results))
         return heard
 
@@ -220,7 +220,7 @@ def on_ray(make_fetch: MakeFetch, settings: Settings, workers: int = 0, address:
         places = [replace(there[number % len(there)], number=number) for number in range(len(shares))]
         # No CPU is claimed: a worker mostly waits for the network, and would wait for ever in a cluster that is full.
         make = partial(Worker.make, make_fetch, shares)
-        transport = stack.enter_context(Actors(cluster, make, {"num_cpus": 0}, told=True))
+        transport = stack.enter_context(Actors(cluster, make, {"num_cpus": 0}, messages=True))
         return ShardedEngine(transport, places, stack.pop_all().close)
 
 

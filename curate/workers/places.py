@@ -32,7 +32,9 @@ def on_this_machine(asked: WorkerSettings, needs: Needs, cards: int | None = Non
     """A place for each worker that was asked for, with its part of the CPUs.
 
     Where no number was asked for: of workers with a model one for each card where there are several, else one; of
-    others one for each CPU. Cards are taken in turn, unless one was named. cards: number of cards of the machine; None counts them.
+    others one for each CPU. Cards are taken in turn, unless one was named.
+
+    cards: number of cards of the machine; None counts them.
     """
     cpus = os.cpu_count() or 1
     cards = _cards(needs.device) if cards is None else cards

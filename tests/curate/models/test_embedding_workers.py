@@ -70,7 +70,7 @@ def test_the_command_has_workers(collection: Collection, monkeypatch: pytest.Mon
     assert stop.value.code == 0
 
 
-def test_an_image_that_takes_every_worker_along_is_named(
+def test_an_image_with_which_every_worker_dies_is_named(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 4)  # with one block for one worker, this process would be it

@@ -27,7 +27,7 @@ class _DiesOfOne(ImageWorker):
 
 @dataclass(frozen=True)
 class DiesAtTheEnd(Making):
-    """The first of its workers to be asked for the rest dies, and has told of nothing that it wrote."""
+    """The first of its workers that is asked to finish dies, and has reported nothing that it wrote."""
 
     def __call__(self, place: Place) -> ImageWorker:
         return _DiesAtTheEnd(self, place.device)

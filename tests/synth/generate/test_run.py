@@ -266,7 +266,7 @@ def test_what_a_lost_worker_had_not_written_is_made_by_others(tmp_path: Path) ->
     assert files(disturbed) == files(undisturbed)
 
 
-def test_an_image_that_takes_every_worker_along_is_named_and_the_others_are_made(
+def test_an_image_with_which_every_worker_dies_is_named_and_the_others_are_made(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:

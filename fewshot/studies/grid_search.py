@@ -1,6 +1,5 @@
 """Several sweeps that belong together, such as one a recipe: each in a directory of its own, and a table of all."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +37,7 @@ class Member:
 
 def member(name: str, out: Path, settings: SweepSettings, varied: dict[str, Any] | None = None) -> Member:
     """`settings` as a member of the series in `out`."""
-    return Member(name, dataclasses.replace(settings, out=out / name), varied or {})
+    return Member(name, settings.replaced(out=out / name), varied or {})
 
 
 def run(
@@ -52,7 +51,7 @@ def run(
     if (out / "sweep.json").exists():
         raise UsageError(f"{out} holds a single sweep, and this is a series of them; choose another --out")
     for each in members:
-        for name in each.settings.methods:
+        for name in each.settings.grid.methods:
             methods.build(name, options(each.settings.method_settings(name))[0])
     summaries = []
     for number, each in enumerate(members, 1):
@@ -91,8 +90,8 @@ def _results(each: Member) -> list[dict[str, Any]]:
 
 
 def _asked(settings: SweepSettings, row: dict[Any, Any]) -> bool:
-    shots = (*settings.shots, 0)
-    return row["method"] in settings.methods and row["set"] in settings.sets and row["shots"] in shots
+    shots = (*settings.grid.shots, 0)
+    return row["method"] in settings.grid.methods and row["set"] in settings.grid.sets and row["shots"] in shots
 
 
 def settings_name(varied: dict[str, Any]) -> str:

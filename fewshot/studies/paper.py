@@ -115,9 +115,7 @@ def _members(plan: Plan, sizes: pd.Series) -> list[Member]:
     grid, settings = plan.grid, plan.settings
 
     def member(name: str, classes: tuple[str, ...], varied: dict[str, Any], **changes: Any) -> Member:
-        values = {
-            "collection": settings.collection,
-            "out": settings.out,
+        values: dict[str, Any] = {
             "model": settings.model,
             "checkpoint": settings.checkpoint,
             "device": settings.device,
@@ -128,7 +126,8 @@ def _members(plan: Plan, sizes: pd.Series) -> list[Member]:
             "shots": (grid["recipe_shots"] or int(sizes[list(classes)].max()),),
             "splits": grid["recipe_splits"],
         }
-        return grid_search.member(name, settings.out, SweepSettings(**values | changes), varied)
+        asked = SweepSettings.of(settings.collection, settings.out, **values | changes)
+        return grid_search.member(name, settings.out, asked, varied)
 
     splits = settings.splits or grid["splits"]
     wording = _facts()["tables"]["4"]["prompt"]

@@ -43,7 +43,7 @@ class Pack:
 def packs(plan: Plan, missing: Iterable[Trial], device: str = "cpu") -> list[Pack]:
     """The packs that have missing trials, in the order of the plan's trials. device: the kind, "cpu" or "cuda"."""
     wanted = set(missing)
-    together = {name: _fits_together(name, plan.settings, device) for name in plan.settings.methods}
+    together = {name: _fits_together(name, plan.settings, device) for name in plan.settings.grid.methods}
     found: dict[tuple[object, ...], list[Trial]] = {}
     for trial in plan.trials:
         number = trial.split // SPLITS if together[trial.method] else trial.split

@@ -27,10 +27,10 @@ from fewshot.training.deterministic import deterministic
 def run(plan: Plan, clip: ClipModel, packs: list[Pack]) -> None:
     """Run packs wherever the settings say. Raises FewposeError for what none of them can go on with."""
     settings, trials = plan.settings, sum(len(pack.missing) for pack in packs)
-    with deterministic(settings.deterministic):
+    with deterministic(settings.compute.deterministic):
         with records.told(settings.collection):  # its cache
             runner = Runner(plan, clip)  # decodes and embeds in this process, for all
-        if in_this_process(settings.asked_workers, _needs(plan)):
+        if in_this_process(settings.work, _needs(plan)):
             with console.progress("trials", trials, "trial") as advance:
                 for pack in packs:
                     runner.run(pack)
@@ -39,7 +39,7 @@ def run(plan: Plan, clip: ClipModel, packs: list[Pack]) -> None:
     del runner
     if clip.device.type == "cuda":
         torch.cuda.empty_cache()  # for the worker on this card
-    make = Trials(_everywhere(plan), SameModel.as_(clip, settings.checkpoint))
+    make = Trials(_everywhere(plan), SameModel.as_(clip, settings.clip.checkpoint))
     with console.progress("trials", trials, "trial") as advance:
         hand_out(plan, make, dealt(packs), advance)
 
@@ -54,7 +54,7 @@ class Trials:
     def __call__(self, place: Place) -> Callable[[Pack], None]:
         torch.set_num_threads(place.threads)
         threadpool_limits(place.threads)
-        asked = self.plan.settings.deterministic
+        asked = self.plan.settings.compute.deterministic
         with deterministic(asked):
             runner = Runner(self.plan, self.model.load(place.device))
 
@@ -77,9 +77,7 @@ def hand_out(
     """
     settings = plan.settings
     shared = Shared(settings.out, (settings.collection / "images.parquet",))
-    with open_pool(
-        make, settings.asked_workers, most=len(packs), needs=_needs(plan), halves=Pack.halves, shared=shared
-    ) as pool:
+    with open_pool(make, settings.work, most=len(packs), needs=_needs(plan), halves=Pack.halves, shared=shared) as pool:
         for pack, result in pool.run(packs):
             if isinstance(result, GivenUp):
                 _record_lost(plan, pack)
@@ -90,12 +88,12 @@ def _record_lost(plan: Plan, pack: Pack) -> None:
     detail = "its process was killed, probably for want of memory; fewer --workers may do"
     for trial in pack.missing:
         settings = plan.settings.method_settings(trial.method)
-        record = Record(trial, "failed", plan.settings.model, cause="killed", detail=detail, settings=settings)
+        record = Record(trial, "failed", plan.settings.clip.model, cause="killed", detail=detail, settings=settings)
         records.write(plan.settings.out, record, None)
 
 
 def _needs(plan: Plan) -> Needs:
-    return Needs(plan.settings.device, CPUS_OF_A_MODEL)
+    return Needs(plan.settings.compute.device, CPUS_OF_A_MODEL)
 
 
 def _everywhere(plan: Plan) -> Plan:

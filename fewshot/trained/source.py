@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from curate.collection.splits import Splitting
 from curate.foundation.errors import UsageError
 from curate.sweeps.records import read_sweep
 from fewshot.sweeping import prompts
@@ -21,14 +20,16 @@ def settings_of(sweep: Path) -> SweepSettings:
     collection = Path(told["collection"])
     if not (collection / "images.parquet").is_file():
         raise UsageError(f"{sweep} is a sweep of {collection}, and no collection is there any more")
-    return SweepSettings(
-        collection=collection,
-        out=sweep,
+    return SweepSettings.of(
+        collection,
+        sweep,
         sets=tuple(told["sets"]),
         methods=tuple(told["methods"]),
         shots=tuple(told["shots"]) or (1,),
         splits=told["splits"],
-        splitting=Splitting(seed=told["seed"], kind=told["split_kind"], test_fraction=told["test_fraction"]),
+        split=told["split_kind"],
+        test_fraction=told["test_fraction"],
+        seed=told["seed"],
         classes=tuple(told["classes"]),
         short=told["short"],
         model=told["model"],

@@ -139,4 +139,6 @@ def test_the_command_prints_json(run: Callable[..., str]) -> None:
 
 
 def test_a_batch_that_is_no_number_is_one_sentence(run: Callable[..., str]) -> None:
-    assert run("--batch", "1,many").startswith("error: --batch 1,many: expected whole numbers")
+    assert run("--batch", "1,many").startswith(
+        "error: --batch must be whole numbers, at least 1, such as 1,8,32, not 'many'"
+    )

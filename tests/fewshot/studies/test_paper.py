@@ -81,7 +81,9 @@ def test_the_six_are_those_with_most_images_unless_named(four: Collection, tmp_p
 def test_the_whole_grid_is_the_papers(four: Collection, tmp_path: Path) -> None:
     plan = make(PaperSettings(four.root, tmp_path, classes=("boat", "cat"), model="tiny/random"))
     few = plan.members["few-shot"].settings
-    assert (few.splits, few.shots, few.sets, few.classes) == (78, (43, 20, 6), ("filtered", "unfiltered"), plan.few)
+    grid = few.grid
+    assert (grid.splits, grid.shots, grid.sets) == (78, (43, 20, 6), ("filtered", "unfiltered"))
+    assert few.data.classes == plan.few
     assert plan.members["all-classes"].settings.data.classes == tuple(SIZES)
     best = plan.members["recipe-lr=1e-05,weight_decay=0.001,epochs=5"]
     assert best.settings.method_settings("finetune")["lr"] == 1e-5

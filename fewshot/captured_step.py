@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from curate import console
+from curate.foundation import console
 
 Step = Callable[[], Tensor]  # changes a state, and returns the losses
 Capture = Callable[[Step], Step]  # makes a replay of a step; may run the step a few times

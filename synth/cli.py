@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from curate import console
+from curate.foundation import console
 from synth.accept.command import accept
 from synth.generate.command import generate
 
@@ -51,9 +51,9 @@ def render(
 
     Example: synth render pictures --poses everyday
     """
-    from synth.folder import render_folder, sidecar
-    from synth.poses import chosen
-    from synth.trouble import listing
+    from synth.body.poses import chosen
+    from synth.rendering.folder import render_folder, sidecar
+    from synth.rendering.planted_defects import listing
 
     done = render_folder(
         out, chosen(poses, pose_file), per_class, size=size, seed=seed, workers=workers, trouble=trouble
@@ -75,7 +75,7 @@ def poses(pose_file: PoseFile = None) -> None:
     """
     from rich.table import Column, Table
 
-    from synth.poses import EVERYDAY, everyday, load, shipped
+    from synth.body.poses import EVERYDAY, everyday, load, shipped
 
     table = Table("pose", Column("folder in Yoga-82", overflow="fold"), box=None)
     for pose in (load(pose_file) if pose_file else shipped()).values():
@@ -99,8 +99,8 @@ def sheet(
 
     Example: synth sheet sheet.png --poses tree,plank --columns 8
     """
-    from synth.poses import chosen
-    from synth.sheet import sheet as write_sheet
+    from synth.body.poses import chosen
+    from synth.rendering.sheet import sheet as write_sheet
 
     width, height = write_sheet(out, chosen(poses, pose_file), columns, size=size, seed=seed, workers=workers)
     console.out.print(f"{out}: {width} x {height} pixels", soft_wrap=True)

@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import quote
 
 from curate.app import engine
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
+from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import Lock
 
 _PING_SECONDS = 2

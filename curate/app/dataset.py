@@ -14,14 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from curate import sets, synthetic
 from curate.app import engine, index, views
 from curate.app.index import Features
 from curate.app.predictions import INFLUENCE
-from curate.checks import findings
-from curate.checks.findings import Findings, Kind
-from curate.collection import Collection
-from curate.ledger import Ledger, State
+from curate.collection import findings, sets, synthetic
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings, Kind
+from curate.collection.ledger import Ledger, State
 
 _BATCH = 2000  # samples a write
 

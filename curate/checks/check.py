@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate import models, sets, synthetic
-from curate.checks import findings, runner, settings
-from curate.checks.findings import Findings
-from curate.checks.rule import Inputs
+from curate.checks import runner, settings
 from curate.checks.rules import RULES
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
-from curate.signatures import Signatures
+from curate.checks.rules.rule import Inputs
+from curate.collection import findings, sets, synthetic
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings
+from curate.foundation.errors import FewposeError, UsageError
+from curate.images.signatures import Signatures
+from curate.models import clip_models
 
 
 def check(
@@ -74,7 +75,7 @@ def _features(
     if model is None:
         return None, runner.NO_MODEL
     try:
-        clip = models.load(model, checkpoint=checkpoint, device=device)
+        clip = clip_models.load(model, checkpoint=checkpoint, device=device)
         return runner.unit_features(collection, images, clip), clip.name
     except UsageError:  # a name that makes no sense is not a model that cannot be had
         raise

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate import atomic
+from curate.foundation import atomic
 
 SHARD = 512  # rows: 77 MB of pixels at 224 px, and what an interruption can lose
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 
 _POLL_SECONDS = 0.01  # between two looks whether a lock that is waited for is free
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from curate import yoga82
-from curate.checks.components import Components, large_enough
-from curate.checks.findings import Kind
-from curate.checks.rule import CannotRun, Rule
-from curate.checks.wrong_label import FOLDS, LEAST_AGREED, folds
+from curate.checks.rules.components import Components, large_enough
+from curate.checks.rules.rule import CannotRun, Rule
+from curate.checks.rules.wrong_label import FOLDS, LEAST_AGREED, folds
+from curate.collection import yoga82
+from curate.collection.findings import Kind
 from synth.accept.candidates import Candidates
 
 PROMPT = "a photo of a person in the {} pose"

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from curate.checks.components import large_enough
-from curate.checks.findings import Kind
-from curate.checks.rule import CannotRun, Rule
+from curate.checks.rules.components import large_enough
+from curate.checks.rules.rule import CannotRun, Rule
+from curate.collection.findings import Kind
 from synth.accept.candidates import Candidates, compared
 
 

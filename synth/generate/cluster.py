@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate import cluster
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
+from curate.workers import cluster
+from synth.generate.image_job import Shot
 from synth.generate.making import Maker, Order, Reply
 from synth.generate.settings import WITHOUT_WEIGHTS
-from synth.generate.shot import Shot
 from synth.generate.team import Lost, Team, Worker
 
 _CPUS_OF_A_MODEL = 8  # for one actor, where there is no GPU

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
+from synth.generate.image_job import Generator, Shot
 from synth.generate.settings import AUGMENT, MANNEQUIN, WITHOUT_WEIGHTS, Settings
-from synth.generate.shot import Generator, Shot
 from synth.generate.writing import Done, Writer
 
 ENGINES = ("local", "ray")

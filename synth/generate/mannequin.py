@@ -4,19 +4,19 @@ import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from curate.errors import UsageError
-from synth import workers as processes
-from synth.folder import SIZES
+from curate.foundation.errors import UsageError
 from synth.generate.control import poses_digest, poses_of
+from synth.generate.image_job import Made, Shot
 from synth.generate.settings import MANNEQUIN, Settings
-from synth.generate.shot import Made, Shot
-from synth.render import render
+from synth.rendering import workers as processes
+from synth.rendering.folder import SIZES
+from synth.rendering.render import render
 
 SIZE = 256  # pixels, where nothing else was asked for
 
 
 class Mannequin:
-    """A Generator (synth/generate/shot.py). workers: processes that draw, each on one CPU.
+    """A Generator (synth/generate/image_job.py). workers: processes that draw, each on one CPU.
 
     Raises UsageError for a size that the renderer can't draw.
     """

@@ -16,10 +16,10 @@ from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from curate.errors import FewposeError
-from curate.interrupts import ignore_ctrl_c, without_ctrl_c
+from curate.foundation.errors import FewposeError
+from curate.workers.interrupts import ignore_ctrl_c, without_ctrl_c
+from synth.generate.image_job import Shot
 from synth.generate.making import Maker, Order, Reply
-from synth.generate.shot import Shot
 from synth.generate.team import Lost, Team, Worker
 
 _SECONDS_TO_END = 2.0

@@ -14,17 +14,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate import console
-from curate.collection import Collection
-from curate.errors import FewposeError
-from curate.foundation import locks
+from curate.collection.directory import Collection
+from curate.foundation import console, locks
+from curate.foundation.errors import FewposeError
 from synth.generate import making, refused, writing
 from synth.generate.adopt import Adopted, adopt
+from synth.generate.image_job import Shot
 from synth.generate.making import Maker, Order, Reply, Resources
 from synth.generate.plan import Wanted, digest
 from synth.generate.plan import plan as planned
 from synth.generate.settings import WITHOUT_WEIGHTS, Settings
-from synth.generate.shot import Shot
 from synth.generate.writing import Became
 
 _LOCK = ".generate.lock"  # in the collection
@@ -168,7 +167,7 @@ def _devices(settings: Settings, resources: Resources) -> list[str]:
         return [resources.device]
     import torch
 
-    from curate.models import choose_device
+    from curate.models.clip_models import choose_device
 
     device = choose_device(resources.device)
     cards = torch.cuda.device_count() if device.type == "cuda" and device.index is None else 0

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Self, TypeVar
 
-from curate import console
-from curate.errors import FewposeError
+from curate.foundation import console
+from curate.foundation.errors import FewposeError
+from synth.generate.image_job import Shot
 from synth.generate.making import Order, Reply
-from synth.generate.shot import Shot
 from synth.generate.writing import Became, Done, path
 
 _AHEAD = 2  # batches that a worker has: one that it makes, and the next

@@ -11,8 +11,8 @@ from fewshot import captured_step
 from fewshot.captured_step import Capture, Step, proven
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.lora import Lora
-from fewshot.starting import working_copy
-from fewshot.training import Batch, Batches, Optimisation, Trainer
+from fewshot.training.loop import Batch, Batches, Optimisation, Trainer
+from fewshot.training.working_copies import working_copy
 
 SETTINGS = Optimisation(lr=1e-2, weight_decay=1e-3, epochs=3, schedule="cosine")
 

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from curate.checks import settings
-from curate.checks.findings import Kind
-from curate.checks.rule import Rule
 from curate.checks.rules import RULES
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
+from curate.checks.rules.rule import Rule
+from curate.collection.directory import Collection
+from curate.collection.findings import Kind
+from curate.foundation.errors import FewposeError, UsageError
 
 
 def rule(name: str, **parameters: float) -> Rule:

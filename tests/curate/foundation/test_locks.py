@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import Lock, held, only_one, waited_for
 
 HOLDER = """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from synth.generate.making import Resources
 from synth.generate.plan import Wanted
 from synth.generate.run import Summary, generate

@@ -1,0 +1,64 @@
+"""What a rule is: a function from a collection to a score for each image, with its defaults."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from curate.checks.measures.measurements import measurements
+from curate.collection.directory import Collection
+from curate.collection.findings import Kind
+from curate.images.signatures import Signatures
+
+
+class CannotRun(Exception):
+    """A rule lacks what it needs. The message says what, and how to get it, as a sentence for people."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What rules look at."""
+
+    collection: Collection
+    images: pd.DataFrame  # the image table, index 0 to n - 1, labels as the ledger has them
+    signatures: Signatures
+    features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
+    model: str  # whose features; where there are none, why
+    workers: int  # threads
+
+    def needed_features(self) -> np.ndarray:
+        """`features`. Raises CannotRun where there are none."""
+        if self.features is None:
+            raise CannotRun(f"it needs image features, and there are none: {self.model}")
+        return self.features
+
+    def measurements(self) -> pd.DataFrame:
+        """Those of the images that can be read, after a column `key`. Raises CannotRun where there are none."""
+        numbers = measurements(self.collection, self.images, self.workers)
+        numbers.insert(0, "key", self.images["key"])
+        numbers = numbers.dropna()
+        if numbers.empty:
+            raise CannotRun("none of the image files can be read; put them back where they were")
+        return numbers
+
+
+_Inputs = TypeVar("_Inputs", bound=Inputs)  # the rules of `synth accept` look at more (synth/accept/candidates.py)
+
+
+@dataclass(frozen=True)
+class Rule(Generic[_Inputs]):
+    """
+    run: (inputs, parameters) to a frame with the columns key (of the image table), score in [0, 1], and, if it likes,
+        detail (a clause for people), other (the id of the image that it is a copy of, or in conflict with) and
+        suggestion (a label). Images that it has nothing to say of may be left out. Raises CannotRun.
+    """
+
+    name: str  # "near_duplicate": a field of the FiftyOne dataset, too
+    title: str  # "near duplicate"
+    version: int  # of its results: another number where other scores come out
+    kind: Kind
+    drops: bool  # whether what it flags is left out of `filtered`, unless the settings say otherwise
+    parameters: Mapping[str, float]  # defaults; "threshold": the score from which on an image is flagged
+    run: Callable[[_Inputs, Mapping[str, float]], pd.DataFrame]

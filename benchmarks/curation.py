@@ -33,14 +33,14 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks import common, groups, label_noise, planted
 from benchmarks.planted import COPIES, LEAKED, ORIGINAL, OTHER_LABEL, WRONG_LABEL, Plant
-from curate import embeddings, models
 from curate.checks.check import check
-from curate.checks.findings import Findings
-from curate.checks.rule import Inputs
-from curate.collection import Collection
-from curate.groups import assign
-from curate.importer import import_folder
-from curate.signatures import Signatures
+from curate.checks.rules.rule import Inputs
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings
+from curate.collection.groups import assign
+from curate.images.signatures import Signatures
+from curate.importing.importer import import_folder
+from curate.models import clip_models, embeddings
 
 ALL_FOUND = ("exact", LEAKED, "resized x0.5-2", "mirrored")
 MOST_WRONG = 3  # originals that findings link wrongly
@@ -146,7 +146,7 @@ def ranked(planted_: Planted, found: Findings, collection: Collection) -> dict[s
     keys = planted_.keys(WRONG_LABEL) + planted_.keys(ORIGINAL)
     truth = np.arange(len(keys)) < len(planted_.keys(WRONG_LABEL))
     images = collection.images()
-    features = embeddings.embed(collection, images, models.load("lite0"))
+    features = embeddings.embed(collection, images, clip_models.load("lite0"))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     with closing(Signatures(collection)) as signatures:
         baseline = label_noise.baseline(Inputs(collection, images, signatures, features, "lite0", 1))

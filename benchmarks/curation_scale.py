@@ -28,15 +28,16 @@ from PIL import ImageOps
 
 from benchmarks import common, groups
 from benchmarks.planted import jpeg
-from curate import neighbours, sets
 from curate.checks.check import check
-from curate.checks.outlier import OUTLIER
-from curate.checks.rule import Inputs
-from curate.checks.wrong_label import WRONG_LABEL
-from curate.collection import Collection
-from curate.images import open_image
-from curate.importer import import_folder
-from curate.signatures import Signatures
+from curate.checks.rules.outlier import OUTLIER
+from curate.checks.rules.rule import Inputs
+from curate.checks.rules.wrong_label import WRONG_LABEL
+from curate.collection import sets
+from curate.collection.directory import Collection
+from curate.images.decoding import open_image
+from curate.images.signatures import Signatures
+from curate.importing.importer import import_folder
+from curate.models import neighbours
 
 IMAGES, QUICK = 20_000, 2_000
 WIDTH = 1280  # of a feature

@@ -37,10 +37,10 @@ from typing import Any, NamedTuple
 from benchmarks import web as hostile_web
 from benchmarks.common import spread, write_result
 from benchmarks.web import Web, serving
-from curate.collection import Collection
+from curate.collection.directory import Collection
 from curate.download import run
-from curate.download.outcome import Outcome
-from curate.download.settings import Settings
+from curate.download.web.outcome import Outcome
+from curate.download.web.settings import Settings
 
 HERE = Path(__file__).parent
 VENV = HERE / ".img2dataset"

@@ -25,13 +25,13 @@ import torch
 from PIL import Image
 
 from benchmarks.common import PHOTOS, conclude, spread
-from curate import models
-from curate.collection import Collection
-from curate.embeddings import embed
-from curate.importer import import_folder
-from curate.models import ClipModel
-from curate.pixels import PixelCache
-from curate.transform import Transform
+from curate.collection.directory import Collection
+from curate.images.pixels import PixelCache
+from curate.images.transform import Transform
+from curate.importing.importer import import_folder
+from curate.models import clip_models
+from curate.models.clip_models import ClipModel
+from curate.models.embeddings import embed
 
 TARGET = 2.0
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def ours(collection: Collection, clip: ClipModel, images: pd.DataFrame) -> np.nd
 
 
 def measure(name: str, photos: Path, count: int, rounds: int) -> dict:
-    clip = models.load(name)
+    clip = clip_models.load(name)
     with tempfile.TemporaryDirectory() as folder:
         import_folder(photos, Path(folder) / "collection", link=True)
         collection = Collection.open(Path(folder) / "collection")

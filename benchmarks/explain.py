@@ -40,29 +40,29 @@ from torch.nn import functional as F
 
 from benchmarks.common import PHOTOS, write_result
 from benchmarks.faithfulness import centred, deletion_and_insertion, interval, share, smooth_noise
-from curate import models
-from curate.collection import Collection
-from curate.images import open_image, read_file
-from curate.importer import import_folder
-from curate.normalisation import Normalisation
-from curate.transform import Transform
+from curate.collection.directory import Collection
+from curate.images.decoding import open_image, read_file
+from curate.images.transform import Transform
+from curate.importing.importer import import_folder
+from curate.models import clip_models
+from curate.models.normalisation import Normalisation
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
-from fewshot import plan as planning
 from fewshot.classifier import Head, LinearHead
-from fewshot.explain.attention import SeenAttention, opened_copy
-from fewshot.explain.convolution import Scored
-from fewshot.explain.relevance import enlarged, relevance
-from fewshot.explain.score import log_odds, logit
-from fewshot.lora import shared_copy
+from fewshot.explaining.attention import SeenAttention, opened_copy
+from fewshot.explaining.convolution import Scored
+from fewshot.explaining.relevance import enlarged, relevance
+from fewshot.explaining.score import log_odds, logit
+from fewshot.measuring.metrics import softmax
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.metrics import softmax
-from fewshot.records import Trial
-from fewshot.settings import SweepSettings
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping.settings import SweepSettings
+from fewshot.sweeping.trial import Runner
 from fewshot.task import Draw, Images, ImageStore, Task
 from fewshot.trained.fitting import Fitting
-from fewshot.trial import Runner
-from synth.render import render
+from fewshot.training.low_rank import shared_copy
+from fewshot.trials.records import Trial
+from synth.rendering.render import render
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "benchmarks" / "explain"
 POSES = (*("tree", "warrior_ii", "downward_dog", "plank", "boat", "camel", "triangle", "bridge", "cobra", "chair"),)
@@ -100,10 +100,10 @@ class Subject:
     @cached_property
     def looking(self) -> nn.Module:
         device = self.normalise.device
-        return models.for_use(copy.deepcopy(self.tower), models.native_precision(device))
+        return clip_models.for_use(copy.deepcopy(self.tower), clip_models.native_precision(device))
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        return softmax(self.head.scores(models.encode(self.looking, self.normalise, pixels)))
+        return softmax(self.head.scores(clip_models.encode(self.looking, self.normalise, pixels)))
 
     def images(self) -> Tensor:
         return self.normalise(torch.from_numpy(self.pixels))
@@ -119,7 +119,7 @@ def photographs(scale: Scale) -> Subject:
         collection.root, RUNS / "none", methods=("linear-probe",), shots=(SHOTS,), splits=1, short="drop"
     )
     plan = planning.make(settings)
-    runner = Runner(plan, models.load("lite0", device="cpu"))
+    runner = Runner(plan, clip_models.load("lite0", device="cpu"))
     fitting = Fitting(runner, Trial("unfiltered", "linear-probe", SHOTS, 0))
     (fitted,) = fitting.fit([fitting.everything()], [""])
     test = plan.split(0).test
@@ -160,7 +160,7 @@ def mannequins(seed: int, size: int, per_pose: int) -> tuple[np.ndarray, np.ndar
 
 def probe(scale: Scale) -> Subject:
     """lite0 with a linear probe of mannequins."""
-    clip = models.load("lite0", device="cpu")
+    clip = clip_models.load("lite0", device="cpu")
     pixels, _, labels = mannequins(1, clip.image_size, SHOTS)
     ids = [str(number) for number in range(len(labels))]
     store = ImageStore(lambda wanted: pixels, dict(zip(ids, clip.encode_images(pixels), strict=True)))
@@ -196,7 +196,7 @@ def learn(tower: nn.Module, last: nn.Linear, normalise: Normalisation, scale: Sc
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=max(steps, 2), pct_start=0.1)
     for batch in batches(len(labels), scale.epochs):
         images = jittered(normalise(torch.from_numpy(pixels[batch])))
-        with torch.autocast("cpu", torch.bfloat16, enabled=models.has_native_bf16(normalise.device)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=clip_models.has_native_bf16(normalise.device)):
             features = tower(images)
         said = last(SHARP * F.normalize(features.float(), dim=1))
         loss = F.cross_entropy(said, torch.from_numpy(labels[batch]), label_smoothing=0.1)

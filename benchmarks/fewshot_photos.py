@@ -26,11 +26,11 @@ import pandas as pd
 
 from benchmarks.common import PHOTOS, RESULTS, write_result
 from curate.checks.check import check
-from curate.collection import Collection
-from curate.importer import import_folder
-from fewshot.report import write_report
-from fewshot.settings import SweepSettings
-from fewshot.sweep import run_sweep
+from curate.collection.directory import Collection
+from curate.importing.importer import import_folder
+from fewshot.reporting import write_report
+from fewshot.sweeping.run import run_sweep
+from fewshot.sweeping.settings import SweepSettings
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "benchmarks"
 TARGETS = {6: 0.72, 20: 0.85, 43: 0.90}

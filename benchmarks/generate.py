@@ -27,8 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import conclude, spread, timed
 from synth.generate import library, pipeline
+from synth.generate.image_job import Made, Shot
 from synth.generate.settings import Settings
-from synth.generate.shot import Made, Shot
 
 TARGET, TARGET_ON_CPU = 3.0, 1.0
 CLOSE = 2  # 8-bit levels that the two sides' images may differ by, in fp32

@@ -1,7 +1,7 @@
 """Claim: every recompressed, resized or mirrored copy is grouped with its original, and 98 % of slightly edited ones.
 
 Of a few hundred real photographs, copies are planted: recompressed, resized, mirrored, cropped, brightened, and so on,
-and combinations. Counted are the copies that `curate.groups` puts into one group with their original, and the pairs
+and combinations. Counted are the copies that `curate.collection.groups` puts into one group with their original, and the pairs
 that it finds among the originals themselves, which a sheet of pictures (--sheet) shows for judging by eye. Group sizes
 say whether groups chain into giants, also on 16,360 drawings of skeletons on black, which all look alike when small.
 
@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from benchmarks import common
-from curate import groups
-from curate.images import open_image
-from curate.signatures import SIDE, look
+from curate.collection import groups
+from curate.images.decoding import open_image
+from curate.images.signatures import SIDE, look
 
 Picture = Image.Image
 Random = np.random.Generator

@@ -28,14 +28,14 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 from benchmarks import common
-from curate import embeddings, models, neighbours
-from curate.checks.components import principal_components
-from curate.checks.outlier import OUTLIER
-from curate.checks.rule import Inputs, Rule
-from curate.checks.wrong_label import WRONG_LABEL, folds, out_of_fold
-from curate.collection import Collection
-from curate.importer import import_folder
-from curate.signatures import Signatures
+from curate.checks.rules.components import principal_components
+from curate.checks.rules.outlier import OUTLIER
+from curate.checks.rules.rule import Inputs, Rule
+from curate.checks.rules.wrong_label import WRONG_LABEL, folds, out_of_fold
+from curate.collection.directory import Collection
+from curate.images.signatures import Signatures
+from curate.importing.importer import import_folder
+from curate.models import clip_models, embeddings, neighbours
 
 RATE = 0.05
 NEIGHBOURS = 10
@@ -158,7 +158,7 @@ def main() -> int:
         import_folder(folder, Path(temporary), link=True)
         collection = Collection.open(Path(temporary))
         images = collection.images().iloc[:: 2 if options.quick else 1].reset_index(drop=True)
-        features = embeddings.embed(collection, images, models.load("lite0"))
+        features = embeddings.embed(collection, images, clip_models.load("lite0"))
         features /= np.linalg.norm(features, axis=1, keepdims=True)
         with closing(Signatures(collection)) as signatures:
             inputs = Inputs(collection, images, signatures, features, "lite0", 1)

@@ -33,19 +33,20 @@ from PIL import Image
 
 from benchmarks import common
 from benchmarks.common import PHOTOS, environment, spread
-from curate import models, resources
-from curate.collection import Collection
-from curate.importer import import_folder
-from curate.pixels import PixelCache
-from curate.quiet import quiet
-from curate.transform import Transform
-from fewshot import plan as planning
+from curate.collection.directory import Collection
+from curate.foundation import resources
+from curate.foundation.quiet import quiet
+from curate.images.pixels import PixelCache
+from curate.images.transform import Transform
+from curate.importing.importer import import_folder
+from curate.models import clip_models
 from fewshot.bench import latency
-from fewshot.bench.pinned import pinned
+from fewshot.bench.thread_affinity import pinned
 from fewshot.classifier import Classifier, LinearHead
-from fewshot.export import exporting, int8, onnx
-from fewshot.export.samples import Samples
-from fewshot.settings import SweepSettings
+from fewshot.exporting import export, int8, onnx
+from fewshot.exporting.samples import Samples
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
 from fewshot.trained.about import About
 from fewshot.trained.model import TrainedModel
@@ -221,7 +222,7 @@ def plain(name: str, *, kept: bool) -> Side:
 
 def our_sides(model: TrainedModel, folder: Path, threads: int) -> Iterator[Side]:
     fp32, small = folder / "fp32.onnx", folder / "int8.onnx"
-    onnx.write(exporting.graph_of(model), fp32, {})
+    onnx.write(export.graph_of(model), fp32, {})
     int8.quantise(fp32, small, onnx.drawn(32, model.about.transform.size))
     running, running8 = onnx.session(fp32, threads), onnx.session(small, threads)
     ways: list[tuple[str, str, Callable[[np.ndarray], np.ndarray]]] = [
@@ -239,11 +240,11 @@ def from_file(model: TrainedModel, say: Callable[[np.ndarray], np.ndarray], path
 
 def untrained(name: str, device: str) -> TrainedModel:
     """As `fewshot train` would leave it after a linear probe, with weights that are good for timings alone."""
-    clip = models.load(f"{name}/random", device="cpu")
+    clip = clip_models.load(f"{name}/random", device="cpu")
     size = clip.image_size
     width = clip.encode_images(np.zeros((1, size, size, 3), np.uint8)).shape[1]
     head = LinearHead(np.random.default_rng(0).normal(size=(len(CLASSES), width)))
-    architecture, quick_gelu = models.shape(clip)
+    architecture, quick_gelu = clip_models.shape(clip)
     about = About(
         classes=CLASSES,
         texts=tuple((each,) for each in CLASSES),
@@ -264,7 +265,7 @@ def untrained(name: str, device: str) -> TrainedModel:
         measured={},
         versions={},
     )
-    return TrainedModel(about, Classifier(clip.model.visual, head), models.choose_device(device))
+    return TrainedModel(about, Classifier(clip.model.visual, head), clip_models.choose_device(device))
 
 
 # What int8 loses
@@ -292,7 +293,7 @@ def int8_loss(photos: Path, classes: int | None) -> dict[str, Any]:
         )
         train(TrainSettings(settings, shots=SHOTS))
         model = directory.load(settings.out, "cpu")
-        done = exporting.write(model, Path(folder, "lite0.onnx"), tried(collection, settings, model))
+        done = export.write(model, Path(folder, "lite0.onnx"), tried(collection, settings, model))
     found: dict[str, Any] = done.about["int8"]
     loss, size = found["loss"], found["bytes_int8"] / found["bytes_fp32"]
     print(
@@ -309,7 +310,7 @@ def tried(collection: Collection, settings: SweepSettings, model: TrainedModel) 
     """What was drawn, in the order of content, to calibrate with; then all that is no copy of it, to measure on."""
     plan = planning.make(settings)
     (trial,) = plan.trials
-    drawn = plan.draw(plan.split(trial.split), trial).sort_values("id").head(exporting.CALIBRATION)
+    drawn = plan.draw(plan.split(trial.split), trial).sort_values("id").head(export.CALIBRATION)
     everything = collection.images()
     learned = plan.draw(plan.split(trial.split), trial)["group"]
     others = everything[everything["label"].isin(model.classes) & ~everything["group"].isin(learned)]

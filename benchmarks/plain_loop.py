@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from curate.models import ClipModel
-from fewshot import prefix
+from curate.models.clip_models import ClipModel
+from fewshot.training import frozen_trunk
 
 STRENGTHS = (3.2, 10.0, 32.0, 100.0, 320.0)  # C, as fewshot's linear-probe chooses from
 FEATURES_BATCH = 64
@@ -142,7 +142,7 @@ def _trained(model: Any, recipe: Recipe) -> list[nn.Parameter]:
     """The parameters to train; all others have their gradient switched off."""
     tower = list(model.visual.parameters())
     texts = [parameter for name, parameter in model.named_parameters() if not name.startswith("visual.")]
-    chosen = prefix.cut(model.visual, recipe.blocks).parameters if recipe.blocks else tower
+    chosen = frozen_trunk.cut(model.visual, recipe.blocks).parameters if recipe.blocks else tower
     if recipe.towers == "both" and not recipe.blocks:
         chosen = [*chosen, *texts]
     ids = {id(parameter) for parameter in chosen}
@@ -152,7 +152,7 @@ def _trained(model: Any, recipe: Recipe) -> list[nn.Parameter]:
 
 
 def _training_transform(clip: ClipModel, augment: str) -> Callable[[Image.Image], Tensor]:
-    """torchvision's own, of the kinds and sizes of fewshot.augment."""
+    """torchvision's own, of the kinds and sizes of fewshot.training.augment."""
     if augment == "none":
         return open_clip.image_transform(clip.image_size, is_train=False, mean=clip.mean, std=clip.std)
     first = (

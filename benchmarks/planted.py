@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from benchmarks import groups
 from benchmarks.groups import Picture, Random
-from curate.images import open_image
-from synth.render import render
+from curate.images.decoding import open_image
+from synth.rendering.render import render
 
 ORIGINAL = "original"  # a photograph as it was, that nothing was made of
 SOURCE = "source"  # as it was, and a copy of it was planted

@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 
 from curate.checks.check import check
-from curate.collection import Collection
-from curate.importer import import_folder
-from synth.folder import render_folder
+from curate.collection.directory import Collection
+from curate.importing.importer import import_folder
+from synth.rendering.folder import render_folder
 from tests.curate.app import browser
 from tests.curate.app.browser import App, Served, cy
 

@@ -19,7 +19,7 @@ import torch
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from benchmarks.common import conclude, environment, spread, timed
-from curate import models
+from curate.models import clip_models
 
 BATCH = 16  # images a step, of each copy
 CLASSES = 6
@@ -66,9 +66,9 @@ def measure(name: str, copies: int, rounds: int) -> dict[str, Any]:
 
 def sides(name: str, copies: int) -> tuple[Step, Step, float]:
     """A step of each side, and by how much the gradients differ, as a share of the largest one."""
-    clip = models.load(name)
+    clip = clip_models.load(name)
     # float32 on both sides, and a batch norm that does not move, as `finetune` has it.
-    towers = [models.load(name).model.visual.float().eval() for _ in range(copies)]
+    towers = [clip_models.load(name).model.visual.float().eval() for _ in range(copies)]
     for number, tower in enumerate(towers):
         disturb(tower, number)
     pixels = torch.rand(copies, BATCH, 3, clip.image_size, clip.image_size, device=clip.device)

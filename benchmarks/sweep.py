@@ -40,19 +40,21 @@ from PIL import Image
 from benchmarks import common, plain_loop
 from benchmarks.common import PHOTOS, environment, spread, timed
 from benchmarks.plain_loop import Cell, Recipe
-from curate import models
 from curate.checks.check import check
-from curate.collection import Collection
-from curate.importer import import_folder
-from curate.models import ClipModel
-from fewshot import methods, prompts, records
-from fewshot import plan as planning
-from fewshot.bench.limit import flops, matmul_rate
-from fewshot.plan import Plan
-from fewshot.records import Trial
-from fewshot.settings import SweepSettings
-from fewshot.statistics import paired
-from fewshot.sweep import run_sweep
+from curate.collection.directory import Collection
+from curate.importing.importer import import_folder
+from curate.models import clip_models
+from curate.models.clip_models import ClipModel
+from fewshot import methods
+from fewshot.bench.roofline import flops, matmul_rate
+from fewshot.measuring.statistics import paired
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping import prompts
+from fewshot.sweeping.plan import Plan
+from fewshot.sweeping.run import run_sweep
+from fewshot.sweeping.settings import SweepSettings
+from fewshot.trials import records
+from fewshot.trials.records import Trial
 
 GRID = 468  # trials of arXiv 2501.07221
 LARGE = 60  # images that a class has at least: 43 to train on, and a fifth to test on
@@ -157,7 +159,7 @@ def measure(run: Run, collection: Path, classes: tuple[str, ...]) -> dict[str, A
     print(f"\n{run.name}: {run.method} of {run.model} on {run.device}, {run.trials} trials each round", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         plan = planned(run, collection, classes, Path(folder, "sweep"))
-        sides = Sides(run, plan, models.load(run.model, device=run.device))
+        sides = Sides(run, plan, clip_models.load(run.model, device=run.device))
         rounds = [sides.round(number) for number in range(run.rounds)]
         return summary(run, rounds, sides)
 
@@ -355,7 +357,7 @@ def floor(run: Run, plan: Plan) -> dict[str, float]:
     Counted are a forward and a backward pass for each training image and epoch, the same of all prompts (cut to the
     longest) in each step, and a forward pass for each test image; neither decoding nor checks for divergence.
     """
-    clip = models.load(run.model, device=run.device)
+    clip = clip_models.load(run.model, device=run.device)
     recipe = Recipe.of(plan.settings.method_settings(run.method), 0)
     tokens = clip.tokenize([text for texts in prompts.class_texts(plan.classes, ()) for text in texts])
     used = float((tokens != 0).sum(dim=1).max()) / tokens.shape[1]

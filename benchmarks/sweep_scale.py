@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import PHOTOS, conclude
-from curate import atomic, models
-from curate.collection import Collection
-from curate.embeddings import embed
-from curate.importer import import_folder
-from fewshot.settings import SweepSettings
-from fewshot.sweep import run_sweep
+from curate.collection.directory import Collection
+from curate.foundation import atomic
+from curate.importing.importer import import_folder
+from curate.models import clip_models
+from curate.models.embeddings import embed
+from fewshot.sweeping.run import run_sweep
+from fewshot.sweeping.settings import SweepSettings
 
 WORK = Path(__file__).resolve().parents[1] / "runs" / "benchmarks" / "sweep_scale"
 MOST_GROWTH = 1.1
@@ -162,7 +163,7 @@ def run_part(name: str, work: Path, data: Path, *, quick: bool) -> None:
         said: dict[str, Any] = {"images": import_part(work, data, quick=quick)}
     elif name == "embed":
         opened = Collection.open(collection)
-        said = {"features": list(embed(opened, opened.images(), models.load("lite0", device="cpu")).shape)}
+        said = {"features": list(embed(opened, opened.images(), clip_models.load("lite0", device="cpu")).shape)}
     else:
         said = sweep_part((QUICK if quick else GRIDS)[name], collection, work / f"sweep-{name}")
     print(json.dumps(said), flush=True)

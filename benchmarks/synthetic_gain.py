@@ -31,15 +31,15 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.common import PHOTOS, write_result
-from curate import sets, synthetic
-from curate.collection import Collection
-from curate.importer import import_folder
-from fewshot.additions import REAL, composition
-from fewshot.records import read_sweep
-from fewshot.report import write_report
-from fewshot.report.additions import sentences
-from fewshot.settings import SweepSettings
-from fewshot.sweep import SweepSummary, run_sweep
+from curate.collection import sets, synthetic
+from curate.collection.directory import Collection
+from curate.importing.importer import import_folder
+from fewshot.reporting import write_report
+from fewshot.reporting.additions import sentences
+from fewshot.sweeping.run import SweepSummary, run_sweep
+from fewshot.sweeping.settings import SweepSettings
+from fewshot.trials.additions import REAL, composition
+from fewshot.trials.records import read_sweep
 from synth.accept.accept import accept
 from synth.generate.control import poses_of
 from synth.generate.making import Resources

@@ -26,15 +26,15 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.common import conclude
-from curate import resources
-from curate.importer import import_folder
+from curate.foundation import resources
+from curate.importing.importer import import_folder
 from curate.workers.settings import WorkerSettings
-from fewshot import prompts
-from fewshot.report import write_report
-from fewshot.settings import SweepSettings
-from fewshot.sweep import run_sweep
-from synth.folder import render_folder
-from synth.poses import everyday, shipped
+from fewshot.reporting import write_report
+from fewshot.sweeping import prompts
+from fewshot.sweeping.run import run_sweep
+from fewshot.sweeping.settings import SweepSettings
+from synth.body.poses import everyday, shipped
+from synth.rendering.folder import render_folder
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "benchmarks"
 CHANCE, PROBE, MEAN, TUNED = "zero-shot", "linear-probe", "nearest-class-mean", "finetune-last1"

@@ -22,12 +22,12 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import PHOTOS, conclude
-from curate.collection import Collection
-from curate.importer import import_folder
-from curate.pixels import PixelCache
-from fewshot import plan as planning
-from fewshot.settings import SweepSettings
-from fewshot.statistics import summarize
+from curate.collection.directory import Collection
+from curate.images.pixels import PixelCache
+from curate.importing.importer import import_folder
+from fewshot.measuring.statistics import summarize
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
 from fewshot.trained.train import TrainSettings, train
 

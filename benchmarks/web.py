@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
-from curate.download.outcome import Outcome
+from curate.download.web.outcome import Outcome
 
 SIZE = (200, 150)  # of the good pictures, pixels
 RETRY_AFTER = 1  # seconds, said with 429 and 503

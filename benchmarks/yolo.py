@@ -37,17 +37,17 @@ import torch
 from PIL import Image
 
 from benchmarks.common import PHOTOS, conclude
-from curate import models
-from curate.collection import Collection
-from curate.importer import import_folder
-from curate.pixels import PixelCache
-from curate.transform import Transform
-from fewshot import plan as planning
-from fewshot import records
-from fewshot.augment import augment
-from fewshot.plan import Plan
-from fewshot.settings import SweepSettings
-from fewshot.sweep import run_sweep
+from curate.collection.directory import Collection
+from curate.images.pixels import PixelCache
+from curate.images.transform import Transform
+from curate.importing.importer import import_folder
+from curate.models import clip_models
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping.plan import Plan
+from fewshot.sweeping.run import run_sweep
+from fewshot.sweeping.settings import SweepSettings
+from fewshot.training.augment import augment
+from fewshot.trials import records
 
 TARGET = 3.5
 PAPERS_EPOCHS, DEFAULT_EPOCHS = 5, 100
@@ -157,7 +157,7 @@ def ours(plan: Plan, model: str, method: str) -> Training:
 
 def preparing(plan: Plan, model: str, kind: str) -> float:
     """Seconds to normalise and augment each training image once, in batches."""
-    clip = models.load(model)
+    clip = clip_models.load(model)
     pixels = torch.from_numpy(training_pixels(plan)[0])
     random = torch.Generator().manual_seed(0)
     begun = time.perf_counter()

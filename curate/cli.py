@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate import console
 from curate.app.command import app as open_app
 from curate.app.command import sync
 from curate.checks.command import check
-from curate.console import count, say, table
-from curate.decide_command import drop, export, keep, log, relabel, sets, undo
+from curate.collection.commands import drop, export, keep, log, relabel, sets, undo
 from curate.download.command import download
+from curate.foundation import console
+from curate.foundation.console import count, say, table
 from curate.workers import options
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
-    from curate.download.standing import Standing
-    from curate.importer import ImportSummary
+    from curate.download.results.progress import Standing
+    from curate.importing.importer import ImportSummary
     from curate.status import Decided, Status
 
 _NAMED = 3  # files named on the terminal where there may be thousands
@@ -56,8 +56,8 @@ def import_(
 
     Example: curate import photos/ runs/yoga
     """
-    from curate.images import Limits
-    from curate.importer import import_folder
+    from curate.images.decoding import Limits
+    from curate.importing.importer import import_folder
 
     limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
     _print_import(import_folder(source, collection, link=link, limits=limits, workers=workers))
@@ -80,7 +80,7 @@ def status(
 
     Example: curate status runs/yoga
     """
-    from curate.collection import Collection
+    from curate.collection.directory import Collection
     from curate.status import status as read_status
 
     found = read_status(Collection.open(collection))
@@ -118,14 +118,14 @@ def _print_status(found: "Status") -> None:
 
 
 def _print_links(found: "Status", links: "Standing") -> None:
-    from curate.download import progress
+    from curate.download import display
 
-    progress.totals(links)
+    display.totals(links)
     listed = {of.label: (f"{of.links:,}", f"{of.kept / of.links:.0%}") for of in links.classes}
     labels = sorted(found.classes.keys() | listed.keys())
     rows = ((label, found.classes.get(label, 0), *listed.get(label, ())) for label in labels)
     table(("class", "images", "links", "kept"), rows, numbers=(1, 2, 3))
-    progress.causes(links)
+    display.causes(links)
     worst = [host for host in links.hosts if host.dropped][:_HOSTS]
     table(
         ("host", "links", "kept", "dropped", "mostly"),
@@ -174,13 +174,13 @@ def embed(
 
     Example: curate embed runs/yoga --model ViT-B-32/openai
     """
-    from curate import embeddings, models
-    from curate.collection import Collection
+    from curate.collection.directory import Collection
     from curate.embedding_workers import embed_ahead
+    from curate.models import clip_models, embeddings
 
     asked = WorkerSettings(engine, workers, address, gpu_share)
     opened = Collection.open(collection)
-    clip = models.load(model, checkpoint=checkpoint, device=device)
+    clip = clip_models.load(model, checkpoint=checkpoint, device=device)
     embed_ahead(opened, opened.images(), clip, asked, fit=fit, checkpoint=checkpoint, device=device)
     features = embeddings.embed(opened, opened.images(), clip, fit=fit)
     count, size = features.shape

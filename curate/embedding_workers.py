@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from curate import embeddings
-from curate.collection import Collection
-from curate.models import ClipModel
+from curate.collection.directory import Collection
+from curate.models import embeddings
+from curate.models.clip_models import ClipModel
 from curate.workers import blocks
 from curate.workers.opening import in_this_process
 from curate.workers.places import CPUS_OF_A_MODEL, Needs, Place

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from curate import sets
-from curate.collection import Collection
-from curate.ledger import Ledger
+from curate.collection import sets
+from curate.collection.directory import Collection
+from curate.collection.ledger import Ledger
 
 if TYPE_CHECKING:
-    from curate.download.standing import Standing
+    from curate.download.results.progress import Standing
 
 _NAMED = 3  # rejects named for each cause; all of them are in rejects.parquet
 
@@ -73,10 +73,10 @@ def status(collection: Collection) -> Status:
     groups = groups[groups > 1]
     rejects, links = collection.rejects(), None
     if (collection.root / "links.parquet").exists():
-        from curate.download import standing  # what a folder of photographs needs nothing of
+        from curate.download.results import progress  # what a folder of photographs needs nothing of
 
-        table = standing.standing(collection)
-        rejects, links = rejects[~rejects["key"].isin(table["key"])], standing.Standing.counted(table)
+        table = progress.standing(collection)
+        rejects, links = rejects[~rejects["key"].isin(table["key"])], progress.Standing.counted(table)
     return Status(
         root=collection.root,
         images=len(images),

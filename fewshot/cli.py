@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate import console
-from curate.errors import FewposeError, UsageError
+from curate.foundation import console
+from curate.foundation.errors import FewposeError, UsageError
 from curate.workers import options
 from fewshot import flags
 from fewshot.bench.command import bench
-from fewshot.explain.command import explain
-from fewshot.export.command import export
-from fewshot.predict.command import predict
+from fewshot.explaining.command import explain
+from fewshot.exporting.command import export
+from fewshot.predicting.command import predict
 from fewshot.trained.command import train
 
 if TYPE_CHECKING:
-    from fewshot.sweep import SweepSummary
+    from fewshot.sweeping.run import SweepSummary
 
 commands = console.application(
     "Measure, honestly, how few images a CLIP model needs to tell postures apart.\n\n"
@@ -36,7 +36,7 @@ def _commands() -> None:
 
 def _print_template(asked: bool) -> None:
     if asked:
-        from fewshot.config import template
+        from fewshot.studies.config import template
 
         typer.echo(template(), nl=False)
         raise typer.Exit
@@ -112,9 +112,10 @@ def sweep(
 
     Which recipe? --config recipes.yaml, with "methods: {finetune: {lr: [1e-5, 1e-4]}}": a sweep for each, and a table.
     """
-    from fewshot import config as file
-    from fewshot import prompts, series
-    from fewshot.sweep import run_sweep
+    from fewshot.studies import config as file
+    from fewshot.studies import grid_search
+    from fewshot.sweeping import prompts
+    from fewshot.sweeping.run import run_sweep
 
     typed = {name: context.params[name] for name in _AS_THEY_ARE} | {
         "sets": _names(sets),
@@ -134,9 +135,9 @@ def sweep(
     if len(members) == 1 and not members[0].name:
         _say_how_it_went([run_sweep(members[0].settings, retry_failed=retry_failed)], out)
         return
-    summaries = series.run(members, out, retry_failed=retry_failed)
-    console.out.print(series.terminal_table(series.table(members)))
-    console.out.print(f"table: {out / series.TABLE}", markup=False, soft_wrap=True)
+    summaries = grid_search.run(members, out, retry_failed=retry_failed)
+    console.out.print(grid_search.terminal_table(grid_search.table(members)))
+    console.out.print(f"table: {out / grid_search.TABLE}", markup=False, soft_wrap=True)
     _say_how_it_went(summaries, out, f"{out}/{members[0].name}")
 
 
@@ -194,7 +195,7 @@ def report(
 
 
 def _report(sweep: Path, out: Path | None) -> None:
-    from fewshot.report import terminal_table, write_report
+    from fewshot.reporting import terminal_table, write_report
 
     files = write_report(sweep, out)
     console.out.print(terminal_table(files))
@@ -202,7 +203,7 @@ def _report(sweep: Path, out: Path | None) -> None:
 
 
 def _compare(first: Path, other: Path, out: Path | None) -> None:
-    from fewshot.report.compare import terminal_table, write_comparison
+    from fewshot.reporting.compare import terminal_table, write_comparison
 
     files = write_comparison(first, other, out)
     console.out.print(terminal_table(files.comparison))
@@ -232,7 +233,7 @@ def paper(
 
     Example: fewshot paper runs/yoga82 --out runs/paper --model ViT-B-32/openai
     """
-    from fewshot.paper import PaperSettings, run_paper
+    from fewshot.studies.paper import PaperSettings, run_paper
 
     settings = PaperSettings(
         collection, out, quick, _names(classes), model, checkpoint, device, splits, workers, retry_failed

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-from curate.models import ClipModel
+from curate.models.clip_models import ClipModel
 from fewshot.classifier import Classifier, Head
 
 Activations = Callable[[Iterable[str], int, bool], Tensor | None]
@@ -23,7 +23,7 @@ class ImageStore:
 
     `pixels(ids)`: (n, size, size, 3) uint8, an array or, where they lie on a GPU, a tensor there. `features`: id ->
     (d,) float32, not normalised. `activations(ids, blocks, mirrored)`: what goes into the last blocks of the frozen
-    image tower (see fewshot.prefix), (n, ...) in its precision, on the CPU; None where it isn't kept.
+    image tower (see fewshot.training.frozen_trunk), (n, ...) in its precision, on the CPU; None where it isn't kept.
     """
 
     pixels: Callable[[Iterable[str]], np.ndarray | Tensor]
@@ -66,7 +66,7 @@ class Images:
         return self.store.pixels(self.ids)
 
     def activations(self, blocks: int, *, mirrored: bool = False) -> Tensor | None:
-        """What goes into the last `blocks` blocks (see ImageStore); fewshot.prefix computes what isn't kept."""
+        """What goes into the last `blocks` blocks (see ImageStore); fewshot.training.frozen_trunk computes what isn't kept."""
         return self.store.activations(self.ids, blocks, mirrored)
 
     def features(self) -> np.ndarray:
@@ -88,7 +88,7 @@ class Draw:
 class Task:
     """`texts[c]` are the prompts of class c, from several templates or one. `seed` is the trial's own.
 
-    Whatever the method: `augment` (of fewshot.augment.KINDS) is what happens to training images wherever the image
+    Whatever the method: `augment` (of fewshot.training.augment.KINDS) is what happens to training images wherever the image
     tower runs over them (frozen features are of the picture as it is); `class_weights` "balanced" has every class weigh
     the same in the loss, however many images it has.
     """

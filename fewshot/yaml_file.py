@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 
 
 def content(path: Path, option: str, expected: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from curate import console
+from curate.foundation import console
 from curate.workers import options
 from curate.workers.settings import WorkerSettings
 from synth.accept.command import accept
@@ -54,9 +54,9 @@ def render(
 
     Example: synth render pictures --poses everyday
     """
-    from synth.folder import render_folder, sidecar
-    from synth.poses import chosen
-    from synth.trouble import listing
+    from synth.body.poses import chosen
+    from synth.rendering.folder import render_folder, sidecar
+    from synth.rendering.planted_defects import listing
 
     asked = WorkerSettings(engine, workers, address)
     done = render_folder(out, chosen(poses, pose_file), per_class, size=size, seed=seed, workers=asked, trouble=trouble)
@@ -77,7 +77,7 @@ def poses(pose_file: PoseFile = None) -> None:
     """
     from rich.table import Column, Table
 
-    from synth.poses import EVERYDAY, everyday, load, shipped
+    from synth.body.poses import EVERYDAY, everyday, load, shipped
 
     table = Table("pose", Column("folder in Yoga-82", overflow="fold"), box=None)
     for pose in (load(pose_file) if pose_file else shipped()).values():
@@ -103,8 +103,8 @@ def sheet(
 
     Example: synth sheet sheet.png --poses tree,plank --columns 8
     """
-    from synth.poses import chosen
-    from synth.sheet import sheet as write_sheet
+    from synth.body.poses import chosen
+    from synth.rendering.sheet import sheet as write_sheet
 
     asked = WorkerSettings(engine, workers, address)
     width, height = write_sheet(out, chosen(poses, pose_file), columns, size=size, seed=seed, workers=asked)

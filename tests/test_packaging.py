@@ -118,7 +118,7 @@ def test_an_installed_command_explains_itself(programs: Path, command: str) -> N
 
 
 def test_an_installed_fewpose_finds_its_poses_in_its_own_files(programs: Path) -> None:
-    code = "from curate import resources, yoga82; print(yoga82.find('tree').sanskrit, resources.path('yoga82.csv'))"
+    code = "from curate.foundation import resources; from curate.collection import yoga82; print(yoga82.find('tree').sanskrit, resources.path('yoga82.csv'))"
     name, path = outside(programs, "python", "-c", code).split()
     assert name == "Vrksasana"
     assert Path(path).is_relative_to(programs.parent)

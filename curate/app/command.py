@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from curate.console import count, say, table
+from curate.foundation.console import count, say, table
 
 
 def app(
@@ -37,8 +37,8 @@ def app(
     Example: curate app runs/yoga --sweep runs/sweep1
     """
     from curate.app.launch import Options, launch
-    from curate.collection import Collection
-    from curate.errors import UsageError
+    from curate.collection.directory import Collection
+    from curate.foundation.errors import UsageError
 
     if checkpoint and not model:
         raise UsageError(f"--checkpoint {checkpoint} needs --model, the shape that its weights fit")
@@ -57,7 +57,7 @@ def sync(
     """
     from curate.app import database, dataset, launch
     from curate.app.sync import diff
-    from curate.collection import Collection
+    from curate.collection.directory import Collection
 
     opened = Collection.open(collection)
     database.connect(opened, share=True)

@@ -22,8 +22,8 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from curate.app import engine
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
+from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError, UsageError
 
 _PING_SECONDS = 2
 _START_SECONDS = 60  # after a crash it reads its journal first

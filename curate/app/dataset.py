@@ -14,15 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from curate import sets, synthetic
 from curate.app import engine, index, views
 from curate.app.index import Features
 from curate.app.predictions import INFLUENCE
-from curate.checks import findings
-from curate.checks.findings import Findings
-from curate.checks.rule import Kind
-from curate.collection import Collection
-from curate.ledger import Ledger, State
+from curate.checks.rules.rule import Kind
+from curate.collection import findings, sets, synthetic
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings
+from curate.collection.ledger import Ledger, State
 
 _BATCH = 2000  # samples a write
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 
 _HERE = Path(__file__).resolve().parent
 PLUGIN = _HERE / "plugin"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate import embeddings
 from curate.app import engine
-from curate.collection import Collection
+from curate.collection.directory import Collection
+from curate.models import embeddings
 
 SEARCH = "text"  # the brain key of the index
 _TEXT_MODEL = "fewpose-clip"  # curate/app/zoo/manifest.json
@@ -31,9 +31,9 @@ def embedded(collection: Collection, images: pd.DataFrame, model: str, checkpoin
 
     Raises FewposeError where the model can't be had or there are no images.
     """
-    from curate import models
+    from curate.models import clip_models
 
-    values = embeddings.embed(collection, images, models.load(model, checkpoint=checkpoint))
+    values = embeddings.embed(collection, images, clip_models.load(model, checkpoint=checkpoint))
     unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
     return Features(unit, model, str(checkpoint.absolute()) if checkpoint else "")
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate import synthetic
 from curate.app import database, dataset, engine, index, predictions, sync
 from curate.app.index import Features
-from curate.checks import findings
-from curate.collection import Collection
-from curate.console import count, say
-from curate.errors import FewposeError, UsageError
+from curate.collection import findings, synthetic
+from curate.collection.directory import Collection
+from curate.foundation.console import count, say
+from curate.foundation.errors import FewposeError, UsageError
 
 DEFAULT_MODEL = "lite0"
 _PORT = 5151  # FiftyOne's own

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 
 COLUMNS = ("key", "tested", "wrong_share", "confused_with")
 INFLUENCE = ("influence", "influence_q")

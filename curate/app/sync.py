@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from curate import decisions, sets
 from curate.app import dataset as datasets
-from curate.collection import Collection
-from curate.ledger import Action, Entry, Ledger, State
+from curate.collection import decisions, sets
+from curate.collection.directory import Collection
+from curate.collection.ledger import Action, Entry, Ledger, State
 
 _WORDS = {str(action): action for action in (Action.DROP, Action.KEEP, Action.RELABEL)}
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from curate import synthetic
 from curate.app import engine
+from curate.collection import synthetic
 
 WRONG = "wrong in most splits"
 HURTS = "hurts training"

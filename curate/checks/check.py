@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate import models, sets, synthetic
-from curate.checks import findings, runner, settings
-from curate.checks.findings import Findings
-from curate.checks.rule import Inputs
+from curate.checks import runner, settings
 from curate.checks.rules import RULES
-from curate.collection import Collection
+from curate.checks.rules.rule import Inputs
+from curate.collection import findings, sets, synthetic
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings
 from curate.embedding_workers import embed_ahead
-from curate.errors import FewposeError, UsageError
-from curate.signatures import Signatures
+from curate.foundation.errors import FewposeError, UsageError
+from curate.images.signatures import Signatures
+from curate.models import clip_models
 from curate.workers.settings import WorkerSettings
 
 
@@ -81,7 +82,7 @@ def _features(
     if model is None:
         return None, runner.NO_MODEL
     try:
-        clip = models.load(model, checkpoint=checkpoint, device=device)
+        clip = clip_models.load(model, checkpoint=checkpoint, device=device)
         embed_ahead(collection, images, clip, asked, checkpoint=checkpoint, device=device)
         return runner.unit_features(collection, images, clip), clip.name
     except UsageError:  # a name that makes no sense is not a model that cannot be had

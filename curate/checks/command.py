@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate import console
-from curate.errors import FewposeError
+from curate.foundation import console
+from curate.foundation.errors import FewposeError
 from curate.workers import options
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from curate.checks.findings import Findings
-    from curate.collection import Collection
+    from curate.collection.directory import Collection
+    from curate.collection.findings import Findings
 
 _CLASSES = 4  # classes named for each rule
 _NONE = "none"
@@ -48,9 +48,9 @@ def check(
 
     Example: curate check runs/yoga
     """
-    from curate import sets
     from curate.checks.check import check as run_check
-    from curate.collection import Collection
+    from curate.collection import sets
+    from curate.collection.directory import Collection
 
     opened = Collection.open(collection)
     found = run_check(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from curate.checks.measurements import measurements, missing
-from curate.collection import Collection
+from curate.checks.measures.measurements import measurements, missing
+from curate.collection.directory import Collection
 from curate.workers import blocks
 from curate.workers.places import Place
 from curate.workers.settings import WorkerSettings

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from curate import console, embeddings
-from curate.checks import findings
-from curate.checks.findings import Findings, Ran
-from curate.checks.rule import CannotRun, Inputs, Rule
+from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.checks.settings import Setting
-from curate.collection import Collection
-from curate.models import ClipModel
+from curate.collection import findings
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings, Ran
+from curate.foundation import console
+from curate.models import embeddings
+from curate.models.clip_models import ClipModel
 
 NOTHING = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in findings.COLUMNS.items()})
 

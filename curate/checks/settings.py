@@ -12,10 +12,10 @@ from pathlib import Path
 
 import yaml
 
-from curate import atomic, console
-from curate.checks.rule import Rule
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
+from curate.checks.rules.rule import Rule
+from curate.collection.directory import Collection
+from curate.foundation import atomic, console
+from curate.foundation.errors import FewposeError, UsageError
 
 NAME = "curation.yaml"
 

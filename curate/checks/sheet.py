@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image, ImageDraw, ImageOps
 
-from curate import atomic
-from curate.collection import Collection
-from curate.images import NO_LIMITS, Unreadable, open_image, read_file
+from curate.collection.directory import Collection
+from curate.foundation import atomic
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 
 MOST = 50  # pictures on a sheet
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate import console
-from curate.download.outcome import Retry
-from curate.download.settings import ARCHIVE, Settings
+from curate.download.web.outcome import Retry
+from curate.download.web.settings import ARCHIVE, Settings
+from curate.foundation import console
 from curate.workers import options
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
-    from curate.download.lists import Problem
+    from curate.download.lists.formats import Problem
     from curate.download.run import DownloadSummary
 
 _NAMED = 5  # lines of lists that are named on the terminal
@@ -78,9 +78,9 @@ def download(
     """
     import pyarrow
 
-    from curate.collection import Collection
-    from curate.download import progress, run
-    from curate.download.standing import Standing
+    from curate.collection.directory import Collection
+    from curate.download import display, run
+    from curate.download.results.progress import Standing
 
     # Arrow's own allocator keeps what was freed: of 100,000 links 40 MB, all the while that they are asked.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
@@ -105,7 +105,7 @@ def download(
         links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=make_engine
     )
     _print(summary)
-    progress.summary(Standing.of(Collection.open(collection)), warn_below, collection)
+    display.summary(Standing.of(Collection.open(collection)), warn_below, collection)
     console.say(f"next: curate status {collection}")
 
 

@@ -16,22 +16,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from curate import console, memory
-from curate.collection import Collection
-from curate.download import archive, asking, links, retry, shards, split_files, tables, urls, wanted
-from curate.download.job import Answer, Job, Moved, Result
-from curate.download.journal import Journal, Row
-from curate.download.links import Link
-from curate.download.lists import Problem
-from curate.download.local import Counts, LocalEngine
-from curate.download.outcome import AGAIN, LOST, Outcome, Retry
-from curate.download.progress import Display
-from curate.download.settings import Settings
-from curate.download.store import Store
-from curate.download.transport import Line
-from curate.errors import FewposeError
-from curate.placing import Placing
-from curate.signatures import Signatures
+from curate.collection.directory import Collection
+from curate.collection.file_writer import Placing
+from curate.download.display import Display
+from curate.download.engines import retry, shards
+from curate.download.engines.local import Counts, LocalEngine
+from curate.download.lists import links, split_files
+from curate.download.lists.formats import Problem
+from curate.download.lists.links import Link
+from curate.download.results import pending, tables
+from curate.download.results.journal import Journal, Row
+from curate.download.results.store import Store
+from curate.download.web import archive, asking, urls
+from curate.download.web.job import Answer, Job, Moved, Result
+from curate.download.web.outcome import AGAIN, LOST, Outcome, Retry
+from curate.download.web.settings import Settings
+from curate.download.web.transport import Line
+from curate.foundation import console, memory
+from curate.foundation.errors import FewposeError
+from curate.images.signatures import Signatures
 from curate.workers.settings import WorkerSettings
 
 _MOST_PROCESSES = 2  # they bring what this one can settle; each takes 60 MB
@@ -157,7 +160,7 @@ class _Run:
         self.settings = settings
         self.store = store
         self.make_engine = make_engine
-        wanted.remember(target, listed)
+        pending.remember(target, listed)
         self.imported = tables.imported(target)
         self.keys: dict[str, list[str]] = defaultdict(list)  # of each URL
         for link in listed:
@@ -180,10 +183,10 @@ class _Run:
                 said = f"{self.journal.path}: {damaged} passed over; what stood there is asked again"
                 console.err.print(said, markup=False, soft_wrap=True)
             missing = [url for url in sorted(self.keys) if not self._have(url)]
-            left = self._ask(list(wanted.jobs(missing, self.journal.rows, self.settings, retry)), until)
+            left = self._ask(list(pending.jobs(missing, self.journal.rows, self.settings, retry)), until)
             lost = self._tables(problems)
             if self.settings.archive and not left:
-                jobs = list(wanted.archive_jobs(lost, self.journal.rows, self.settings, retry))
+                jobs = list(pending.archive_jobs(lost, self.journal.rows, self.settings, retry))
                 left = self._ask(jobs, until)
                 if jobs:
                     self._tables(problems)

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from curate import console
-from curate.errors import FewposeError
+from curate.foundation import console
+from curate.foundation.errors import FewposeError
 from curate.workers.opening import Shared, open_pool
 from curate.workers.places import Needs, Place
 from curate.workers.pool import GivenUp
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
-    from curate.collection import Collection
+    from curate.collection.directory import Collection
 
 BLOCK = 512  # images: as many as the caches' shards hold, and what a lost worker can lose
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.errors import FewposeError, UsageError
-from curate.interrupts import ignore_ctrl_c
+from curate.foundation.errors import FewposeError, UsageError
 from curate.workers import transport
+from curate.workers.interrupts import ignore_ctrl_c
 from curate.workers.places import Place
 from curate.workers.same_files import SameFiles
 from curate.workers.transport import Begun, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Said, Tell

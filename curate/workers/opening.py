@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 from curate.workers import places
 from curate.workers.places import Needs, Place
 from curate.workers.pool import GivenUp, Pool, PoolHere, RemotePool

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.settings import WorkerSettings
 
 CPUS_OF_A_MODEL = 8  # at most, for one worker of a cluster, where there is no card

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 from curate.workers.places import Place
 from curate.workers.transport import Answer, Begun, Lost, Said, Transport
 
@@ -134,7 +134,7 @@ class RemotePool(Pool[Unit, Result]):
 
     def _remind(self) -> None:
         if not any(worker.begun for worker in self._workers):
-            from curate import console
+            from curate.foundation import console
 
             console.err.print("no worker has begun yet: they load the model, or wait for a place", soft_wrap=True)
 

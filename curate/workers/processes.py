@@ -16,9 +16,9 @@ from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from curate.errors import FewposeError
-from curate.interrupts import ignore_ctrl_c, without_ctrl_c
+from curate.foundation.errors import FewposeError
 from curate.workers import transport
+from curate.workers.interrupts import ignore_ctrl_c, without_ctrl_c
 from curate.workers.places import Place
 from curate.workers.transport import Begun, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Said, Tell
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate import atomic
-from curate.errors import FewposeError
+from curate.foundation import atomic
+from curate.foundation.errors import FewposeError
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate import models
-from curate.errors import FewposeError
-from curate.models import ClipModel
+from curate.foundation.errors import FewposeError
+from curate.models import clip_models
+from curate.models.clip_models import ClipModel
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SameModel:
 
     def load(self, device: str) -> ClipModel:
         """Raises FewposeError where this machine has other weights of it."""
-        clip = models.load(self.name, checkpoint=self.checkpoint, device=device)
+        clip = clip_models.load(self.name, checkpoint=self.checkpoint, device=device)
         clip.precision = self.precision
         if clip.image_digest != self.weights:
             raise FewposeError(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 
 ENGINES = ("auto", "processes", "ray")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 from curate.workers.places import Place
 
 # From a place to what is asked; it can be pickled, as are questions and answers.

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate import console
-from curate.console import count, say, table
-from curate.errors import UsageError
+from curate.foundation import console
+from curate.foundation.console import count, say, table
+from curate.foundation.errors import UsageError
 from fewshot import flags
 
 if TYPE_CHECKING:

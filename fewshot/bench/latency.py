@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from curate import console
-from curate.errors import FewposeError, UsageError
-from curate.images import NO_LIMITS, Unreadable, open_image, read_file
-from fewshot.bench import limit
-from fewshot.bench.captured import CapturedBySize
-from fewshot.bench.pinned import pinned
-from fewshot.export import exporting, onnx
-from fewshot.export.onnx import drawn
+from curate.foundation import console
+from curate.foundation.errors import FewposeError, UsageError
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from fewshot.bench import roofline
+from fewshot.bench.cuda_graph import CapturedBySize
+from fewshot.bench.thread_affinity import pinned
+from fewshot.exporting import export, onnx
+from fewshot.exporting.onnx import drawn
 from fewshot.trained.model import TrainedModel
 
 _WARM_SECONDS, _WARM_CALLS = 0.5, 3
@@ -158,7 +158,7 @@ def _engines(model: TrainedModel, folder: Path, threads: int) -> tuple[list[Engi
     if model.device.type == "cuda":
         found.append(Engine("torch, CUDA graph", model.precision, CapturedBySize(model)))
     try:
-        onnx.write(exporting.graph_of(model), folder / "model.onnx", {})
+        onnx.write(export.graph_of(model), folder / "model.onnx", {})
     except FewposeError as error:
         return found, str(error)
     running = onnx.session(folder / "model.onnx", threads)
@@ -181,8 +181,8 @@ def _with_limit(model: TrainedModel, timings: Sequence[Timing]) -> tuple[Timing,
         return tuple(timings)
     size = model.about.transform.size
     image = torch.zeros(1, 3, size, size, device=model.device)
-    needed = limit.flops(lambda: model.tower(image).sum(), backward=False)
-    most = limit.matmul_rate(model.device) / needed  # images a second
+    needed = roofline.flops(lambda: model.tower(image).sum(), backward=False)
+    most = roofline.matmul_rate(model.device) / needed  # images a second
     return tuple(
         each if each.engine == "onnxruntime" else dataclasses.replace(each, limit_share=each.images_per_second / most)
         for each in timings

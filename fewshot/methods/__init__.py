@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from fewshot.task import Method
 
 _WHERE = {

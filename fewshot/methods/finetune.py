@@ -10,13 +10,13 @@ What comes of it can be averaged with where it began (WiSE-FT; Wortsman et al. 2
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError
-from fewshot.heads import FreeHead, Head, TextHead
+from curate.foundation.errors import UsageError
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.starting import WorkingCopy, working_copy
 from fewshot.task import Draw, Fitted, Task
-from fewshot.training import Optimisation
-from fewshot.tuning import Tuning
+from fewshot.training.heads import FreeHead, Head, TextHead
+from fewshot.training.loop import Optimisation
+from fewshot.training.tuning import Tuning
+from fewshot.training.working_copies import WorkingCopy, working_copy
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from curate.models import ClipModel
-from fewshot import prefix
-from fewshot.heads import FreeHead, TextHead
+from curate.models.clip_models import ClipModel
 from fewshot.methods.finetune import Finetune, set_to_probe
-from fewshot.starting import WorkingCopy, working_copy
 from fewshot.task import Draw, Fitted, Task
-from fewshot.tuning import Tuning
+from fewshot.training import frozen_trunk
+from fewshot.training.heads import FreeHead, TextHead
+from fewshot.training.tuning import Tuning
+from fewshot.training.working_copies import WorkingCopy, working_copy
 
 
 @dataclass(frozen=True)
 class FinetuneLast(Finetune):
-    """As Finetune, of `blocks` blocks (see fewshot.prefix; UsageError where the model has fewer).
+    """As Finetune, of `blocks` blocks (see fewshot.training.frozen_trunk; UsageError where the model has fewer).
 
     `towers` says nothing here: the text tower is never trained.
     """
@@ -30,7 +30,7 @@ class FinetuneLast(Finetune):
 
     def check(self, clip: ClipModel) -> None:
         """Raises UsageError for an image tower that has fewer blocks, or can't be cut."""
-        prefix.cut(clip.model.visual, self.blocks)
+        frozen_trunk.cut(clip.model.visual, self.blocks)
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
         """Raises Diverged."""

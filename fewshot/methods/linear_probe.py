@@ -2,7 +2,7 @@
 
 As in Radford et al. 2021 (arXiv 2103.00020, appendix A.3), with the L2 strength chosen by cross-validation. Here it
 is chosen on the draw alone, and copies of one picture stay in one fold. Many draws are solved together: every power,
-strength and fold of each (fewshot/logistic.py).
+strength and fold of each (fewshot/training/logistic.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,13 +12,13 @@ from itertools import chain
 import numpy as np
 import torch
 
-from fewshot import logistic
-from fewshot.calibration import temperature
 from fewshot.classifier import LinearHead, powered
-from fewshot.folds import folds
-from fewshot.logistic import Problems
 from fewshot.task import Draw, Fitted, Task, fit_alone
-from fewshot.weighting import image_weights
+from fewshot.training import logistic
+from fewshot.training.calibration import temperature
+from fewshot.training.folds import folds
+from fewshot.training.logistic import Problems
+from fewshot.training.weighting import image_weights
 
 # Where the solver stops (the length of the mean loss's gradient): near enough to compare strengths, and the result.
 ROUGH, EXACT = 1e-5, 1e-8

@@ -2,7 +2,7 @@
 
 CLIP-LoRA (arXiv 2405.18541) with its published settings (section 4 and the authors' code): both towers, scale
 1 / sqrt(r), a quarter of the adapters' inputs dropped, AdamW with rate 2e-4 and weight decay 1e-2, a cosine, batches of
-32, cross-entropy over the classes' texts at the model's own temperature. See fewshot.lora for the adapters.
+32, cross-entropy over the classes' texts at the model's own temperature. See fewshot.training.low_rank for the adapters.
 
 What differs. The authors take 500 steps times the number of images a class; the defaults take 500 in all, since of 20
 images of each of 6 classes theirs see each picture 2,667 times, and a trial takes 10,000 steps (`per_shot` does that).
@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from curate.errors import UsageError
-from curate.models import ClipModel, encode
-from fewshot import lora
+from curate.foundation.errors import UsageError
+from curate.models.clip_models import ClipModel, encode
 from fewshot.classifier import Classifier, LinearHead
-from fewshot.heads import TextHead
 from fewshot.task import Draw, Fitted, Images, Task, fit_alone
-from fewshot.training import Batch, Batches, Optimisation, mixed_precision, train
+from fewshot.training import low_rank
+from fewshot.training.heads import TextHead
+from fewshot.training.loop import Batch, Batches, Optimisation, mixed_precision, train
 
 TOWERS = ("both", "image", "text")
 # Trials in one step. On one core of a CPU a step of ViT-B/32 is arithmetic alone (4 s for 16 images, forward and back:
@@ -61,10 +61,10 @@ class Lora:
 
     def check(self, clip: ClipModel) -> None:
         """Raises UsageError for a model with a tower that is to be adapted and has no attention blocks."""
-        names = lora.places(clip.model)
+        names = low_rank.places(clip.model)
         towers = {
-            "image": [name for name in names if name.startswith(lora.IMAGE)],
-            "text": [name for name in names if not name.startswith(lora.IMAGE)],
+            "image": [name for name in names if name.startswith(low_rank.IMAGE)],
+            "text": [name for name in names if not name.startswith(low_rank.IMAGE)],
         }
         for tower, inside in towers.items():
             if self.towers in ("both", tower) and not inside:
@@ -108,8 +108,8 @@ class Lora:
 
     def _fit(self, draws: Sequence[Draw], tasks: Sequence[Task], settings: Optimisation) -> list[Fitted | Exception]:
         task = tasks[0]
-        names = [name for name in lora.places(task.clip.model) if self._adapts(name)]
-        adapters = lora.Adapters(
+        names = [name for name in low_rank.places(task.clip.model) if self._adapts(name)]
+        adapters = low_rank.Adapters(
             task.clip.model,
             names,
             [each.seed for each in tasks],
@@ -126,10 +126,10 @@ class Lora:
         ]
 
     def _adapts(self, name: str) -> bool:
-        return self.towers == "both" or name.startswith(lora.IMAGE) == (self.towers == "image")
+        return self.towers == "both" or name.startswith(low_rank.IMAGE) == (self.towers == "image")
 
 
-def _loss(adapters: lora.Adapters, task: Task, towers: str) -> Callable[[list[Batch]], Tensor]:
+def _loss(adapters: low_rank.Adapters, task: Task, towers: str) -> Callable[[list[Batch]], Tensor]:
     """One batch a trial -> (T,): each trial's mean cross-entropy, by its own adapters."""
     trials, model = len(adapters), adapters.model
     frozen = towers == "image"
@@ -166,7 +166,7 @@ def _side_by_side(batches: list[Batch]) -> Batch:
     return Batch(*(torch.cat(parts) for parts in zip(*padded, strict=True)))
 
 
-def _fitted(task: Task, factors: dict[str, lora.Factors], towers: str, alpha: float = 1.0) -> Fitted:
+def _fitted(task: Task, factors: dict[str, low_rank.Factors], towers: str, alpha: float = 1.0) -> Fitted:
     """The model with alpha times the adapters merged into its weights; it is put together when it is asked."""
     clip = task.clip
 
@@ -175,18 +175,20 @@ def _fitted(task: Task, factors: dict[str, lora.Factors], towers: str, alpha: fl
 
     def logits(images: Images) -> np.ndarray:
         with torch.inference_mode():
-            return _features(images) @ _vectors(lora.merged(clip.model, factors, alpha)).numpy().T
+            return _features(images) @ _vectors(low_rank.merged(clip.model, factors, alpha)).numpy().T
 
     @torch.no_grad()
     def classifier() -> Classifier:
-        model = lora.merged(clip.model, factors, alpha)
+        model = low_rank.merged(clip.model, factors, alpha)
         return Classifier(model.visual, LinearHead(_vectors(model)))
 
     def _features(images: Images) -> np.ndarray:
         if towers == "text":
             return images.features()
-        inside = {name.removeprefix(lora.IMAGE): each for name, each in factors.items() if name.startswith(lora.IMAGE)}
-        features = encode(lora.merged(clip.frozen_encoder(), inside, alpha), clip.normalise, images.pixels())
+        inside = {
+            name.removeprefix(low_rank.IMAGE): each for name, each in factors.items() if name.startswith(low_rank.IMAGE)
+        }
+        features = encode(low_rank.merged(clip.frozen_encoder(), inside, alpha), clip.normalise, images.pixels())
         return features / np.linalg.norm(features, axis=1, keepdims=True)
 
     return Fitted(logits, classifier, averaged=lambda share: _fitted(task, factors, towers, share))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewshot.calibration import temperature
 from fewshot.classifier import LinearHead
 from fewshot.task import Draw, Fitted, Task
+from fewshot.training.calibration import temperature
 
 
 @dataclass(frozen=True)

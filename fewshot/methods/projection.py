@@ -22,15 +22,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.errors import UsageError
-from curate.models import ClipModel
-from fewshot import lora, prefix
-from fewshot.calibration import temperature
+from curate.foundation.errors import UsageError
+from curate.models.clip_models import ClipModel
 from fewshot.classifier import Classifier, LinearHead
-from fewshot.folds import Parts, folds
 from fewshot.methods.zero_shot import class_embeddings
 from fewshot.task import Diverged, Draw, Fitted, Images, Task, fit_alone
-from fewshot.weighting import image_weights
+from fewshot.training import frozen_trunk, low_rank
+from fewshot.training.calibration import temperature
+from fewshot.training.folds import Parts, folds
+from fewshot.training.weighting import image_weights
 
 # What the stacked matrices, their gradients and moments may take at once. On a CPU more is no faster: the products of
 # one split, all its folds and settings side by side, are large already.
@@ -128,7 +128,7 @@ class _Model:
 
     def inputs(self, images: Images) -> np.ndarray:
         """What goes into the projection, (n, d) float32."""
-        return prefix.activations(images, self.clip, 0).float().cpu().numpy()
+        return frozen_trunk.activations(images, self.clip, 0).float().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def _interpolated(change: np.ndarray, alpha: float, model: _Model, chosen: dict[
 def _projection(clip: ClipModel) -> tuple[np.ndarray, np.ndarray]:
     """The image tower's last matrix (d, o) and bias (o,), float32. Raises UsageError where it has none."""
     tower = clip.model.visual
-    prefix.cut(tower, 0)
+    frozen_trunk.cut(tower, 0)
     if isinstance(matrix := getattr(tower, "proj", None), Tensor):  # open_clip's ViT
         return matrix.detach().float().cpu().numpy(), np.zeros(matrix.shape[1], np.float32)
     head = dict(getattr(tower, "head", nn.Module()).named_children())  # of timm's models
@@ -274,7 +274,7 @@ def _projection(clip: ClipModel) -> tuple[np.ndarray, np.ndarray]:
 
 def _with_projection(clip: ClipModel, matrix: Tensor) -> nn.Module:
     """The image tower with another last matrix (d, o), sharing all other weights."""
-    tower = lora.shared_copy(clip.model.visual)
+    tower = low_rank.shared_copy(clip.model.visual)
     own = isinstance(getattr(tower, "proj", None), Tensor)
     value = nn.Parameter((matrix if own else matrix.T.contiguous()).to(clip.device), requires_grad=False)
     if own:

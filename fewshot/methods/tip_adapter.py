@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from fewshot.calibration import temperature
 from fewshot.classifier import CacheHead
-from fewshot.folds import folds
 from fewshot.methods.zero_shot import class_embeddings
 from fewshot.task import Draw, Fitted, Task
-from fewshot.weighting import image_weights
+from fewshot.training.calibration import temperature
+from fewshot.training.folds import folds
+from fewshot.training.weighting import image_weights
 
 PUBLISHED = (1.0, 5.5)  # alpha and beta, where nothing can be held back (section 4.1)
 CPU_BYTES, GPU_BYTES = 2**27, 2**32  # of caches that are trained at once, with what AdamW keeps of each

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.errors import UsageError
-from curate.normalisation import Colour
-from curate.transform import VERSION, Transform
+from curate.foundation.errors import UsageError
+from curate.images.transform import VERSION, Transform
+from curate.models.normalisation import Colour
 from fewshot.classifier import HEADS
 
 FORMAT = 1

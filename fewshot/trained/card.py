@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from fewshot.report.markdown import escape
-from fewshot.report.wording import counted
+from fewshot.reporting.markdown import escape
+from fewshot.reporting.wording import counted
 from fewshot.trained.about import About
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate import console
-from curate.errors import UsageError
+from curate.foundation import console
+from curate.foundation.errors import UsageError
 from fewshot import flags
 
 if TYPE_CHECKING:
-    from fewshot.settings import SweepSettings
+    from fewshot.sweeping.settings import SweepSettings
 
 # What a sweep has said already.
 _OF_A_SWEEP = {
@@ -70,7 +70,7 @@ def train(
     given = {name: value for name, value in context.params.items() if flags.given(context, name)}
     weights = ""
     if (source / "sweep.json").exists():
-        from fewshot.records import read_sweep
+        from fewshot.trials.records import read_sweep
 
         if twice := sorted(_OF_A_SWEEP & given.keys()):
             raise UsageError(f"--{twice[0].replace('_', '-')}: a sweep has said that already; train on its collection")
@@ -110,9 +110,9 @@ def _one(option: str, asked: str, there: tuple[str, ...]) -> str:
 
 
 def _of_collection(collection: Path, asked: Mapping[str, Any]) -> "SweepSettings":
-    from curate.splits import Splitting
-    from fewshot.prompts import read_descriptions
-    from fewshot.settings import SweepSettings
+    from curate.collection.splits import Splitting
+    from fewshot.sweeping.prompts import read_descriptions
+    from fewshot.sweeping.settings import SweepSettings
 
     tuning = {name: asked[name] for name in ("lr", "epochs", "batch_size") if asked[name] is not None}
     image = {"towers": "image"} if asked["image_only"] else {}

@@ -18,8 +18,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from curate import atomic, models
-from curate.errors import FewposeError, UsageError
+from curate.foundation import atomic
+from curate.foundation.errors import FewposeError, UsageError
+from curate.models import clip_models
 from fewshot.classifier import HEADS, Classifier, Head
 from fewshot.trained import card
 from fewshot.trained.about import About, Unfit
@@ -47,9 +48,9 @@ def load(folder: Path, device: str = "auto") -> TrainedModel:
     doesn't fit what this fewpose and this open_clip know.
     """
     about = read(folder)
-    target = models.choose_device(device)
+    target = clip_models.choose_device(device)
     tensors = _tensors(folder / WEIGHTS, about.weights_sha256)
-    tower = models.empty_tower(about.architecture, about.quick_gelu)
+    tower = clip_models.empty_tower(about.architecture, about.quick_gelu)
     _fill(folder, tower, _under("tower.", tensors))
     head = _head(folder, about, _under("head.", tensors))
     model = TrainedModel(about, Classifier(tower, head), target)

@@ -5,15 +5,16 @@ from dataclasses import replace
 
 import pandas as pd
 
-from curate import synthetic
-from curate.errors import FewposeError
-from curate.splits import draw
-from fewshot import additions, methods
-from fewshot.folds import Parts, folds
-from fewshot.records import Trial
-from fewshot.settings import options
+from curate.collection import synthetic
+from curate.collection.splits import draw
+from curate.foundation.errors import FewposeError
+from fewshot import methods
+from fewshot.sweeping.settings import options
+from fewshot.sweeping.trial import Runner, fit_each
 from fewshot.task import Fitted, Task, Together
-from fewshot.trial import Runner, fit_each
+from fewshot.training.folds import Parts, folds
+from fewshot.trials import additions
+from fewshot.trials.records import Trial
 
 
 class Fitting:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from curate import atomic, console
-from fewshot import calibration
-from fewshot.metrics import softmax
+from curate.foundation import atomic, console
+from fewshot.measuring.metrics import softmax
 from fewshot.trained.fitting import Fitting
+from fewshot.training import calibration
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fewshot.bootstrap import ImageBootstrap
-from fewshot.metrics import BINS
+from fewshot.measuring.bootstrap import ImageBootstrap
+from fewshot.measuring.metrics import BINS
 
 
 def measured(
@@ -14,7 +14,7 @@ def measured(
     """Accuracy with its 95 % interval, calibration, what the threshold does, and the classes, as plain data.
 
     `probabilities` (n, classes), `labels` and `groups` (n,). The interval is a bootstrap's over pictures, copies of one
-    drawn together (fewshot.bootstrap): it covers which images there happened to be.
+    drawn together (fewshot.measuring.bootstrap): it covers which images there happened to be.
     """
     answers, surest = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right, answered = answers == labels, surest >= threshold
@@ -44,7 +44,7 @@ def interval(right: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
 
 
 def _calibration_error(surest: np.ndarray, right: np.ndarray) -> float:
-    """As fewshot.metrics.calibration_error, of probabilities that temperatures were applied to already."""
+    """As fewshot.measuring.metrics.calibration_error, of probabilities that temperatures were applied to already."""
     places = np.digitize(surest, np.linspace(0, 1, BINS + 1)[1:-1], right=True)
     sums = np.bincount(places, right.astype(float) - surest, minlength=BINS)
     return float(np.abs(sums).sum() / len(surest))

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from curate import models
-from curate.normalisation import Normalisation
+from curate.models import clip_models
+from curate.models.normalisation import Normalisation
 from fewshot.classifier import Classifier, Head
-from fewshot.metrics import softmax
+from fewshot.measuring.metrics import softmax
 from fewshot.trained.about import About
 
 
@@ -27,7 +27,7 @@ class TrainedModel:
         self.tower: Any = classifier.tower.eval().requires_grad_(False).to(device)
         self.head: Head = classifier.head.to(device)
         self.normalise = Normalisation(about.mean, about.std, device)
-        self.precision = models.native_precision(device)
+        self.precision = clip_models.native_precision(device)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -35,11 +35,11 @@ class TrainedModel:
 
     @cached_property
     def _looking(self) -> nn.Module:
-        return models.for_use(copy.deepcopy(self.tower), self.precision)
+        return clip_models.for_use(copy.deepcopy(self.tower), self.precision)
 
     def logits(self, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
         """(n, size, size, 3) uint8, made by `about.transform` -> (n, classes) float32."""
-        features = models.encode(self._looking, self.normalise, pixels)
+        features = clip_models.encode(self._looking, self.normalise, pixels)
         with torch.inference_mode():
             return self.head(torch.from_numpy(features).to(self.device)).cpu().numpy()
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import yaml
 
-from curate import resources
-from curate.errors import FewposeError, UsageError
-from curate.splits import Splitting
-from fewshot import methods, prompts
-from fewshot.records import read_sweep
-from fewshot.settings import SweepSettings
+from curate.collection.splits import Splitting
+from curate.foundation import resources
+from curate.foundation.errors import FewposeError, UsageError
+from fewshot import methods
+from fewshot.sweeping import prompts
+from fewshot.sweeping.settings import SweepSettings
+from fewshot.trials.records import read_sweep
 
 
 def settings_of(sweep: Path) -> SweepSettings:

@@ -11,27 +11,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate import models
-from curate.errors import UsageError
-from curate.models import ClipModel
-from curate.splits import draw_digest
-from curate.transform import Transform
-from fewshot import methods, prompts
-from fewshot import plan as planning
-from fewshot.deterministic import deterministic
-from fewshot.locking import only_one
-from fewshot.metrics import softmax
-from fewshot.plan import Plan
-from fewshot.records import Trial, told
-from fewshot.settings import SweepSettings
-from fewshot.sweep import check_methods
+from curate.collection.splits import draw_digest
+from curate.foundation.errors import UsageError
+from curate.images.transform import Transform
+from curate.models import clip_models
+from curate.models.clip_models import ClipModel
+from fewshot import methods
+from fewshot.measuring.metrics import softmax
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping import prompts
+from fewshot.sweeping.locking import only_one
+from fewshot.sweeping.plan import Plan
+from fewshot.sweeping.run import check_methods
+from fewshot.sweeping.settings import SweepSettings
+from fewshot.sweeping.trial import Runner, versions
 from fewshot.task import Fitted
 from fewshot.trained import directory
 from fewshot.trained.about import About
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import HeldBack, held_back
 from fewshot.trained.measured import measured
-from fewshot.trial import Runner, versions
+from fewshot.training.deterministic import deterministic
+from fewshot.trials.records import Trial, told
 
 FOLDS = ".folds"  # of the model's directory, while it is trained
 OURS = {".lock", FOLDS, directory.JSON, directory.WEIGHTS, directory.CARD}
@@ -87,7 +88,7 @@ def train(settings: TrainSettings) -> Trained:
     if out.exists() and (not out.is_dir() or any(each.name not in OURS for each in out.iterdir())):
         raise UsageError(f"{out} holds something else than a model; choose another --out")
     plan = planning.make(settings.sweep)
-    clip = models.load(settings.sweep.model, checkpoint=settings.sweep.checkpoint, device=settings.sweep.device)
+    clip = clip_models.load(settings.sweep.model, checkpoint=settings.sweep.checkpoint, device=settings.sweep.device)
     if settings.weights and clip.image_digest != settings.weights:
         raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
     check_methods(plan, clip)
@@ -130,7 +131,7 @@ def _train(settings: TrainSettings, runner: Runner) -> Trained:
 def _about(runner: Runner, settings: TrainSettings) -> About:
     """What is known before anything is trained."""
     clip, trial = runner.clip, settings.trial
-    architecture, quick_gelu = models.shape(clip)
+    architecture, quick_gelu = clip_models.shape(clip)
     return About(
         classes=runner.plan.classes,
         texts=runner.texts,
@@ -205,7 +206,7 @@ def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel) -> str:
         "texts": prompts.of_sweep(plan.classes, sweep),
         "images": planning.set_digest(plan),
         "set": plan.sets[trial.set].digest,
-        "weights": models.digest(clip.model),
+        "weights": clip_models.digest(clip.model),
         "precision": clip.precision,
         "fit": sweep.fit,
         "splitting": dataclasses.asdict(sweep.splitting),

@@ -2,5 +2,5 @@
 
 synthetic images ─┐
 photographs ──────┴─► rules ─► acceptance.parquet ─┐
-a person ────────────────────► ledger.jsonl ───────┴─► curate.sets.accepted
+a person ────────────────────► ledger.jsonl ───────┴─► curate.collection.sets.accepted
 """

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate import models, sets, synthetic
-from curate.checks import findings, runner, settings
-from curate.checks.findings import Findings
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
-from curate.ledger import Ledger
-from curate.models import ClipModel
-from curate.signatures import Signatures
+from curate.checks import runner, settings
+from curate.collection import findings, sets, synthetic
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings
+from curate.collection.ledger import Ledger
+from curate.foundation.errors import FewposeError, UsageError
+from curate.images.signatures import Signatures
+from curate.models import clip_models
+from curate.models.clip_models import ClipModel
 from synth.accept.candidates import Candidates
 from synth.accept.rules import RULES
 
@@ -38,7 +39,7 @@ def accept(
 ) -> Findings:
     """Run the rules that the collection's settings (acceptance.yaml) enable over its synthetic images.
 
-    What they find replaces what they found earlier; curate.sets.explain_synthetic says what is accepted by it, and by
+    What they find replaces what they found earlier; curate.collection.sets.explain_synthetic says what is accepted by it, and by
     the ledger. Photographs are compared with, and never judged.
 
     model, checkpoint, device: whose features the rules see that need features (as in models.load); None for none.
@@ -62,7 +63,7 @@ def accept(
                 f"{collection.root} has no synthetic images yet; synth generate {collection.root} --model mannequin"
             )
         chosen = settings.load(collection, RULES, NAME, _HEAD)
-        clip = models.load(model, checkpoint=checkpoint, device=device) if model is not None else None
+        clip = clip_models.load(model, checkpoint=checkpoint, device=device) if model is not None else None
         dropped = {id for id, verdict in Ledger(collection).state().verdict.items() if verdict == "drop"}
         try:
             with Signatures(collection) as signatures:

@@ -1,13 +1,13 @@
 """How well the keypoints of a picture agree with those that it was to show: OKS and PCK, left and right told apart.
 
-Keypoints are COCO's 17 (synth/keypoints.py): (17, 3) of x, y in pixels, and visibility; 0 means: not known.
+Keypoints are COCO's 17 (synth/rendering/keypoints.py): (17, 3) of x, y in pixels, and visibility; 0 means: not known.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from synth.keypoints import NAMES
+from synth.rendering.keypoints import NAMES
 
 # COCO's, of the distance of annotators from each other, as parts of the figure's size (its keypoint evaluation).
 SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000

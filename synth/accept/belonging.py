@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from curate import yoga82
-from curate.checks.components import Components, large_enough, needed
-from curate.checks.rule import CannotRun, Kind, Rule
-from curate.checks.wrong_label import FOLDS, LEAST_AGREED, folds
+from curate.checks.rules.components import Components, large_enough, needed
+from curate.checks.rules.rule import CannotRun, Kind, Rule
+from curate.checks.rules.wrong_label import FOLDS, LEAST_AGREED, folds
+from curate.collection import yoga82
 from synth.accept.candidates import Candidates
 
 PROMPT = "a photo of a person in the {} pose"

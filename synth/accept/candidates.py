@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate import console, groups, synthetic
-from curate.checks.components import Components, needed
-from curate.checks.rule import CannotRun, Inputs
-from curate.images import NO_LIMITS, Cause, Unreadable, read_file
-from curate.models import ClipModel
+from curate.checks.rules.components import Components, needed
+from curate.checks.rules.rule import CannotRun, Inputs
+from curate.collection import groups, synthetic
+from curate.foundation import console
+from curate.images.decoding import NO_LIMITS, Cause, Unreadable, read_file
+from curate.models.clip_models import ClipModel
 
 
 @dataclass(frozen=True)

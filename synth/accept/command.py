@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate import console
+from curate.foundation import console
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from curate.checks.findings import Findings
+    from curate.collection.findings import Findings
 
 _NONE = "none"
 _DROPPED = "dropped by a person"
@@ -47,8 +47,8 @@ def accept(
 
     Example: synth accept runs/yoga --sheet accepted.png
     """
-    from curate import sets
-    from curate.collection import Collection
+    from curate.collection import sets
+    from curate.collection.directory import Collection
     from synth.accept.accept import NAME
     from synth.accept.accept import accept as run_accept
     from synth.accept.sheet import check_name
@@ -78,7 +78,7 @@ def accept(
 def summary(found: "Findings", verdicts: "pd.DataFrame") -> dict[str, Any]:
     """What came out, in plain types: acceptance by class, by reason, and of each rule how it ran.
 
-    verdicts: as curate.sets.explain_synthetic gives them. An image that two rules reject counts for both.
+    verdicts: as curate.collection.sets.explain_synthetic gives them. An image that two rules reject counts for both.
     """
     return {
         "digest": found.images,

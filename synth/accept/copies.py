@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from curate import groups
-from curate.checks.copies import FOUND
-from curate.checks.rule import Kind, Rule
+from curate.checks.rules.copies import FOUND
+from curate.checks.rules.rule import Kind, Rule
+from curate.collection import groups
 from synth.accept.candidates import Candidates, compared
 
 _ALIKE = 0.5  # similarity: below it, pictures have little in common, however few photographs there are

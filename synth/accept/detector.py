@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 
 NAME = "keypointrcnn_resnet50_fpn"
 URL = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"  # 237 MB

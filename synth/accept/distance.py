@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from curate.checks.components import large_enough
-from curate.checks.rule import CannotRun, Kind, Rule
+from curate.checks.rules.components import large_enough
+from curate.checks.rules.rule import CannotRun, Kind, Rule
 from synth.accept.candidates import Candidates, compared
 
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate import console, models
-from curate.checks.rule import CannotRun, Kind, Rule
-from curate.images import NO_LIMITS, Unreadable, open_image, read_file
+from curate.checks.rules.rule import CannotRun, Kind, Rule
+from curate.foundation import console
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from curate.models import clip_models
 from synth.accept.agreement import agreement
 from synth.accept.candidates import Candidates
 from synth.accept.detector import URL, Detector
 from synth.generate.provenance import sidecar
-from synth.keypoints import NAMES
+from synth.rendering.keypoints import NAMES
 
 
 def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.DataFrame:
@@ -38,7 +39,7 @@ def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.Da
         raise CannotRun(
             f"it needs a keypoint detector's weights; download {URL} (237 MB), add --keypoints-weights FILE"
         )
-    detector = Detector(inputs.keypoints, str(models.choose_device(inputs.device)))
+    detector = Detector(inputs.keypoints, str(clip_models.choose_device(inputs.device)))
     rows = inputs.images[inputs.images["key"].isin(wanted.keys())]
     found, unreadable = [], []
     with console.progress("finding joints", len(rows)) as advance:
@@ -72,7 +73,7 @@ def judged(people: np.ndarray, wanted: np.ndarray) -> tuple[float, str]:
 def known_skeleton(image: Path) -> np.ndarray | None:
     """The keypoints (17, 3) in pixels that an image was to show, from the file beside it; None where it tells none.
 
-    `control_keypoints` are in parts of the side of the largest square in the middle (synth/generate/shot.py, Control);
+    `control_keypoints` are in parts of the side of the largest square in the middle (synth/generate/image_job.py, Control);
     `keypoints`, where the generator knows what it drew, in pixels.
     """
     try:

@@ -5,9 +5,9 @@ Those that look at a picture alone are `curate check`'s.
 
 from typing import Any
 
-from curate.checks import copies as known_copies
-from curate.checks import people, quality, text
-from curate.checks.rule import Rule
+from curate.checks.rules import copies as known_copies
+from curate.checks.rules import people, quality, text
+from curate.checks.rules.rule import Rule
 from synth.accept import belonging, copies, distance, pose
 
 RULES: tuple[Rule[Any], ...] = (

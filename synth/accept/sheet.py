@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from curate import atomic
 from curate.checks.sheet import LINE, PAPER, SIDE, thumbnail, write
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
+from curate.collection.directory import Collection
+from curate.foundation import atomic
+from curate.foundation.errors import FewposeError, UsageError
 
 COLUMNS = 10  # pictures of a class, at most; half of them, at least, for the rejected ones where there are as many
 
@@ -21,7 +21,7 @@ _LETTERS = 30  # that a line under a picture holds
 def sheet(collection: Collection, verdicts: pd.DataFrame, path: Path) -> int:
     """Write a PNG: of each class the accepted images first, then the rejected ones, framed in red and with the reason.
 
-    verdicts: as curate.sets.explain_synthetic gives them. Returns how many pictures are on the sheet. Raises UsageError
+    verdicts: as curate.collection.sets.explain_synthetic gives them. Returns how many pictures are on the sheet. Raises UsageError
     where `path` is no .png, FewposeError where it cannot be written.
     """
     check_name(path)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from synth.generate.files import Files
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from curate import console, synthetic, tables
-from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
-from curate.images import Unreadable, read_file
-from curate.signatures import Signature, Signatures
+from curate.collection import synthetic
+from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
+from curate.foundation import console
+from curate.images.decoding import Unreadable, read_file
+from curate.images.signatures import Signature, Signatures
+from curate.importing import tables
 from synth.generate import provenance, writing
-from synth.generate.shot import Shot
+from synth.generate.image_job import Shot
 
 _NOT_OURS = "not ours"
 

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from synth.generate import sources
+from synth.generate.image_job import Made, Shot
 from synth.generate.settings import AUGMENT, Settings
-from synth.generate.shot import Made, Shot
 
 LONGEST = 512  # pixels of the longer side, where no size was asked for
 KEPT = (0.7, 1.0)  # of the area
@@ -25,7 +25,7 @@ _MARGIN = 0.15  # of each side: mirrored there, so that what is turned has no bl
 
 
 class Augment:
-    """A Generator (synth/generate/shot.py) whose shots have a source."""
+    """A Generator (synth/generate/image_job.py) whose shots have a source."""
 
     batch = 1
 

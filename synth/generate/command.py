@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate import console
-from curate.errors import UsageError
+from curate.foundation import console
+from curate.foundation.errors import UsageError
 from curate.workers import options
 from curate.workers.settings import WorkerSettings
 

@@ -1,7 +1,7 @@
 """Skeletons that a ControlNet is shown: from our renderer or from stored keypoints, drawn as OpenPose draws them.
 
 The keypoints of a collection are lines of its `keypoints.jsonl`, written by whatever detector or person:
-{"id": content id, "keypoints": [[x, y, v], ... 17]} in COCO's order (synth/keypoints.py), in pixels of the upright
+{"id": content id, "keypoints": [[x, y, v], ... 17]} in COCO's order (synth/rendering/keypoints.py), in pixels of the upright
 picture, v 0 for what is not there, 1 hidden, 2 visible. Of several lines for one image the last counts.
 """
 
@@ -14,20 +14,21 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from curate import resources, yoga82
-from curate.collection import Collection
-from curate.errors import UsageError
-from synth.body import flesh
-from synth.camera import frame
-from synth.generate.shot import Control
-from synth.keypoints import HIDDEN, NAMES, OUTSIDE, VISIBLE
-from synth.keypoints import find as find_keypoints
-from synth.looks import dressed
-from synth.poses import named, shipped
-from synth.scene import draw as draw_scene
-from synth.scene import generator
-from synth.settle import settle
-from synth.tracing import trace
+from curate.collection import yoga82
+from curate.collection.directory import Collection
+from curate.foundation import resources
+from curate.foundation.errors import UsageError
+from synth.body.capsules import flesh
+from synth.body.contact_solver import settle
+from synth.body.poses import named, shipped
+from synth.generate.image_job import Control
+from synth.rendering.appearance import dressed
+from synth.rendering.camera import frame
+from synth.rendering.keypoints import HIDDEN, NAMES, OUTSIDE, VISIBLE
+from synth.rendering.keypoints import find as find_keypoints
+from synth.rendering.scene import draw as draw_scene
+from synth.rendering.scene import generator
+from synth.rendering.tracing import trace
 
 FILE = "keypoints.jsonl"
 
@@ -105,7 +106,7 @@ def poses_digest() -> str:
 
 
 def from_renderer(view: View) -> Control:
-    """The skeleton that `synth.render.render` would show for the same pose, seed and index.
+    """The skeleton that `synth.rendering.render.render` would show for the same pose, seed and index.
 
     Raises UsageError for an unknown pose.
     """

@@ -19,7 +19,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from synth.generate.settings import Settings
 
 STEPS = 30

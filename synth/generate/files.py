@@ -20,8 +20,8 @@ import huggingface_hub
 import yaml
 from huggingface_hub import errors as hub
 
-from curate.errors import FewposeError, UsageError
-from curate.quiet import quiet
+from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.quiet import quiet
 from synth.generate import library
 from synth.generate.settings import Settings
 
@@ -193,7 +193,7 @@ def _directory(option: str, said: str) -> Path | None:
         raise UsageError(f"{option} {said} is a file; it must be a directory that diffusers wrote, or a hub id")
     if not _HUB_ID.fullmatch(said) or said.startswith("."):
         raise UsageError(f"{option} {said}: there is no such directory, and a hub id looks like OWNER/NAME")
-    from curate.models import notice_missing_hub  # brings open_clip and torch, which local files do without
+    from curate.models.clip_models import notice_missing_hub  # brings open_clip and torch, which local files do without
 
     notice_missing_hub()
     return None

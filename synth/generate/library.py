@@ -5,8 +5,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
-from curate.errors import FewposeError
-from curate.quiet import quiet
+from curate.foundation.errors import FewposeError
+from curate.foundation.quiet import quiet
 
 PACKAGES = ("fewpose", "diffusers", "transformers", "torch")  # those that decide pixels, and ours
 

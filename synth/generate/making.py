@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from curate.workers.places import Place
 from curate.workers.settings import WorkerSettings
 from synth.generate import writing
+from synth.generate.image_job import Generator, Shot
 from synth.generate.settings import AUGMENT, MANNEQUIN, Settings
-from synth.generate.shot import Generator, Shot
 from synth.generate.writing import Became, Done, Writer
 
 

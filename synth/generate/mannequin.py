@@ -4,18 +4,18 @@ import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from curate.errors import UsageError
-from synth.folder import SIZES
+from curate.foundation.errors import UsageError
 from synth.generate.control import poses_digest, poses_of
+from synth.generate.image_job import Made, Shot
 from synth.generate.settings import MANNEQUIN, Settings
-from synth.generate.shot import Made, Shot
-from synth.render import render
+from synth.rendering.folder import SIZES
+from synth.rendering.render import render
 
 SIZE = 256  # pixels, where nothing else was asked for
 
 
 class Mannequin:
-    """A Generator (synth/generate/shot.py). Raises UsageError for a size that the renderer can't draw."""
+    """A Generator (synth/generate/image_job.py). Raises UsageError for a size that the renderer can't draw."""
 
     batch = 1
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 
 MOST = 32  # images of 512 px keep a large card busy long before
 MOST_ON_CPU = 4  # beyond, a CPU gains nothing

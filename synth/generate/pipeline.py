@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
-from curate.errors import FewposeError, UsageError
-from curate.models import choose_device, has_native_bf16
-from curate.quiet import quiet
+from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.quiet import quiet
+from curate.models.clip_models import choose_device, has_native_bf16
 from synth.generate import adapters, control, library, sources
 from synth.generate.defaults import CONSISTENCY, Choice, choose, denoiser
 from synth.generate.files import Files, all_of, weights
+from synth.generate.image_job import Made, Shot
 from synth.generate.memory import Batches, first_guess, is_lack_of_memory
 from synth.generate.settings import Settings
-from synth.generate.shot import Made, Shot
 from synth.generate.texts import Texts
 
 __all__ = ["BATCH_TOLERANCE", "Diffusion", "load", "weights"]

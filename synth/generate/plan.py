@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from curate import synthetic, yoga82
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
-from curate.export import folder_name
-from curate.sets import labelled
+from curate.collection import synthetic, yoga82
+from curate.collection.directory import Collection
+from curate.collection.export import folder_name
+from curate.collection.sets import labelled
+from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
 from synth.generate import control, prompts, sources
+from synth.generate.image_job import Control, Shot, Source
+from synth.generate.image_job import seed as seed_of
 from synth.generate.prompts import Grammar
 from synth.generate.settings import AUGMENT, KEYPOINTS, MANNEQUIN, RENDERER, WITHOUT_WEIGHTS, Settings
-from synth.generate.shot import Control, Shot, Source
-from synth.generate.shot import seed as seed_of
 
 _MANY = 200  # skeletons, from which on several processes are worth their start
 

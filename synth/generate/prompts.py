@@ -17,8 +17,9 @@ from typing import Any
 
 import yaml
 
-from curate import resources, yoga82
-from curate.errors import UsageError
+from curate.collection import yoga82
+from curate.foundation import resources
+from curate.foundation.errors import UsageError
 
 FREE, CONTROL, SOURCE = "free", "control", "source"
 TEMPLATES = (FREE, CONTROL, SOURCE)  # for an image of its own, of a given skeleton, around a real photograph

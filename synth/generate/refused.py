@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 
 FILE = "synthetic_refused.jsonl"  # in the collection; a line each: key, settings
 

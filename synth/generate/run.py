@@ -15,19 +15,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate import console
-from curate.collection import Collection
-from curate.errors import FewposeError
+from curate.collection.directory import Collection
+from curate.foundation import console
+from curate.foundation.errors import FewposeError
 from curate.workers.opening import Shared, open_pool
 from curate.workers.places import CPUS_OF_A_MODEL, Needs
 from curate.workers.pool import GivenUp, Pool, in_halves
 from synth.generate import making, refused, writing
 from synth.generate.adopt import Adopted, adopt
+from synth.generate.image_job import Shot
 from synth.generate.making import Making, Reply, Resources
 from synth.generate.plan import Wanted, digest
 from synth.generate.plan import plan as planned
 from synth.generate.settings import WITHOUT_WEIGHTS, Settings
-from synth.generate.shot import Shot
 from synth.generate.writing import Became
 
 _LOCK = ".generate.lock"  # in the collection
@@ -211,13 +211,13 @@ class _Run:
 def _check_device(settings: Settings, resources: Resources) -> None:
     """Raises UsageError for a device that this machine, if the images are made on it, lacks."""
     if settings.model not in WITHOUT_WEIGHTS and resources.workers.engine != "ray":
-        from curate.models import choose_device
+        from curate.models.clip_models import choose_device
 
         choose_device(resources.device)
 
 
 def _is_cpu(device: str) -> bool:
-    from curate.models import choose_device
+    from curate.models.clip_models import choose_device
 
     return device == "cpu" or (device == "auto" and choose_device(device).type == "cpu")
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 
 MANNEQUIN = "mannequin"  # our renderer: people of simple shapes, posed by data/poses.yaml; needs no weights
 AUGMENT = "augment"  # real images of a draw, randomly cropped, turned and recoloured; needs no weights

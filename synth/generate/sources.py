@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from curate import synthetic
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
-from curate.images import NO_LIMITS, Unreadable, open_image, read_file
-from curate.sets import NAMES, training_set
-from curate.splits import Splitting, draw, split
-from synth.generate.shot import Source
+from curate.collection import synthetic
+from curate.collection.directory import Collection
+from curate.collection.sets import NAMES, training_set
+from curate.collection.splits import Splitting, draw, split
+from curate.foundation.errors import FewposeError, UsageError
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from synth.generate.image_job import Source
 
 POOL = "pool"
 _EVERY = 1 << 30  # more than any class has

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 from synth.generate import provenance
-from synth.generate.shot import Made, Shot
+from synth.generate.image_job import Made, Shot
 
 UNFINISHED = ".generating"  # a folder of the collection: what is being written, under names that mean nothing
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate import cli, embeddings, models
-from curate.collection import Collection
+from curate import cli
+from curate.collection.directory import Collection
 from curate.embedding_workers import embed_ahead
-from curate.errors import FewposeError
-from curate.importer import import_folder
-from curate.models import ClipModel
+from curate.foundation.errors import FewposeError
+from curate.importing.importer import import_folder
+from curate.models import clip_models, embeddings
+from curate.models.clip_models import ClipModel
 from curate.workers import blocks
 from curate.workers.settings import WorkerSettings
 from tests.curate.workers.trap import deadly
@@ -33,7 +34,7 @@ def collection(tmp_path: Path) -> Collection:
 
 @pytest.fixture(scope="module")
 def tiny() -> ClipModel:
-    return models.load("tiny/random", device="cpu")
+    return clip_models.load("tiny/random", device="cpu")
 
 
 def test_two_workers_give_the_features_of_one(
@@ -49,7 +50,7 @@ def test_two_workers_give_the_features_of_one(
     assert embeddings.missing(collection, images, tiny).empty
     monkeypatch.setattr(ClipModel, "encode_images", lambda *_: pytest.fail("computed in this process"))
     together = embeddings.embed(collection, images, tiny)
-    # Batches of other sizes differ in rounding (tests/curate/test_embeddings.py).
+    # Batches of other sizes differ in rounding (tests/curate/models/test_embeddings.py).
     np.testing.assert_allclose(together, alone, rtol=0, atol=5e-3 * np.abs(alone).max())
     embed_ahead(collection, images, tiny, TWO, device="cpu")  # starts nobody
     assert capsys.readouterr().err == ""

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from curate import cli
-from curate.collection import Collection
-from curate.download import wanted
-from curate.download.journal import Journal, Row
-from curate.download.links import Link
-from curate.download.outcome import Outcome
-from curate.images import DEFAULT_LIMITS
-from curate.importer import import_folder
+from curate.collection.directory import Collection
+from curate.download.lists.links import Link
+from curate.download.results import pending
+from curate.download.results.journal import Journal, Row
+from curate.download.web.outcome import Outcome
+from curate.images.decoding import DEFAULT_LIMITS
+from curate.importing.importer import import_folder
 from curate.status import conflicts, status
 
 
@@ -148,7 +148,7 @@ def downloaded(source: Path, tmp_path: Path) -> Collection:
         Link(f"{label}/link{n}.jpg", label, url, "", "list.txt", n)
         for n, (label, url) in enumerate(zip(labels, urls, strict=True))
     ]
-    wanted.remember(collection, links)
+    pending.remember(collection, links)
     with Journal.open(collection.root / "downloads.jsonl") as journal:
         for n, url in enumerate(urls):
             if n % 12 != 11:

@@ -14,14 +14,14 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from curate import models
 from curate.checks.check import check
-from curate.collection import REJECT_COLUMNS, Collection
-from curate.models import ClipModel
-from curate.transform import Transform
+from curate.collection.directory import REJECT_COLUMNS, Collection
+from curate.images.transform import Transform
+from curate.models import clip_models
+from curate.models.clip_models import ClipModel
 from fewshot import cli
 from fewshot.classifier import CacheHead, Classifier, Head, LinearHead, powered
-from fewshot.settings import SweepSettings
+from fewshot.sweeping.settings import SweepSettings
 from fewshot.task import Draw, Images, ImageStore, Task
 from fewshot.trained.about import About
 from fewshot.trained.model import TrainedModel
@@ -137,7 +137,7 @@ def settings(collection: Collection, tmp_path: Path) -> Callable[..., SweepSetti
 
 @pytest.fixture(scope="session")
 def tiny() -> ClipModel:
-    return models.load("tiny/random", device="cpu")
+    return clip_models.load("tiny/random", device="cpu")
 
 
 @dataclass(frozen=True)
@@ -204,12 +204,12 @@ def trained(draw_pattern: Callable[[int, int], np.ndarray]) -> Callable[..., Tra
     def build(
         name: str = "tiny/random", head: str = "linear", *, fit: str = "crop", threshold: float = 0.0
     ) -> TrainedModel:
-        clip = models.load(name, device="cpu")
+        clip = clip_models.load(name, device="cpu")
         clip.precision = "fp32"
         transform = Transform(clip.image_size, fit)
         shown = [[Image.fromarray(draw_pattern(kind, number)) for number in range(4)] for kind in range(3)]
         made = head_of(head, [clip.encode_images(np.stack([*map(transform.apply, each)])) for each in shown])
-        architecture, quick = models.shape(clip)
+        architecture, quick = clip_models.shape(clip)
         about = About(
             classes=PATTERNS,
             texts=tuple((f"a photo of {each}",) for each in PATTERNS),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from curate import models
-from curate.models import ClipModel
+from curate.models import clip_models
+from curate.models.clip_models import ClipModel
 from fewshot import methods
 from fewshot.classifier import HEADS, CacheHead, Head, LinearHead
 
@@ -23,7 +23,7 @@ NAMES = [
 @pytest.fixture(scope="module")
 def exact() -> ClipModel:
     """In fp32 everywhere: what is merged into weights before and after rounding differs."""
-    clip = models.load("tiny/random", device="cpu")
+    clip = clip_models.load("tiny/random", device="cpu")
     clip.precision = "fp32"
     return clip
 
@@ -37,7 +37,7 @@ def test_of_every_method_it_says_what_the_method_says(patterns: Callable, exact:
         fitted = fitted.averaged(named.alpha)
     expected = fitted.logits(given.test)
     made = fitted.classifier()
-    said = made.head.scores(models.encode(made.tower.eval(), exact.normalise, given.test.pixels()))
+    said = made.head.scores(clip_models.encode(made.tower.eval(), exact.normalise, given.test.pixels()))
     np.testing.assert_allclose(said, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from curate import resources
-from curate.collection import Collection
+from curate.collection.directory import Collection
+from curate.foundation import resources
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.records import read_sweep
+from fewshot.trials.records import read_sweep
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from curate.collection import Collection
-from curate.errors import FewposeError
+from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError
 
 NOTHING = "Select images in the grid first"
 

@@ -6,13 +6,13 @@ from typing import Any
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from curate import decisions
 from curate.app import dataset as datasets
 from curate.app.plugin import chosen
-from curate.collection import Collection
-from curate.console import count
-from curate.errors import FewposeError
-from curate.ledger import Entry
+from curate.collection import decisions
+from curate.collection.directory import Collection
+from curate.collection.ledger import Entry
+from curate.foundation.console import count
+from curate.foundation.errors import FewposeError
 
 BY = "app"
 
@@ -25,7 +25,7 @@ class _Decision(foo.Operator):
     description = ""
     reasons: Sequence[str] = ()  # suggested; any other can be typed
     done = ""  # the sentence's verb
-    write: Callable[..., list[Entry]]  # of curate.decisions
+    write: Callable[..., list[Entry]]  # of curate.collection.decisions
 
     @property
     def config(self) -> foo.OperatorConfig:

@@ -5,10 +5,10 @@ from typing import Any
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from curate import sets
 from curate.app.plugin import chosen, text_search
-from curate.collection import Collection
-from curate.errors import FewposeError
+from curate.collection import sets
+from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError
 
 
 class Sets(foo.Panel):

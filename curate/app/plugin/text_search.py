@@ -13,7 +13,7 @@ import fiftyone.core.models as fom
 import numpy as np
 
 if TYPE_CHECKING:
-    from curate.models import ClipModel
+    from curate.models.clip_models import ClipModel
 
 
 class TextTowerConfig(foc.Config):
@@ -55,6 +55,6 @@ def untrained(clip: str, checkpoint: str = "") -> bool:
 # Here, not in the model: FiftyOne makes a new model for every search, and this takes seconds.
 @lru_cache(maxsize=1)
 def _load(clip: str, checkpoint: str) -> "ClipModel":
-    from curate import models
+    from curate.models import clip_models
 
-    return models.load(clip, checkpoint=Path(checkpoint) if checkpoint else None, device="cpu")
+    return clip_models.load(clip, checkpoint=Path(checkpoint) if checkpoint else None, device="cpu")

@@ -8,11 +8,11 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
-from curate import models
-from curate.checks import findings
-from curate.checks.findings import Findings, Ran
-from curate.collection import Collection
-from curate.importer import import_folder
+from curate.collection import findings
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings, Ran
+from curate.importing.importer import import_folder
+from curate.models import clip_models
 
 COLOURS = {"red": (215, 35, 35), "green": (35, 160, 60), "blue": (40, 70, 210)}
 SHAPES = ("square", "circle")
@@ -43,7 +43,7 @@ def train(checkpoint: Path, steps: int = 120) -> None:
 
     The text tower stays as it is, so that its features are computed once: seconds on one core.
     """
-    clip = models.load(f"{MODEL}/random", device="cpu")
+    clip = clip_models.load(f"{MODEL}/random", device="cpu")
     words = torch.nn.functional.normalize(torch.from_numpy(clip.encode_texts([prompt(c) for c in COLOURS])), dim=1)
     optimiser = torch.optim.AdamW(clip.model.visual.parameters(), lr=1e-3)
     truth = torch.arange(len(COLOURS)).repeat(len(SHAPES))

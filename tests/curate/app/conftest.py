@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from curate.app import database, engine
-from curate.checks import findings
-from curate.checks.findings import Findings, Ran
-from curate.collection import Collection
-from curate.errors import UsageError
-from curate.importer import import_folder
+from curate.collection import findings
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings, Ran
+from curate.foundation.errors import UsageError
+from curate.importing.importer import import_folder
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from curate import sets
-from curate.collection import Collection
-from curate.ledger import Entry, Ledger
+from curate.collection import sets
+from curate.collection.directory import Collection
+from curate.collection.ledger import Entry, Ledger
 from tests.curate.app import browser, colours
 from tests.curate.app.browser import App, Served
 

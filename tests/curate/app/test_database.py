@@ -10,8 +10,8 @@ from urllib.parse import unquote
 import pytest
 
 from curate.app import database
-from curate.collection import Collection
-from curate.errors import FewposeError
+from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError
 from tests.curate.app.conftest import Programs, line_with, mongods
 
 pytestmark = [pytest.mark.app, pytest.mark.usefixtures("fiftyone_installed")]
@@ -20,7 +20,7 @@ CONNECT = """
 import sys
 from pathlib import Path
 from curate.app import database
-from curate.collection import Collection
+from curate.collection.directory import Collection
 opened = database.connect(Collection.open(Path(sys.argv[1])), share="share" in sys.argv)
 print("uri", opened.uri, flush=True)
 """

@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate import decisions
 from curate.app import dataset as datasets
 from curate.app import engine
 from curate.app.dataset import build, opened, refresh, suspicious
 from curate.app.index import Features
-from curate.checks import findings
-from curate.collection import Collection
-from curate.importer import import_folder
-from curate.ledger import Ledger, State
+from curate.collection import decisions, findings
+from curate.collection.directory import Collection
+from curate.collection.ledger import Ledger, State
+from curate.importing.importer import import_folder
 from tests.curate.app.conftest import checked, make_collection
 
 pytestmark = [pytest.mark.app, pytest.mark.usefixtures("fiftyone_database")]

@@ -10,9 +10,9 @@ from urllib.request import urlopen
 import pytest
 
 from curate.app.launch import free_port
-from curate.collection import Collection
-from curate.errors import UsageError
-from curate.ledger import Ledger
+from curate.collection.directory import Collection
+from curate.collection.ledger import Ledger
+from curate.foundation.errors import UsageError
 from tests.curate.app.conftest import Programs, line_with, mongods
 
 pytestmark = pytest.mark.app
@@ -21,7 +21,7 @@ TAG = """
 import sys
 from pathlib import Path
 from curate.app import database, dataset
-from curate.collection import Collection
+from curate.collection.directory import Collection
 collection = Collection.open(Path(sys.argv[1]))
 database.connect(collection, share=True)
 dataset.opened(collection).match({"key": sys.argv[2]}).tag_samples(sys.argv[3])

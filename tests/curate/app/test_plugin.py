@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from curate import sets
 from curate.app import dataset as datasets
 from curate.app import engine
-from curate.collection import Collection
-from curate.ledger import Ledger
+from curate.collection import sets
+from curate.collection.directory import Collection
+from curate.collection.ledger import Ledger
 
 pytestmark = [
     pytest.mark.app,

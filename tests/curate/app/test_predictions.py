@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate import atomic
 from curate.app import predictions
-from curate.errors import UsageError
-from fewshot import records
-from fewshot.records import Predictions, Record, Trial
-from fewshot.report import influence
-from fewshot.report.tables import to_csv
+from curate.foundation import atomic
+from curate.foundation.errors import UsageError
+from fewshot.measuring.tables import to_csv
+from fewshot.reporting import influence
+from fewshot.trials import records
+from fewshot.trials.records import Predictions, Record, Trial
 
 CLASSES = ["arch", "boat", "tree"]
 

@@ -13,7 +13,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from curate.app import database, dataset, index
-from curate.collection import Collection
+from curate.collection.directory import Collection
 collection = Collection.open(Path(sys.argv[1]))
 database.connect(collection)
 features = index.embedded(collection, collection.images(), sys.argv[2], Path(sys.argv[3]) if sys.argv[3] else None)
@@ -23,7 +23,7 @@ SEARCH = """
 import json, sys
 from pathlib import Path
 from curate.app import database, dataset
-from curate.collection import Collection
+from curate.collection.directory import Collection
 collection = Collection.open(Path(sys.argv[1]))
 database.connect(collection)
 found = dataset.opened(collection).sort_by_similarity(sys.argv[2], k=int(sys.argv[3]), brain_key="text")

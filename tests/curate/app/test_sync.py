@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from curate import decisions
 from curate.app import sync
 from curate.app.dataset import build
-from curate.collection import Collection
-from curate.importer import import_folder
-from curate.ledger import Action, Ledger
+from curate.collection import decisions
+from curate.collection.directory import Collection
+from curate.collection.ledger import Action, Ledger
+from curate.importing.importer import import_folder
 from tests.curate.app.conftest import checked
 
 pytestmark = [pytest.mark.app, pytest.mark.usefixtures("fiftyone_database")]

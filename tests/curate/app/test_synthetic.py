@@ -5,12 +5,11 @@ import json
 import pandas as pd
 import pytest
 
-from curate import sets
 from curate.app import sync
 from curate.app.dataset import build
-from curate.checks import findings
-from curate.checks.findings import Findings, Ran
-from curate.collection import Collection
+from curate.collection import findings, sets
+from curate.collection.directory import Collection
+from curate.collection.findings import Findings, Ran
 
 pytestmark = [pytest.mark.app, pytest.mark.usefixtures("fiftyone_database")]
 

@@ -10,13 +10,15 @@ import pytest
 from PIL import Image, ImageDraw
 
 from curate.checks import check as module
-from curate.checks import findings, measurements, measuring_workers
+from curate.checks import measuring_workers
 from curate.checks.check import check
-from curate.checks.rule import CannotRun, Inputs, Kind, Rule
+from curate.checks.measures import measurements
 from curate.checks.rules import RULES
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
-from curate.importer import import_folder
+from curate.checks.rules.rule import CannotRun, Inputs, Kind, Rule
+from curate.collection import findings
+from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError, UsageError
+from curate.importing.importer import import_folder
 from curate.workers.settings import WorkerSettings
 
 
@@ -221,7 +223,7 @@ def test_a_model_that_does_not_exist_is_no_reason_to_go_on(collection: Collectio
 
 
 def test_a_person_label_is_what_rules_see(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    from curate import decisions
+    from curate.collection import decisions
 
     seen: list[dict[str, str]] = []
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from curate.checks import command
-from curate.collection import Collection
-from curate.importer import import_folder
+from curate.collection.directory import Collection
+from curate.importing.importer import import_folder
 
 
 def curate(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from curate.checks import settings
-from curate.checks.rule import Kind, Rule
 from curate.checks.rules import RULES
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
+from curate.checks.rules.rule import Kind, Rule
+from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError, UsageError
 
 
 def rule(name: str, **parameters: float) -> Rule:

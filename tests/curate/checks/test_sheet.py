@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from curate.checks.sheet import MOST, sheet
-from curate.collection import Collection
-from curate.importer import import_folder
+from curate.collection.directory import Collection
+from curate.importing.importer import import_folder
 
 COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
 CELL = (180, 206)  # pixels of a picture with its writing

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from benchmarks import web
-from curate.collection import Collection
+from curate.collection.directory import Collection
 from curate.download import run
-from curate.download.journal import Journal, Row
-from curate.download.settings import Settings
-from curate.download.standing import standing
+from curate.download.results.journal import Journal, Row
+from curate.download.results.progress import standing
+from curate.download.web.settings import Settings
 
 # Generous for a busy machine, and over in seconds for a host that hangs.
 QUICK: dict[str, Any] = {

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from curate.download import asking
-from curate.download.job import Answer, Job, Result
-from curate.download.outcome import Outcome
-from curate.download.settings import Settings
+from curate.download.web import asking
+from curate.download.web.job import Answer, Job, Result
+from curate.download.web.outcome import Outcome
+from curate.download.web.settings import Settings
 
 if TYPE_CHECKING:
     from curate.download.run import Engine  # and with it pandas

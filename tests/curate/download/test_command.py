@@ -14,8 +14,8 @@ import typer
 from benchmarks.web import Web
 from curate import cli
 from curate.download import command
-from curate.download.outcome import Retry
-from curate.download.settings import ARCHIVE, Settings
+from curate.download.web.outcome import Retry
+from curate.download.web.settings import ARCHIVE, Settings
 
 if TYPE_CHECKING:
     from tests.curate.download.conftest import Place

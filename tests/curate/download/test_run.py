@@ -15,17 +15,18 @@ import pytest
 
 from benchmarks import web
 from benchmarks.web import BEHAVIOURS, Web
-from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
-from curate.download import archive, run
-from curate.download.addresses import Resolver
-from curate.download.fetch import Fetcher
-from curate.download.journal import Row
-from curate.download.local import LocalEngine
-from curate.download.outcome import TIMEOUTS, Outcome, Retry
-from curate.download.settings import Settings
-from curate.download.transport import Line
-from curate.errors import FewposeError
-from curate.importer import import_folder
+from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
+from curate.download import run
+from curate.download.engines.local import LocalEngine
+from curate.download.results.journal import Row
+from curate.download.web import archive
+from curate.download.web.addresses import Resolver
+from curate.download.web.fetch import Fetcher
+from curate.download.web.outcome import TIMEOUTS, Outcome, Retry
+from curate.download.web.settings import Settings
+from curate.download.web.transport import Line
+from curate.foundation.errors import FewposeError
+from curate.importing.importer import import_folder
 
 if TYPE_CHECKING:
     from tests.curate.download.conftest import Place

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import web
-from curate.signatures import look
+from curate.images.signatures import look
 
 
 @pytest.fixture(scope="module")

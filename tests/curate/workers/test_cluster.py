@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from curate import models
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
+from curate.models import clip_models
 from curate.workers.cluster import Cluster
 from curate.workers.opening import Shared, in_order, open_pool
 from curate.workers.pool import GivenUp, Pool, in_halves
@@ -121,7 +121,7 @@ def test_a_file_tells_the_same_folder_for_the_time_of_the_work(tmp_path: Path) -
 
 
 def test_a_worker_with_other_weights_is_named() -> None:
-    clip = models.load("tiny/random", device="cpu")
+    clip = clip_models.load("tiny/random", device="cpu")
     same = SameModel.as_(clip, None)
     assert same.load("cpu").image_digest == clip.image_digest
     other = SameModel("tiny/random", None, clip.precision, "f00d")
@@ -142,7 +142,7 @@ def test_without_ray_the_user_is_told_what_to_install(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("named", ["--address ", "RAY_ADDRESS="])
 def test_a_cluster_that_does_not_answer_is_named(address: str, named: str) -> None:
     code = f"""
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 from curate.workers.cluster import Cluster
 
 try:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.opening import in_this_process
 from curate.workers.places import CPUS_OF_A_MODEL, Needs, on_cluster, on_each_cpu, on_this_machine
 from curate.workers.settings import WorkerSettings

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from curate.workers import pool as pools
 from curate.workers.opening import in_order, open_pool
 from curate.workers.places import Place

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from curate.workers.places import Place
 
 Numbers = Sequence[int]

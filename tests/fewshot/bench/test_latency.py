@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from fewshot import cli
 from fewshot.bench import latency
 from fewshot.bench.latency import Engine

@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from curate import models
-from curate.errors import UsageError
-from curate.models import ClipModel
-from fewshot import heads
-from fewshot.heads import TextHead
+from curate.foundation.errors import UsageError
+from curate.models import clip_models
+from curate.models.clip_models import ClipModel
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.starting import working_copy
 from fewshot.task import Diverged, Draw
-from fewshot.training import Batches
+from fewshot.training import heads
+from fewshot.training.heads import TextHead
+from fewshot.training.loop import Batches
+from fewshot.training.working_copies import working_copy
 
 QUICK = Finetune(lr=1e-3, epochs=3)
 
@@ -287,7 +287,7 @@ def test_a_cosine_schedule_ends_at_nothing(patterns: Callable, monkeypatch: pyte
 
 
 def test_the_statistics_of_batch_norm_do_not_move(patterns: Callable) -> None:
-    lite0 = models.load("lite0", device="cpu")
+    lite0 = clip_models.load("lite0", device="cpu")
     given = patterns(1, 1, clip=lite0, tested=1)
     before = weights_of(lite0.model.visual)
     Finetune(lr=1e-4, epochs=1, towers="image", start="probe").fit(given.draw, given.task)

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from curate.collection import Collection
-from curate.errors import UsageError
-from curate.models import ClipModel
-from fewshot import prefix, records
+from curate.collection.directory import Collection
+from curate.foundation.errors import UsageError
+from curate.models.clip_models import ClipModel
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.finetune_last import FinetuneLast
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.settings import SweepSettings
-from fewshot.starting import working_copy
-from fewshot.sweep import run_sweep
+from fewshot.sweeping.run import run_sweep
+from fewshot.sweeping.settings import SweepSettings
 from fewshot.task import Images, ImageStore
+from fewshot.training import frozen_trunk
+from fewshot.training.working_copies import working_copy
+from fewshot.trials import records
 
 QUICK = FinetuneLast(lr=1e-3, epochs=3, blocks=1)
 
@@ -56,7 +57,7 @@ def kept(given: Any, blocks: int) -> Any:
     def activations(ids: Any, wanted: int, mirrored: bool) -> torch.Tensor:
         assert wanted == blocks
         asked.append(mirrored)
-        return prefix.compute(clip, blocks, store.pixels(ids), mirrored=mirrored)
+        return frozen_trunk.compute(clip, blocks, store.pixels(ids), mirrored=mirrored)
 
     def refused(ids: Any) -> np.ndarray:
         raise AssertionError("pixels were asked for")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from fewshot.calibration import temperature
-from fewshot.folds import folds
 from fewshot.methods import linear_probe
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.task import Draw, Images, ImageStore
+from fewshot.training.calibration import temperature
+from fewshot.training.folds import folds
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate import models
-from curate.errors import UsageError
-from curate.models import ClipModel
-from fewshot import heads, lora
+from curate.foundation.errors import UsageError
+from curate.models import clip_models
+from curate.models.clip_models import ClipModel
 from fewshot.methods import lora as method
 from fewshot.methods.lora import Lora
 from fewshot.methods.zero_shot import ZeroShot
 from fewshot.task import Diverged, Fitted
-from fewshot.training import Batch, Batches
+from fewshot.training import heads, low_rank
+from fewshot.training.loop import Batch, Batches
 
 QUICK = Lora(lr=5e-3, iterations=30, batch_size=8)
 
@@ -30,14 +30,16 @@ QUICK = Lora(lr=5e-3, iterations=30, batch_size=8)
 @pytest.fixture(scope="module")
 def exact() -> ClipModel:
     """A model of this module's own, whose frozen encoder is in fp32 too."""
-    clip = models.load("tiny/random", device="cpu")
+    clip = clip_models.load("tiny/random", device="cpu")
     clip.precision = "fp32"
     return clip
 
 
-def adapted(clip: ClipModel, seeds: tuple[int, ...] = (1, 2), dropout: float = 0.0) -> lora.Adapters:
+def adapted(clip: ClipModel, seeds: tuple[int, ...] = (1, 2), dropout: float = 0.0) -> low_rank.Adapters:
     """Adapters that do something: B starts at nothing."""
-    made = lora.Adapters(clip.model, lora.places(clip.model), seeds, rank=2, scale=1 / math.sqrt(2), dropout=dropout)
+    made = low_rank.Adapters(
+        clip.model, low_rank.places(clip.model), seeds, rank=2, scale=1 / math.sqrt(2), dropout=dropout
+    )
     random = torch.Generator().manual_seed(0)
     for adapter in made.adapters.values():
         nn.init.normal_(adapter.up, std=0.3, generator=random)
@@ -50,10 +52,10 @@ def pictures(clip: ClipModel, given: Any) -> Tensor:
 
 @torch.no_grad()
 def test_every_block_of_both_towers_is_adapted_and_starts_as_it_is(exact: ClipModel, patterns: Callable) -> None:
-    names = lora.places(exact.model)
+    names = low_rank.places(exact.model)
     assert names == [f"{tower}transformer.resblocks.{n}.attn" for tower in ("visual.", "") for n in (0, 1)]
     images, tokens = pictures(exact, patterns(2, 2)), exact.tokenize(["a cat", "a photo of a dog"])
-    made = lora.Adapters(exact.model, names, (7,), rank=2, scale=1.0, dropout=0.5)
+    made = low_rank.Adapters(exact.model, names, (7,), rank=2, scale=1.0, dropout=0.5)
     torch.testing.assert_close(made.model.visual(images), exact.model.visual(images))
     torch.testing.assert_close(made.model.encode_text(tokens), exact.model.encode_text(tokens))
 
@@ -65,7 +67,7 @@ def test_merged_is_unmerged(exact: ClipModel, patterns: Callable) -> None:
     stacked = made.model.visual(images.repeat(2, 1, 1, 1)).unflatten(0, (2, -1))
     texts = made.model.encode_text(tokens.repeat(2, 1)).unflatten(0, (2, -1))
     for trial in range(2):
-        merged = lora.merged(exact.model, made.factors(trial))
+        merged = low_rank.merged(exact.model, made.factors(trial))
         torch.testing.assert_close(merged.visual(images), stacked[trial], rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(merged.encode_text(tokens), texts[trial], rtol=1e-4, atol=1e-4)
     assert (stacked[0] - stacked[1]).abs().max() > 0.1
@@ -74,7 +76,7 @@ def test_merged_is_unmerged(exact: ClipModel, patterns: Callable) -> None:
 
 @torch.no_grad()
 def test_towers_of_timm_are_adapted_too(tmp_path: Path) -> None:
-    config = json.loads((Path(models.resources.path("open_clip")) / "tiny.json").read_text())
+    config = json.loads((Path(clip_models.resources.path("open_clip")) / "tiny.json").read_text())
     config["embed_dim"] = 192
     config["vision_cfg"] = {
         "timm_model_name": "vit_tiny_patch16_224",
@@ -85,13 +87,13 @@ def test_towers_of_timm_are_adapted_too(tmp_path: Path) -> None:
     }
     (tmp_path / "timm-tiny.json").write_text(json.dumps(config))
     open_clip.add_model_config(tmp_path)
-    clip = models.load("timm-tiny/random", device="cpu")
+    clip = clip_models.load("timm-tiny/random", device="cpu")
     made = adapted(clip)
     assert len(made.adapters) == 12 + 2
     images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     stacked = made.model.visual(images.repeat(2, 1, 1, 1)).unflatten(0, (2, -1))
     for trial in range(2):
-        merged = lora.merged(clip.model, made.factors(trial)).visual(images)
+        merged = low_rank.merged(clip.model, made.factors(trial)).visual(images)
         torch.testing.assert_close(merged, stacked[trial], rtol=1e-4, atol=1e-4)
     assert (stacked[0] - clip.model.visual(images)).abs().max() > 0.01
 
@@ -114,7 +116,7 @@ def test_an_adapter_computes_what_is_written(exact: ClipModel) -> None:
 
 def test_a_quarter_is_dropped_anew_for_each_trial_step_place_and_projection() -> None:
     def masks(seeds: tuple[int, ...], steps: int = 1, place: int = 0, rows: int = 40) -> Tensor:
-        dropout = lora.Dropout(0.25, seeds, torch.device("cpu"))
+        dropout = low_rank.Dropout(0.25, seeds, torch.device("cpu"))
         for _ in range(steps):
             dropout.advance()
         found = dropout(torch.zeros(len(seeds), rows, 64), place)
@@ -132,11 +134,11 @@ def test_a_quarter_is_dropped_anew_for_each_trial_step_place_and_projection() ->
     torch.testing.assert_close(masks((4,)), first[1:])  # the same alone
     torch.testing.assert_close(masks((3, 4), rows=43)[:, :, :40], first)  # and beside an image more
     with torch.no_grad():
-        assert lora.Dropout(0.25, (3,), torch.device("cpu"))(torch.zeros(1, 2, 64), 0) is None
+        assert low_rank.Dropout(0.25, (3,), torch.device("cpu"))(torch.zeros(1, 2, 64), 0) is None
 
 
 def test_the_loss_of_each_trial_is_that_of_its_merged_model(exact: ClipModel, patterns: Callable) -> None:
-    """Batches of different sizes, several prompts a class, balanced classes: against fewshot.heads.loss."""
+    """Batches of different sizes, several prompts a class, balanced classes: against fewshot.training.heads.loss."""
     sizes = ((4, 1, 2), (3, 3, 0))
     given = [patterns(*each, clip=exact, templates=2) for each in sizes]
     task = replace(given[0].task, class_weights="balanced")
@@ -148,7 +150,7 @@ def test_the_loss_of_each_trial_is_that_of_its_merged_model(exact: ClipModel, pa
     with torch.no_grad():
         found = method._loss(made, task, "both")(batches)
         for trial, batch in enumerate(batches):
-            merged = lora.merged(exact.model, made.factors(trial))
+            merged = low_rank.merged(exact.model, made.factors(trial))
             vectors = heads.TextHead(merged, task, frozen=True).class_vectors()
             expected = heads.loss(merged.visual(batch.images), vectors, batch.labels, batch.weights)
             assert found[trial].item() == pytest.approx(expected.item(), rel=1e-4)
@@ -222,8 +224,8 @@ def test_averaging_interpolates_the_merged_weights(exact: ClipModel, patterns: C
     assert np.abs(trained - start).max() > 0.1
 
     made = adapted(exact)
-    ends = [lora.merged(exact.model, made.factors(0), alpha).state_dict() for alpha in (0.0, 0.3, 1.0)]
-    for name in lora.places(exact.model):
+    ends = [low_rank.merged(exact.model, made.factors(0), alpha).state_dict() for alpha in (0.0, 0.3, 1.0)]
+    for name in low_rank.places(exact.model):
         begun, between, ended = (each[f"{name}.in_proj_weight"] for each in ends)
         torch.testing.assert_close(between, 0.3 * ended + 0.7 * begun)
         assert not torch.equal(begun, ended)
@@ -235,13 +237,13 @@ def test_one_tower_is_adapted_where_one_is_asked_for(
 ) -> None:
     given = patterns(4, 4, clip=exact)
     adapted_names: list[str] = []
-    original = lora.Adapters.factors
+    original = low_rank.Adapters.factors
 
-    def watched(self: lora.Adapters, trial: int) -> dict[str, lora.Factors]:
+    def watched(self: low_rank.Adapters, trial: int) -> dict[str, low_rank.Factors]:
         adapted_names.extend(self.adapters)
         return original(self, trial)
 
-    monkeypatch.setattr(lora.Adapters, "factors", watched)
+    monkeypatch.setattr(low_rank.Adapters, "factors", watched)
     fitted = replace(QUICK, towers=towers, iterations=60).fit(given.draw, given.task)
     assert {name.startswith("visual.") for name in adapted_names} == {towers == "image"}
     logits = torch.from_numpy(fitted.logits(given.draw.images))
@@ -264,7 +266,7 @@ def test_a_rate_that_is_too_high_is_told(patterns: Callable) -> None:
 
 
 def test_a_model_without_attention_blocks_is_refused(patterns: Callable) -> None:
-    lite0 = models.load("lite0", device="cpu")
+    lite0 = clip_models.load("lite0", device="cpu")
     with pytest.raises(UsageError, match=r"the image tower of lite0 has none .*; use finetune"):
         Lora().check(lite0)
     with pytest.raises(UsageError, match="the image tower of lite0"):

@@ -8,9 +8,9 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.neighbors import NearestCentroid
 
-from fewshot.calibration import temperature
 from fewshot.methods.nearest_class_mean import NearestClassMean
 from fewshot.task import Draw, Images, ImageStore
+from fewshot.training.calibration import temperature
 
 
 def test_guesses_are_those_of_the_nearest_mean_direction(patterns: Callable) -> None:

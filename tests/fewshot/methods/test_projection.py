@@ -11,22 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate import models
-from curate.errors import UsageError
-from fewshot import prefix
-from fewshot.calibration import temperature
-from fewshot.folds import folds
+from curate.foundation.errors import UsageError
+from curate.models import clip_models
 from fewshot.methods import projection
 from fewshot.methods.projection import Projection
 from fewshot.methods.zero_shot import ZeroShot, class_embeddings
 from fewshot.task import Diverged, Fitted
+from fewshot.training import frozen_trunk
+from fewshot.training.calibration import temperature
+from fewshot.training.folds import folds
 
 # Untrained features need larger steps than CLIP's.
 QUICK = Projection(rates=(1e-2,), powers=(1.0,), iterations=40)
 
 
 def inputs_of(images: Any, given: Any) -> Tensor:
-    return prefix.activations(images, given.task.clip, 0).float()
+    return frozen_trunk.activations(images, given.task.clip, 0).float()
 
 
 def plain(given: Any, rows: np.ndarray, rate: float, penalty: float, steps: int, weights: Tensor | None = None) -> Any:
@@ -158,7 +158,7 @@ def test_a_rate_that_is_too_high_is_told(patterns: Callable) -> None:
 
 def test_a_tower_without_a_projection_is_refused() -> None:
     with pytest.raises(UsageError, match="the image tower of lite0 ends without one; use linear-probe"):
-        Projection().check(models.load("lite0", device="cpu"))
+        Projection().check(clip_models.load("lite0", device="cpu"))
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fewshot.calibration import temperature
-from fewshot.folds import folds
 from fewshot.methods import tip_adapter
 from fewshot.methods.tip_adapter import PUBLISHED, Cache, Given, TipAdapter, TipAdapterF
 from fewshot.methods.zero_shot import ZeroShot, class_embeddings
 from fewshot.task import Draw, Images
+from fewshot.training.calibration import temperature
+from fewshot.training.folds import folds
 
 
 def by_hand(

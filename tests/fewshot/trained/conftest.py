@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.collection import Collection
-from fewshot.settings import SweepSettings
+from curate.collection.directory import Collection
+from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained.train import TrainSettings, train
 
 # Of methods that would take long: enough to change a model.

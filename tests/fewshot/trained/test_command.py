@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from curate.collection import Collection
-from curate.errors import UsageError
+from curate.collection.directory import Collection
+from curate.foundation.errors import UsageError
 from fewshot.cli import commands
-from fewshot.settings import SweepSettings
-from fewshot.sweep import run_sweep
+from fewshot.sweeping.run import run_sweep
+from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
 
 TINY = ("--model", "tiny/random", "--device", "cpu", "--folds", "2")

@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from fewshot.trained import directory
 from fewshot.trained.about import About
 

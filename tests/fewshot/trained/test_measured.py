@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fewshot.calibration import temperature
-from fewshot.metrics import calibration_error, softmax
+from fewshot.measuring.metrics import calibration_error, softmax
 from fewshot.trained.held_back import HeldBack
 from fewshot.trained.measured import interval, measured
+from fewshot.training.calibration import temperature
 
 RANDOM = np.random.default_rng(5)
 LABELS = RANDOM.integers(0, 3, 90)

@@ -10,26 +10,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate import models, sets
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
-from curate.splits import Splitting
-from fewshot import methods, prompts, records
-from fewshot import plan as planning
-from fewshot.locking import only_one
+from curate.collection import sets
+from curate.collection.directory import Collection
+from curate.collection.splits import Splitting
+from curate.foundation.errors import FewposeError, UsageError
+from curate.models import clip_models
+from fewshot import methods
+from fewshot.measuring.metrics import softmax
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.metrics import softmax
-from fewshot.records import Trial
-from fewshot.settings import SweepSettings
-from fewshot.sweep import run_sweep
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping import prompts
+from fewshot.sweeping.locking import only_one
+from fewshot.sweeping.run import run_sweep
+from fewshot.sweeping.settings import SweepSettings
+from fewshot.sweeping.trial import Runner
 from fewshot.task import Diverged
 from fewshot.trained import directory
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import held_back
 from fewshot.trained.source import settings_of
 from fewshot.trained.train import FOLDS, TrainSettings, train
-from fewshot.trial import Runner
+from fewshot.trials import records
+from fewshot.trials.records import Trial
 
 Ask = Callable[..., TrainSettings]
 
@@ -40,7 +43,7 @@ METHODS = [*(each for each in methods.NAMES if each != "finetune-last"), "finetu
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """fp32 on every machine: what is merged into weights before and after bf16 rounds them differs."""
-    monkeypatch.setattr(models, "has_native_bf16", lambda device: False)
+    monkeypatch.setattr(clip_models, "has_native_bf16", lambda device: False)
 
 
 def pixels_of(collection: Path, keys: Any, side: int) -> np.ndarray:
@@ -109,7 +112,7 @@ def test_what_is_held_back_was_not_learned_from_nor_any_copy_of_it(asked: Ask, m
 
 def test_temperature_and_threshold_are_those_of_what_was_held_back(asked: Ask) -> None:
     settings = asked("nearest-class-mean", unknown=0.2)
-    runner = Runner(planning.make(settings.sweep), models.load("tiny/random", device="cpu"))
+    runner = Runner(planning.make(settings.sweep), clip_models.load("tiny/random", device="cpu"))
     held = held_back(Fitting(runner, settings.trial), 2, settings.sweep.out.with_name("folds"), "here")
     about = train(settings).about
     assert about.temperature == held.temperature() != 1

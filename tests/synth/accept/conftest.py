@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from curate.collection import Collection
-from curate.importer import import_folder
-from curate.signatures import look
+from curate.collection.directory import Collection
+from curate.images.signatures import look
+from curate.importing.importer import import_folder
 
 
 def picture(seed: int, size: int = 128) -> Image.Image:

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance
 
-from curate import decisions, models, sets
-from curate.checks import findings
 from curate.checks.check import check
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
-from curate.importer import import_folder
+from curate.collection import decisions, findings, sets
+from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError, UsageError
+from curate.importing.importer import import_folder
+from curate.models import clip_models
 from synth.accept import belonging
 from synth.accept.accept import NAME, accept
 from synth.accept.sheet import COLUMNS, chosen, sheet
@@ -143,9 +143,9 @@ def test_a_trained_text_tower_judges_by_the_names_of_the_classes(
     generated: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody trained this one; here it passes for one that somebody did.
-    clip = models.load("lite0/random")
+    clip = clip_models.load("lite0/random")
     clip.text_trained = True
-    monkeypatch.setattr(models, "load", lambda *_, **__: clip)
+    monkeypatch.setattr(clip_models, "load", lambda *_, **__: clip)
     monkeypatch.setattr(belonging, "LEAST_AGREED", 1.01)
     assert "the texts of lite0/random gives only" in accept(generated).rules["synthetic_class"].not_run
     monkeypatch.setattr(belonging, "LEAST_AGREED", 0.0)

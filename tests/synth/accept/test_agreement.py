@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synth.accept.agreement import SIGMAS, agreement, figure, oks, pck, swapped
-from synth.keypoints import NAMES
+from synth.rendering.keypoints import NAMES
 
 
 @pytest.fixture

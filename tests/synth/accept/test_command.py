@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from curate import decisions
-from curate.collection import Collection
+from curate.collection import decisions
+from curate.collection.directory import Collection
 from synth.cli import app
 from tests.synth.accept.conftest import add_synthetic
 from tests.synth.accept.test_accept import IMAGES

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from curate.collection import Collection
-from curate.errors import UsageError
+from curate.collection.directory import Collection
+from curate.foundation.errors import UsageError
 from synth.accept.accept import accept
 from synth.accept.detector import Detector
 from synth.accept.pose import judged, known_skeleton
-from synth.keypoints import NAMES
+from synth.rendering.keypoints import NAMES
 from tests.synth.accept.conftest import add_synthetic, picture
 
 KEY = "tree/synthetic-0-00000.png"

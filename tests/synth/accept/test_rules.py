@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate.checks.rule import CannotRun
-from curate.collection import Collection
-from curate.signatures import Signatures
+from curate.checks.rules.rule import CannotRun
+from curate.collection.directory import Collection
+from curate.images.signatures import Signatures
 from synth.accept import belonging, copies, distance
 from synth.accept.candidates import Candidates
 from synth.accept.rules import RULES

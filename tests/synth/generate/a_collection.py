@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from curate.importer import import_folder
+from curate.importing.importer import import_folder
 
 LABELS = ("plank", "tree")
 PHOTOS = 4  # of each label

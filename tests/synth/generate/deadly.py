@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.workers.places import Place
+from synth.generate.image_job import Shot
 from synth.generate.making import Maker, Making, Reply
-from synth.generate.shot import Shot
 
 
 @dataclass(frozen=True)

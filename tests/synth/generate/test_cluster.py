@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.settings import WorkerSettings
 from synth.generate.making import Resources
 from synth.generate.plan import Wanted

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import UsageError
+from curate.foundation.errors import UsageError
 from synth.cli import app
 from synth.generate.command import _size
 from synth.generate.plan import Wanted

@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from curate.collection import Collection
-from curate.errors import UsageError
+from curate.collection.directory import Collection
+from curate.foundation.errors import UsageError
+from synth.body.poses import shipped
 from synth.generate import control
 from synth.generate.control import View, draw, from_keypoints, from_renderer, poses_of, stored
-from synth.generate.shot import Control
-from synth.keypoints import HIDDEN, NAMES, OUTSIDE, VISIBLE
-from synth.poses import shipped
-from synth.render import render
+from synth.generate.image_job import Control
+from synth.rendering.keypoints import HIDDEN, NAMES, OUTSIDE, VISIBLE
+from synth.rendering.render import render
 
 # Where a person who faces us stands: her left is at our right.
 PLACES = {

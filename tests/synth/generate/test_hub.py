@@ -20,7 +20,7 @@ from tests.synth.generate import tiny_models
 COMMIT = "a" * 40
 CLIENT = """
 import json, sys
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 from synth.generate.files import all_of, weights
 from synth.generate.settings import Settings
 

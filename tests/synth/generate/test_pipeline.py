@@ -12,11 +12,11 @@ import torch
 from diffusers import EulerAncestralDiscreteScheduler, LCMScheduler
 from PIL import Image
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from synth.generate import adapters, defaults, memory, pipeline
+from synth.generate.image_job import Control, Made, Shot, Source
 from synth.generate.provenance import FACTS
 from synth.generate.settings import Settings
-from synth.generate.shot import Control, Made, Shot, Source
 from tests.synth.generate import tiny_models
 from tests.synth.generate.tiny_models import SIZE
 

@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 
 from curate.checks.check import check
-from curate.collection import COLUMNS, REJECT_COLUMNS, Collection
-from curate.decisions import relabel
-from curate.errors import FewposeError, UsageError
-from curate.sets import labelled, training_set
-from curate.splits import Splitting, draw, split
+from curate.collection.decisions import relabel
+from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
+from curate.collection.sets import labelled, training_set
+from curate.collection.splits import Splitting, draw, split
+from curate.foundation.errors import FewposeError, UsageError
 from synth.generate import control
+from synth.generate.image_job import Shot
 from synth.generate.plan import Wanted, digest, plan
 from synth.generate.settings import Settings
-from synth.generate.shot import Shot
 from synth.generate.sources import FromDraw
 
 MODEL = Settings(model="somebody/some-model")
@@ -296,7 +296,7 @@ def test_a_wrong_draw_is_told_in_one_sentence(text, said):
 def test_a_plan_is_the_same_in_another_process(collection):
     code = f"""
 from pathlib import Path
-from curate.collection import Collection
+from curate.collection.directory import Collection
 from synth.generate.plan import Wanted, plan
 from synth.generate.settings import Settings
 found = plan(Collection.open(Path({str(collection.root)!r})), Settings(model="somebody/some-model"), Wanted(), "w")

@@ -10,10 +10,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
-from curate import resources, yoga82
-from curate.errors import UsageError
+from curate.collection import yoga82
+from curate.foundation import resources
+from curate.foundation.errors import UsageError
+from synth.body.poses import shipped
 from synth.generate.prompts import CONTROL, FREE, SOURCE, TEMPLATES, Grammar
-from synth.poses import shipped
 
 SHIPPED = Grammar.load()
 SMALL = {

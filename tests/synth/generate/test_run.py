@@ -18,15 +18,15 @@ import pytest
 import torch
 from PIL import Image
 
-from curate.collection import Collection
-from curate.errors import FewposeError, UsageError
+from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.settings import WorkerSettings
 from synth.generate import making, provenance, run
+from synth.generate.image_job import Made, Shot
 from synth.generate.making import Resources
 from synth.generate.plan import Wanted
 from synth.generate.run import Summary, foresee, generate
 from synth.generate.settings import Settings
-from synth.generate.shot import Made, Shot
 from tests.synth.generate import deadly
 from tests.synth.generate.a_collection import LABELS, PHOTOS, collection, files
 

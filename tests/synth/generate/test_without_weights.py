@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from curate.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError, UsageError
 from synth.generate import provenance, sources
 from synth.generate.augment import LONGEST, Augment
+from synth.generate.image_job import Made, Shot, Source
 from synth.generate.mannequin import SIZE, Mannequin
 from synth.generate.settings import Settings
-from synth.generate.shot import Made, Shot, Source
-from synth.render import render
+from synth.rendering.render import render
 
 RENDER, CHANGE = Settings(model="mannequin", width=64, height=64), Settings(model="augment")
 

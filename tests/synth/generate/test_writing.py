@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.errors import FewposeError
+from curate.foundation.errors import FewposeError
 from synth.generate import provenance
-from synth.generate.shot import Control, Made, Shot, Source
+from synth.generate.image_job import Control, Made, Shot, Source
 from synth.generate.writing import UNFINISHED, Became, Done, Writer, path
 
 FACTS = {"generator": "mannequin", "settings": "abc"}

@@ -1,0 +1,59 @@
+"""What a rule is: a function from a collection to a score for each image, with its defaults."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from curate.collection.directory import Collection
+from curate.images.signatures import Signatures
+from curate.workers.settings import WorkerSettings
+
+
+class Kind(StrEnum):
+    """What a rule doubts, and so what a person's word on the image settles."""
+
+    COPY = "copy"  # that it is another picture than the ones that we have
+    LABEL = "label"  # that it shows what it is said to; a relabelled image is not doubted any more
+    QUALITY = "quality"  # that it can be seen
+    CONTENT = "content"  # that it is a photograph of one person
+
+
+class CannotRun(Exception):
+    """A rule lacks what it needs. The message says what, and how to get it, as a sentence for people."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What rules look at."""
+
+    collection: Collection
+    images: pd.DataFrame  # the image table, index 0 to n - 1, labels as the ledger has them
+    signatures: Signatures
+    features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
+    model: str  # whose features; where there are none, why
+    workers: int  # threads of this process
+    asked: WorkerSettings = field(default=WorkerSettings(workers=1), kw_only=True)  # who measures the pictures
+
+
+_Inputs = TypeVar("_Inputs", bound=Inputs)  # the rules of `synth accept` look at more (synth/accept/candidates.py)
+
+
+@dataclass(frozen=True)
+class Rule(Generic[_Inputs]):
+    """
+    run: (inputs, parameters) to a frame with the columns key (of the image table), score in [0, 1], and, if it likes,
+        detail (a clause for people), other (the id of the image that it is a copy of, or in conflict with) and
+        suggestion (a label). Images that it has nothing to say of may be left out. Raises CannotRun.
+    """
+
+    name: str  # "near_duplicate": a field of the FiftyOne dataset, too
+    title: str  # "near duplicate"
+    version: int  # of its results: another number where other scores come out
+    kind: Kind
+    drops: bool  # whether what it flags is left out of `filtered`, unless the settings say otherwise
+    parameters: Mapping[str, float]  # defaults; "threshold": the score from which on an image is flagged
+    run: Callable[[_Inputs, Mapping[str, float]], pd.DataFrame]

@@ -1,0 +1,275 @@
+"""`curate drop`, `keep`, `relabel`, `undo`, `log`, `sets` and `export`: their options, and what they print."""
+
+import json as jsons
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.foundation import console
+from curate.foundation.console import count, say, table
+from curate.foundation.errors import FewposeError, UsageError
+
+if TYPE_CHECKING:
+    from curate.collection.directory import Collection
+    from curate.collection.ledger import Entry
+    from curate.collection.sets import Comparison
+
+_NAMED = 3  # images named on the terminal
+
+_Collection = Annotated[Path, typer.Argument(help="The collection.", show_default=False)]
+_Keys = Annotated[
+    list[str],
+    typer.Argument(help="Keys (Class/123.jpg), content ids or their beginnings; - reads them from stdin, one a line."),
+]
+_Reason = Annotated[str, typer.Option(help="For those who see the decision later.")]
+_Who = Annotated[str, typer.Option(help="Who decides; your user name unless said.")]
+_Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+
+
+def drop(collection: _Collection, keys: _Keys, reason: _Reason = "", who: _Who = "") -> None:
+    """Leave images out of the training set `filtered`, whatever the rules say. No file is touched.
+
+    Example: curate drop runs/yoga tree/17.jpg --reason "two people"
+    """
+    from curate.collection import decisions
+    from curate.collection.directory import Collection
+
+    opened, names = Collection.open(collection), _names(keys)
+    _print(opened, names, decisions.drop(opened, names, reason=reason, who=who), "dropped")
+
+
+def keep(collection: _Collection, keys: _Keys, reason: _Reason = "", who: _Who = "") -> None:
+    """Have images in `filtered` although rules flag them, now and after every further check.
+
+    Of the same bytes under several keys only one is in all the same; bytes under two labels need a relabel.
+
+    Example: curate keep runs/yoga tree/17.jpg tree/18.jpg --reason "two frames, not copies"
+    """
+    from curate.collection import decisions
+    from curate.collection.directory import Collection
+
+    opened, names = Collection.open(collection), _names(keys)
+    entries = decisions.keep(opened, names, reason=reason, who=who)
+    _print(opened, names, entries, "kept")
+    _print_out_all_the_same(opened, names)
+
+
+def relabel(
+    collection: _Collection,
+    keys: _Keys,
+    to: Annotated[str, typer.Option(help="The label; the one that they have confirms it.", show_default=False)],
+    new_label: Annotated[bool, typer.Option("--new-label", help="The label may be one that no image has.")] = False,
+    reason: _Reason = "",
+    who: _Who = "",
+) -> None:
+    """Give images another label, in every command, without touching files. Rules no longer doubt their labels.
+
+    Example: curate relabel runs/yoga tree/17.jpg --to plank
+    """
+    from curate.collection import decisions
+    from curate.collection.directory import Collection
+
+    opened, names = Collection.open(collection), _names(keys)
+    entries = decisions.relabel(opened, names, to, new_label=new_label, reason=reason, who=who)
+    _print(opened, names, entries, f"labelled {to}")
+
+
+def undo(
+    collection: _Collection,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Entries of the log, or images, whose last decision is undone.", show_default=False),
+    ] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="So many of the last decisions.", show_default=False)] = None,
+    reason: _Reason = "",
+    who: _Who = "",
+) -> None:
+    """Take decisions back; what held before them holds again. The log keeps both.
+
+    Example: curate undo runs/yoga --last 1
+    """
+    from curate.collection import decisions
+    from curate.collection.directory import Collection
+    from curate.collection.ledger import Ledger
+
+    if bool(names) == bool(last):
+        raise UsageError("say what to undo: entries of curate log, images, or --last 1")
+    opened = Collection.open(collection)
+    entries = decisions.undo(opened, _names(names or []), last=last or 0, reason=reason, who=who)
+    known = {entry.entry: entry for entry in Ledger(opened).entries}
+    for entry in entries[:_NAMED]:
+        of = known[entry.of]
+        say(f"undone: {_decision(of)} {of.key}, by {of.who or 'nobody named'}")
+    if len(entries) > _NAMED:
+        say(f"  and {len(entries) - _NAMED} more")
+    if not entries:
+        say("there is no decision to undo")
+
+
+def log(
+    collection: _Collection,
+    last: Annotated[int | None, typer.Option(min=1, help="Only so many, the last.", show_default=False)] = None,
+    json: _Json = False,
+) -> None:
+    """Show the ledger: who decided what of which image, when and why. Undone decisions are marked.
+
+    Example: curate log runs/yoga --last 20
+    """
+    from curate.collection.directory import Collection
+    from curate.collection.ledger import Ledger
+
+    opened = Collection.open(collection)
+    ledger = Ledger(opened)
+    undone = {entry.of: entry.entry for entry in ledger.entries}
+    shown = ledger.entries[-last:] if last else ledger.entries
+    if json:
+        console.out.print_json(jsons.dumps([_told(entry, undone) for entry in shown]), indent=1)
+        return
+    table(
+        ("entry", "when", "who", "decision", "image", "reason"),
+        (
+            (
+                entry.entry,
+                entry.when[:16].replace("T", " "),
+                entry.who,
+                f"{_decision(entry)}{' (undone)' if entry.entry in undone else ''}",
+                entry.key or entry.id[:12],
+                entry.reason,
+            )
+            for entry in shown
+        ),
+        numbers=(),
+    )
+    absent = ledger.state().ids() - set(opened.images()["id"])
+    say(f"{count(len(ledger.entries), 'entry', 'entries')}, {len(ledger.effective())} in force")
+    if absent:
+        say(f"{count(len(absent), 'image')} decided of that the collection doesn't hold; the decisions wait for them")
+
+
+def sets(
+    collection: _Collection,
+    json: _Json = False,
+    why: Annotated[bool, typer.Option("--why", help="Name every image that is out, or in by a person's word.")] = False,
+) -> None:
+    """Show the two training sets: sizes by class, digests, and what makes the difference.
+
+    Example: curate sets runs/yoga --why
+    """
+    from dataclasses import asdict
+
+    from curate.collection.directory import Collection
+    from curate.collection.sets import compare, explain
+
+    opened = Collection.open(collection)
+    found = compare(opened)
+    explained = explain(opened)
+    explained = explained[explained["why"].ne("")]
+    if json:
+        listed = explained.drop(columns="verdict").to_dict("records") if why else []
+        told = asdict(found) | ({"why": listed} if why else {})
+        console.out.print_json(jsons.dumps(told), indent=1)
+        return
+    _print_sets(found)
+    if why:
+        rows = explained[["key", "label", "filtered", "why"]].itertuples(index=False, name=None)
+        table(
+            ("image", "label", "", "why"),
+            ((key, label, "in" if inside else "out", clause) for key, label, inside, clause in rows),
+            numbers=(),
+        )
+
+
+def export(
+    collection: _Collection,
+    out: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
+    set_: Annotated[str, typer.Option("--set", help="unfiltered, filtered")] = "filtered",
+    form: Annotated[str, typer.Option("--format", help="folder, csv, webdataset, fiftyone")] = "folder",
+    link: Annotated[
+        bool, typer.Option("--link", help="Hard links instead of copies: who edits one edits the collection.")
+    ] = False,
+    shard_size: Annotated[int, typer.Option(min=1, help="Images in a tar file of webdataset.")] = 1000,
+) -> None:
+    """Write a training set for other programs, whole or not at all, with a manifest.json that has its digest.
+
+    Example: curate export runs/yoga yoga-filtered --set filtered --format webdataset
+    """
+    from curate.collection.directory import Collection
+    from curate.collection.export import export as write
+
+    done = write(Collection.open(collection), out, name=set_, form=form, link=link, shard_size=shard_size)
+    say(
+        f"{out}: {count(done.images, 'image')} in {count(len(done.classes), 'class', 'classes')} as {done.format}, "
+        f"{done.set} {done.digest}"
+    )
+
+
+def _names(keys: list[str]) -> list[str]:
+    """The keys of the command line, with those of stdin where it says so."""
+    if "-" not in keys:
+        return keys
+    lines = [line.rstrip("\r\n") for line in sys.stdin]
+    named = [key for key in keys if key != "-"] + [line for line in lines if line.strip()]
+    if not named:
+        raise UsageError("stdin names no images; write one key a line")
+    return named
+
+
+def _print(collection: "Collection", names: list[str], entries: "list[Entry]", done: str) -> None:
+    """What became of the images that were named."""
+    from curate.collection import decisions
+
+    named = decisions.resolve(collection, names)
+    images = collection.images()
+    keys = images[images["id"].isin([entry.id for entry in entries])]["key"]
+    if entries:
+        shown = ", ".join(entry.key for entry in entries[:_NAMED])
+        more = f" and {len(entries) - _NAMED} more" if len(entries) > _NAMED else ""
+        say(f"{done}: {shown}{more}")
+    if len(keys) > len(entries):
+        say(f"  {len(keys)} keys, for some stand for the same bytes: a decision is about content")
+    if len(entries) < len(named):
+        say(f"  {count(len(named) - len(entries), 'image')} decided so already: nothing new")
+    if entries:
+        say(
+            f"next: curate sets {collection.root}; to take it back: curate undo {collection.root} --last {len(entries)}"
+        )
+
+
+def _print_out_all_the_same(collection: "Collection", names: list[str]) -> None:
+    """Those kept that are in `filtered` under no key, for what `keep` doesn't settle."""
+    from curate.collection import decisions
+    from curate.collection.sets import explain
+
+    with suppress(FewposeError):  # never checked: nothing to say
+        explained = explain(collection)
+        inside = set(explained["id"][explained["filtered"]])
+        out = explained[explained["id"].isin(decisions.resolve(collection, names).keys() - inside)]
+        for key, why in out[["key", "why"]].head(_NAMED).itertuples(index=False, name=None):
+            say(f"  {key} stays out ({why}): say with curate relabel which label is right")
+
+
+def _print_sets(found: "Comparison") -> None:
+    rows: list[tuple[object, ...]] = [(label, *sizes.values()) for label, sizes in found.classes.items()]
+    rows.append(("all", *found.images.values()))
+    rows.append(("digest", *found.digests.values()))
+    table(("class", *found.images), rows, numbers=(1, 2))
+    table(("left out by", "images"), ((rule.replace("_", " "), number) for rule, number in found.rules.items()))
+    people = {
+        "dropped": found.dropped,
+        "kept or relabelled against a rule": found.kept,
+        "relabelled in all": found.relabelled,
+    }
+    table(("by people", "images"), ((what, number) for what, number in people.items() if number))
+
+
+def _decision(entry: "Entry") -> str:
+    return f"relabel to {entry.label}" if entry.label else f"undo {entry.of}" if entry.of else str(entry.action)
+
+
+def _told(entry: "Entry", undone: dict[str, str]) -> dict[str, str]:
+    from dataclasses import asdict
+
+    return asdict(entry) | {"undone_by": undone.get(entry.entry, "")}

@@ -1,0 +1,78 @@
+"""Files of images/, for the process that holds a collection locked: each appears whole or not at all.
+
+They are too many to be synced one by one, as `atomic` does; who writes the tables that name them syncs before.
+"""
+
+import errno
+import os
+import shutil
+import stat
+from itertools import count
+from pathlib import Path
+
+from curate.collection.directory import Collection
+
+# What a file system says of a name that it can't hold; anything else (disk full, read-only) ends the command.
+_BAD_NAME = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EILSEQ, errno.EINVAL}
+
+
+class BadName(OSError):
+    """The file system can't hold a file of this name, or another one is in its way."""
+
+
+class Placing:
+    """A context manager: what is being written lies in a folder of its own, which goes when the block ends."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._unfinished = collection.root / ".copying"
+        self._numbers = count()
+
+    def __enter__(self) -> "Placing":
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+        self._unfinished.mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+
+    def size(self, file: str) -> int | None:
+        """Bytes of the regular file that lies there; None where none does. file: as in the image table."""
+        try:
+            status = self._collection.path(file).stat()
+        except OSError:
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def holds(self, file: str, content: bytes) -> bool:
+        """Whether exactly these bytes lie there."""
+        return self.size(file) == len(content) and self._collection.path(file).read_bytes() == content
+
+    def place(self, file: str, content: bytes) -> None:
+        """Have exactly these bytes there: what lies there is compared, not trusted. Safe in threads.
+
+        Raises BadName, another OSError where nothing can be written.
+        """
+        try:
+            if not self.holds(file, content):
+                self._write(self._collection.path(file), content)
+        except OSError as error:
+            if error.errno not in _BAD_NAME:
+                raise
+            raise BadName(error.errno, os.strerror(error.errno), file) from error
+
+    def _write(self, path: Path, content: bytes) -> None:
+        copy = self._unfinished / str(next(self._numbers))
+        # Not open(): what it asks of each file costs as much as the writing, where there are thousands a second.
+        descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        finally:
+            os.close(descriptor)
+        try:
+            copy.replace(path)
+        except FileNotFoundError:  # most often the folder is there
+            path.parent.mkdir(parents=True, exist_ok=True)
+            copy.replace(path)

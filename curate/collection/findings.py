@@ -1,0 +1,102 @@
+"""Findings: what each rule said of each image (findings.parquet), and which rules ran (checks.json)."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
+
+import pandas as pd
+
+from curate.collection.directory import Collection
+from curate.foundation import atomic
+from curate.foundation.errors import FewposeError
+
+COLUMNS = {
+    "key": "str",
+    "id": "str",
+    "rule": "str",
+    "version": "int64",
+    "score": "float64",  # 0 to 1, more is worse
+    "threshold": "float64",  # as it was set
+    "flagged": "bool",  # score >= threshold
+    "detail": "str",
+    "other": "str",  # the id of an image that this one is a copy of, or in conflict with; ""
+    "suggestion": "str",  # a label; ""
+}
+
+
+CHECK = "check"  # of photographs, by `curate check`
+ACCEPTANCE = "acceptance"  # of synthetic images, by `synth accept`
+
+
+class _Places(NamedTuple):
+    table: str
+    rules: str
+    command: str
+
+
+_PLACES = {
+    CHECK: _Places("findings.parquet", "checks.json", "curate check"),
+    ACCEPTANCE: _Places("acceptance.parquet", "acceptance.json", "synth accept"),
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one rule went."""
+
+    title: str
+    version: int
+    kind: str
+    drops: bool  # by the settings of that time
+    parameters: dict[str, float]
+    flagged: int = 0
+    scored: int = 0
+    not_run: str = ""  # why; "" where it ran
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check found. `table`: COLUMNS, sorted by key and rule."""
+
+    table: pd.DataFrame
+    rules: dict[str, Ran]  # by name, in the order in which people should read them
+    images: str  # digest of the images that were checked
+    model: str = ""  # whose features were used
+    settings: dict[str, object] = field(default_factory=dict)
+
+    def flagged(self) -> pd.DataFrame:
+        return self.table[self.table["flagged"]]
+
+
+def digest(images: pd.DataFrame) -> str:
+    """16 hex digits over the keys and contents of an image table: findings hold for these, whatever their labels."""
+    lines = sorted(images["key"] + " " + images["id"])
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def write(collection: Collection, findings: Findings, name: str = CHECK) -> None:
+    """Raises OSError."""
+    table = findings.table[list(COLUMNS)].astype(COLUMNS).sort_values(["key", "rule"], ignore_index=True)
+    places = _PLACES[name]
+    with atomic.replacing(collection.root / places.table) as temporary:
+        table.to_parquet(temporary, index=False)
+    # Last: it is the commit mark.
+    said = {name: value for name, value in asdict(findings).items() if name != "table"}
+    atomic.write_json(collection.root / places.rules, said | {"order": list(findings.rules)})
+
+
+def read(collection: Collection, name: str = CHECK) -> Findings | None:
+    """None where the collection was never checked. Raises FewposeError where the findings are damaged."""
+    places = _PLACES[name]
+    try:
+        said = json.loads((collection.root / places.rules).read_bytes())
+        table = pd.read_parquet(collection.root / places.table)
+        rules = {name: Ran(**said["rules"][name]) for name in said["order"]}
+        return Findings(table, rules, said["images"], said["model"], said["settings"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FewposeError(
+            f"{collection.root / places.table} is damaged ({error}); {places.command} {collection.root} makes it again"
+        ) from error

@@ -1,0 +1,79 @@
+"""What has been listed for a collection, and which of it is still to be asked."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from curate.collection.directory import Collection
+from curate.download.lists.links import Link
+from curate.download.results.journal import Row
+from curate.download.web import archive
+from curate.download.web.job import Job
+from curate.download.web.outcome import LOST, TRANSIENT, Outcome, Retry
+from curate.download.web.settings import Settings
+from curate.foundation import atomic
+
+COLUMNS = ("key", "label", "url", "official_split")
+
+
+def listed(collection: Collection) -> pd.DataFrame:
+    """COLUMNS of every link that was ever listed, sorted by key; empty where nothing was downloaded."""
+    path = collection.root / "links.parquet"
+    return pd.read_parquet(path) if path.exists() else pd.DataFrame({name: pd.Series(dtype="str") for name in COLUMNS})
+
+
+def remember(collection: Collection, links: Sequence[Link]) -> None:
+    """Add to what was listed; a key that is listed anew counts as it is listed now."""
+    # A column at a time: a list of rows would be as large as the links.
+    now = pd.DataFrame({name: pd.Series([getattr(link, name) for link in links], dtype="str") for name in COLUMNS})
+    before = listed(collection)
+    others = before[~before["key"].isin(now["key"])]
+    table = (pd.concat([others, now]) if len(others) else now).sort_values("key", ignore_index=True)
+    if not table.equals(before):
+        with atomic.replacing(collection.root / "links.parquet") as temporary:
+            table.to_parquet(temporary, index=False)
+
+
+def jobs(urls: Iterable[str], rows: Mapping[tuple[str, str], Row], settings: Settings, retry: Retry) -> Iterator[Job]:
+    """What to ask for links whose bytes are not there: the link itself, an archive, or nothing."""
+    for url in urls:
+        direct, copy = rows.get((url, "")), rows.get((url, archive.VIA))
+        if settings.archive and copy is not None and copy.outcome == Outcome.KEPT:
+            yield archive.job(url, settings.archive)
+        elif direct is None or direct.outcome == Outcome.KEPT or worth_asking(direct, settings, retry):
+            yield Job(url, url)
+        elif settings.archive and direct.outcome in LOST:
+            yield from archive_jobs([url], rows, settings, retry)
+
+
+def archive_jobs(
+    urls: Iterable[str], rows: Mapping[tuple[str, str], Row], settings: Settings, retry: Retry
+) -> Iterator[Job]:
+    """What to ask the archive for links that are lost."""
+    for url in urls:
+        copy = rows.get((url, archive.VIA))
+        if copy is None or worth_asking(copy, settings, retry):
+            yield archive.job(url, settings.archive)
+
+
+def worth_asking(row: Row, settings: Settings, retry: Retry) -> bool:
+    """Whether a link that had this answer may have a better one now."""
+    if retry is Retry.NONE:
+        return False
+    return retry is Retry.ALL or row.outcome in TRANSIENT or _loosened(row, settings)
+
+
+def _loosened(row: Row, settings: Settings) -> bool:
+    """Whether it was refused by a limit that it would pass today."""
+    match row.outcome:
+        case Outcome.TOO_LARGE:
+            return settings.max_bytes > row.limit
+        case Outcome.TOO_MANY_PIXELS:
+            return settings.max_pixels >= row.width * row.height and settings.max_pixels > row.limit
+        case Outcome.TOO_SMALL:
+            return settings.min_side <= min(row.width, row.height)
+        case Outcome.OPTED_OUT:
+            return settings.ignore_noai
+        case Outcome.BLOCKED_ADDRESS:
+            return settings.allow_private
+    return False

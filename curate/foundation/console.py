@@ -1,0 +1,122 @@
+"""What the three commands share at the terminal: entry point, errors, progress, tables."""
+
+import sys
+import time
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from curate.foundation.errors import FewposeError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def application(help_text: str) -> typer.Typer:
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command line; a user's mistake becomes one sentence and an exit code (1 failed, 2 bad usage)."""
+    try:
+        app()
+    except FewposeError as error:
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except SystemExit as stop:
+        if stop.code == 130:  # what Typer makes of Ctrl-C
+            err.print(
+                "\nInterrupted. Nothing that was finished is lost: the same command goes on from here.", soft_wrap=True
+            )
+        raise
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str = "") -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, a line every tenth elsewhere; yields `advance(steps)`.
+
+    unit: what a step is, such as "image": then it also says how many were done a second.
+    """
+    if err.is_terminal:
+        rate = (_Rate(unit),) if unit else ()
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *rate, TimeRemainingColumn())
+        with Progress(*columns, console=err, speed_estimate_period=600.0 if unit else 30.0) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda steps: bar.advance(task, steps)
+        return
+    done, began = 0, time.monotonic()
+
+    def advance(steps: int) -> None:
+        nonlocal done
+        before, done = done, done + steps
+        if total and done * 10 // total > before * 10 // total:
+            seconds = time.monotonic() - began
+            pace = f", {_pace(done / seconds, unit)}, {_left((total - done) * seconds / done)} left" if unit else ""
+            err.print(f"{what}: {done}/{total}{pace}", soft_wrap=True)
+
+    yield advance
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(_pace(speed, self._unit) if speed else "")
+
+
+def _pace(rate: float, unit: str) -> str:
+    return f"{rate:.1f} {unit}s/s" if rate >= 1 else f"{1 / rate:.1f} s/{unit}"
+
+
+def _left(seconds: float) -> str:
+    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{int(seconds) % 60:02}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """One image, or 2 images; `many` where an s does not do."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def say(text: str) -> None:
+    """Print a line; it is not broken, so that paths can be copied."""
+    out.print(shown(text), markup=False, soft_wrap=True)
+
+
+def table(headings: tuple[str, ...], rows: Iterable[tuple[object, ...]], numbers: Container[int] = (1,)) -> None:
+    """Print a table, or nothing where there are no rows. numbers: which columns are set to the right."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, heading in enumerate(headings):
+        grid.add_column(heading, justify="right" if index in numbers else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(escape(shown(str(cell))) for cell in row))
+    if grid.row_count:
+        out.print(grid)
+
+
+def shown(text: str) -> str:
+    """File names may hold anything; on the terminal, what is not printable is spelt out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,61 @@
+"""A trained model on CUDA as one graph of kernels, captured once and replayed.
+
+Launched one by one, the many small kernels of a single image take longer to launch than to run. **Never run so far**:
+there was no GPU where it was written.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+
+from curate.models import clip_models
+from fewshot.trained.model import TrainedModel
+
+_WARM_CALLS = 3
+
+
+class Captured:
+    """A model for batches of one size. Pixels come through memory that the card can fetch by itself."""
+
+    def __init__(self, model: TrainedModel, batch: int) -> None:
+        self.model = model
+        self.tower: Any = clip_models.for_use(copy.deepcopy(model.tower), model.precision)
+        size = model.about.transform.size
+        self.host = torch.zeros((batch, size, size, 3), dtype=torch.uint8, pin_memory=True)
+        self.pixels = self.host.to(model.device)
+        side = torch.cuda.Stream(model.device)
+        side.wait_stream(torch.cuda.current_stream(model.device))
+        with torch.inference_mode(), torch.cuda.stream(side):  # lazily made things are made before the capture
+            for _ in range(_WARM_CALLS):
+                probabilities(self.model, self.tower, self.pixels)
+        torch.cuda.current_stream(model.device).wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.inference_mode(), torch.cuda.device(model.device), torch.cuda.graph(self.graph):
+            self.said = probabilities(self.model, self.tower, self.pixels)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        self.host.copy_(torch.from_numpy(pixels))
+        self.pixels.copy_(self.host, non_blocking=True)
+        self.graph.replay()
+        return self.said.cpu().numpy()
+
+
+class CapturedBySize:
+    """A Captured for each size of batch, made when it is first asked for."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        self.model = model
+        self.by_batch: dict[int, Captured] = {}
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        if len(pixels) not in self.by_batch:
+            self.by_batch[len(pixels)] = Captured(self.model, len(pixels))
+        return self.by_batch[len(pixels)](pixels)
+
+
+def probabilities(model: TrainedModel, tower: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """What `model.probabilities` does, with nothing between pixels and probabilities that is not on the device."""
+    values = model.normalise(pixels).to(next(tower.parameters()).dtype)
+    return torch.softmax(model.head(tower(values)) / model.about.temperature, dim=1)

@@ -1,0 +1,97 @@
+"""The command `fewshot explain`: it parses, calls one function, and prints."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from curate.foundation import console
+from curate.foundation.errors import UsageError
+from fewshot import flags
+
+
+def explain(
+    model: Annotated[Path, typer.Argument(help="made by fewshot train; or a sweep, to look at its hardest mistakes")],
+    photos: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO...", help="files; not with a sweep")] = None,
+    out: Annotated[Path | None, typer.Option(help="directory of the pictures; explained if left out")] = None,
+    named: Annotated[
+        list[str] | None, typer.Option("--class", help="show the map of this class, too; repeatable")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="the local weights that a sweep began with, if it was given any")
+    ] = None,
+    device: flags.Device = "auto",
+    json: Annotated[bool, typer.Option("--json", help="print what was shown as JSON")] = False,
+) -> None:
+    """Show what in a photograph spoke for the class that a model calls it, and for any other class.
+
+    Of a sweep, it trains one trial again and shows images of the hardest pairs that it got wrong: for the class that
+    they were called and for their own. fewshot report then has these pictures.
+
+    Example: fewshot explain models/yoga PHOTO.jpg --class tree --out explained
+
+    Example: fewshot explain runs/sweep1 && fewshot report runs/sweep1
+    """
+    if (model / "sweep.json").exists():
+        _sweep(model, photos, out, named, checkpoint, device, json)
+        return
+    if not photos:
+        raise UsageError("name the photographs: fewshot explain MODEL PHOTO.jpg")
+    if checkpoint:
+        raise UsageError("--checkpoint is for sweeps; a trained model has its weights")
+    _photos(model, photos, out or Path("explained"), named or [], device, json)
+
+
+def _photos(model: Path, photos: list[Path], out: Path, named: list[str], device: str, json: bool) -> None:
+    from fewshot.explaining.photos import explain_photos
+    from fewshot.trained.directory import load
+
+    found, failed = [], False
+    for each in explain_photos(load(model, device), photos, out, named):
+        found.append(
+            {"photo": str(each.photo), "file": str(each.file or ""), "error": each.error}
+            | {"called": next(iter(each.shown), "") if each.known else "", "probabilities": each.shown}
+        )
+        failed |= bool(each.error)
+        if each.error:
+            console.err.print(f"{each.photo}: {each.error}", style="yellow", markup=False, soft_wrap=True)
+        elif not json:
+            shown = ", ".join(f"{name} {100 * chance:.1f} %" for name, chance in each.shown.items())
+            console.say(f"{each.photo}: {shown if each.known else f'none of these; {shown}'} → {each.file}")
+    if json:
+        _print(found)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _sweep(
+    sweep: Path,
+    photos: list[Path] | None,
+    out: Path | None,
+    named: list[str] | None,
+    checkpoint: Path | None,
+    device: str,
+    json: bool,
+) -> None:
+    if photos or named:
+        raise UsageError(
+            f"{sweep} is a sweep, whose own mistakes are shown; for other photographs or classes, train a model with "
+            f"fewshot train {sweep} --out MODEL"
+        )
+    if out:
+        raise UsageError(f"a sweep's pictures go to {sweep / 'explained'}, where fewshot report looks for them")
+    from fewshot.explaining.hardest import explain_sweep
+
+    made = explain_sweep(sweep, checkpoint, device)
+    if json:
+        _print(made.to_json())
+        return
+    for sentence in made.sentences():
+        console.say(sentence)
+    console.say(f"next: fewshot report {sweep}")
+
+
+def _print(value: Any) -> None:
+    import json as writer
+
+    typer.echo(writer.dumps(value, indent=1, ensure_ascii=False))

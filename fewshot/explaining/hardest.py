@@ -1,0 +1,165 @@
+"""What the best classifier of a sweep looked at where it was wrong: images of the pairs that it mixes up most."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from curate.collection.directory import Collection
+from curate.foundation import atomic
+from curate.foundation.errors import FewposeError, UsageError
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from curate.images.transform import Transform
+from curate.models import clip_models
+from fewshot.classifier import Classifier
+from fewshot.explaining.photos import write
+from fewshot.explaining.relevance import heat
+from fewshot.explaining.sheet import Panel, sheet
+from fewshot.measuring import tables
+from fewshot.measuring.measure import measure
+from fewshot.measuring.metrics import softmax
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping.trial import Runner
+from fewshot.trained.fitting import Fitting
+from fewshot.trained.source import settings_of
+from fewshot.trials import records
+from fewshot.trials.explained import FILE, FOLDER, Mistake, Shown
+from fewshot.trials.records import Predictions, Record, Sweep, Trial, read_predictions
+
+PAIRS = 3  # of classes
+OF_A_PAIR = 4  # images
+
+
+@dataclass(frozen=True)
+class Mistaken:
+    """A trial, and places among its test images that are to be shown, the hardest pair's first."""
+
+    record: Record
+    predictions: Predictions
+    places: tuple[int, ...]
+
+
+def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "auto") -> Shown:
+    """Train again the trial that has most of the hardest mistakes, and write SWEEP/explained.
+
+    Raises UsageError and FewposeError, in one sentence, where that can't be done.
+    """
+    found = records.read_sweep(sweep)
+    mistaken = hardest(found)
+    trial = mistaken.record.trial
+    runner = _runner(found, mistaken.record, checkpoint, device)
+    fitting = Fitting(runner, trial)
+    (fitted,) = fitting.fit([fitting.everything()], [""])
+    test = runner.plan.split(trial.split).test
+    now = dict(zip(test["key"], fitted.logits(runner.images(test)).argmax(axis=1).tolist(), strict=True))
+    before = mistaken.predictions.logits.argmax(axis=1).tolist()
+    agreed = [now[key] == answer for key, answer in zip(mistaken.predictions.keys.tolist(), before, strict=True)]
+    places = [place for place in mistaken.places if agreed[place]]
+    with records.told(sweep):
+        mistakes = _show(runner, fitted.classifier(), mistaken.predictions, places, sweep / FOLDER)
+        shown = Shown(
+            trial,
+            mistaken.record.predictions_sha256,
+            tuple(mistakes),
+            agreed=sum(agreed),
+            tested=len(agreed),
+            unread=len(places) - len(mistakes),
+        )
+        atomic.write_json(sweep / FOLDER / FILE, shown.to_json())
+    return shown
+
+
+def hardest(sweep: Sweep) -> Mistaken:
+    """Of the cell whose mistakes the report shows, the trial with most of those of the hardest pairs; the first of
+    equals. Raises FewposeError where there is none."""
+    measured = measure(sweep)
+    cell = tables.focus(tables.results(measured))
+    if cell is None:
+        raise FewposeError(f"{sweep.directory} has no finished trial yet; go on with fewshot sweep")
+    confused = tables.confused_pairs(measured.confusions[cell], sweep.classes).head(PAIRS)
+    pairs = [tuple(map(sweep.classes.index, pair)) for pair in zip(confused["a"], confused["b"], strict=True)]
+    if not pairs:
+        raise FewposeError(f"{cell.method} on {cell.set} has made no mistake that could be shown")
+    scored = [Trial(*cell, int(split)) for split in sorted(tables.of_cell(measured, cell)["split"])]
+    told = [read_predictions(sweep.directory, trial) for trial in scored]
+    most = max(range(len(scored)), key=lambda number: len(_of_pairs(told[number], pairs)))
+    (record,) = [each for each in sweep.records if each.trial == scored[most]]
+    return Mistaken(record, told[most], tuple(_of_pairs(told[most], pairs, OF_A_PAIR)))
+
+
+def _of_pairs(predictions: Predictions, pairs: Sequence[tuple[int, ...]], most: int | None = None) -> list[int]:
+    """Places of the images that were taken for the other class of a pair, pair by pair, the surest answers first; at
+    most so many of a pair."""
+    answers, chances = predictions.logits.argmax(axis=1), softmax(predictions.logits).max(axis=1)
+    places: list[int] = []
+    for a, b in pairs:
+        there = ((predictions.labels == a) & (answers == b)) | ((predictions.labels == b) & (answers == a))
+        places += sorted(np.flatnonzero(there).tolist(), key=lambda place: -chances[place])[:most]
+    return places
+
+
+def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) -> Runner:
+    """What runs this one trial as the sweep did."""
+    trial = record.trial
+    settings = replace(
+        settings_of(sweep.directory),
+        sets=(trial.set,),
+        methods=(trial.method,),
+        shots=(trial.shots or 1,),
+        splits=trial.split + 1,
+        checkpoint=checkpoint,
+        device=device,
+    )
+    plan = planning.make(settings)
+    if plan.split(trial.split).digest != record.digests.get("split"):
+        raise FewposeError(
+            f"{settings.collection} is not what it was when {sweep.directory} was run; run another sweep"
+        )
+    clip = clip_models.load(settings.model, checkpoint=checkpoint, device=device)
+    if clip.image_digest != record.digests.get("image_weights"):
+        raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
+    return Runner(plan, clip)
+
+
+def _show(
+    runner: Runner, classifier: Classifier, predictions: Predictions, places: Sequence[int], folder: Path
+) -> list[Mistake]:
+    """Write a picture for each place; what can't be read is left out."""
+    (folder / FILE).unlink(missing_ok=True)  # it must not speak of pictures that are being replaced
+    for old in folder.glob("[0-9][0-9].png"):
+        old.unlink()
+    collection = Collection.open(runner.plan.settings.collection)
+    files = dict(zip(runner.plan.images["key"], runner.plan.images["file"], strict=True))
+    shown: list[Mistake] = []
+    for place in places:
+        mistake = _mistake(runner.plan.classes, predictions, place, f"{len(shown):02}.png")
+        try:
+            content = read_file(collection.path(files[mistake.key]), NO_LIMITS)
+            page = _page(runner, classifier, content, mistake)
+        except Unreadable:
+            continue
+        write(folder / mistake.file, page)
+        shown.append(mistake)
+    return shown
+
+
+def _mistake(classes: Sequence[str], predictions: Predictions, place: int, file: str) -> Mistake:
+    chances = softmax(predictions.logits[place : place + 1])[0]
+    truth, answer = classes[predictions.labels[place]], classes[int(chances.argmax())]
+    return Mistake(str(predictions.keys[place]), truth, answer, round(float(chances.max()), 4), file)
+
+
+def _page(runner: Runner, classifier: Classifier, content: bytes, mistake: Mistake) -> Image.Image:
+    """The picture, and the maps for what it was called and for what it is. Raises Unreadable."""
+    clip, classes = runner.clip, runner.plan.classes
+    transform = Transform(clip.image_size, runner.plan.settings.fit)
+    picture = open_image(content, limits=NO_LIMITS, draft=transform.draft_size()).image
+    titles = {mistake.answer: f"called {mistake.answer}", mistake.truth: f"is {mistake.truth}"}
+    head = classifier.head.to(clip.device)
+    pixels = transform.apply(picture)
+    maps = heat(classifier.tower.eval(), head, clip.normalise, pixels, [classes.index(name) for name in titles])
+    notes = (f"{100 * mistake.probability:.1f} %", "")
+    panels = [Panel(*each) for each in zip(maps, titles.values(), notes, strict=True)]
+    return sheet(picture, mistake.key, panels, transform)

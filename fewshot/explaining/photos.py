@@ -1,0 +1,120 @@
+"""Maps of photographs from anywhere, by a trained model: a picture for each."""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, PngImagePlugin
+
+from curate.foundation import atomic
+from curate.foundation.errors import FewposeError, UsageError
+from curate.images.decoding import Unreadable, open_image, read_file
+from fewshot.explaining.relevance import heat
+from fewshot.explaining.sheet import Panel, sheet
+
+if TYPE_CHECKING:
+    from fewshot.trained.model import TrainedModel
+
+MARK = "fewshot explain"  # the PNG's text that says what it was made of
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What came of a photograph: `file` and what it shows (class -> probability, the answer first), or an `error`.
+
+    `known`: whether the answer is as sure as the model's threshold asks for.
+    """
+
+    photo: Path
+    file: Path | None = None
+    shown: dict[str, float] = field(default_factory=dict)
+    known: bool = True
+    error: str = ""
+
+
+def explain_photos(
+    model: "TrainedModel", photos: Sequence[Path], out: Path, named: Sequence[str]
+) -> Iterator[Explained]:
+    """For each photograph `out`/NAME-DIGEST.png, with a map for the model's answer and one for each class in `named`.
+
+    A photograph that can't be read, or whose picture would replace a file of another origin, is an error of its own.
+    Raises UsageError for a class that the model doesn't know, or where `out` is a file; FewposeError where it can't be
+    written to.
+    """
+    places = [_place(model.classes, name) for name in dict.fromkeys(named)]
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; name a directory that exists or can be made")
+    for photo in photos:
+        try:
+            yield _explain(model, photo, out, places)
+        except (Unreadable, _Taken) as error:
+            yield Explained(photo, error=str(error))
+        except OSError as error:
+            raise FewposeError(
+                f"{out} can't be written to ({error.strerror or error}); choose another --out"
+            ) from error
+
+
+def _place(classes: Sequence[str], name: str) -> int:
+    if name in classes:
+        return classes.index(name)
+    alike = sorted(classes, key=lambda each: -difflib.SequenceMatcher(None, name.lower(), each.lower()).ratio())
+    raise UsageError(f"--class {name}: the model has no such class; it has {', '.join(alike)}")
+
+
+class _Taken(Exception):
+    """A file of another origin is where a picture would be written."""
+
+
+def _explain(model: "TrainedModel", photo: Path, out: Path, named: Sequence[int]) -> Explained:
+    content, transform = read_file(photo), model.about.transform
+    picture = open_image(content, draft=transform.draft_size()).image
+    pixels = transform.apply(picture)
+    chances = model.probabilities(pixels[None].copy())[0]
+    answer = int(chances.argmax())
+    classes = list(dict.fromkeys([answer, *named]))
+    known = float(chances[answer]) >= model.about.threshold
+    maps = heat(model.tower, model.head, model.normalise, pixels, classes)
+    panels = [
+        Panel(each, _title(model.classes[place], place == answer, known), f"{100 * chances[place]:.1f} %")
+        for each, place in zip(maps, classes, strict=True)
+    ]
+    digest = hashlib.sha256(content).hexdigest()
+    file = out / f"{_safe(photo.stem)}-{digest[:8]}.png"
+    origin = f"{digest} by {model.about.weights_sha256}"
+    if file.exists() and _origin(file) != origin:
+        raise _Taken(f"{file} is there already and was made of something else; choose another --out")
+    write(file, sheet(picture, photo.name, panels, transform), origin)
+    return Explained(photo, file, {model.classes[place]: float(chances[place]) for place in classes}, known)
+
+
+def _title(name: str, answer: bool, known: bool) -> str:
+    if not answer:
+        return name
+    return f"called {name}" if known else f"none of these; most like {name}"
+
+
+def _safe(stem: str) -> str:
+    """A file name's part without anything that a file system, a shell or a page could take for something else."""
+    return re.sub(r"[^\w-]+", "_", stem)[:50].strip("_-") or "picture"
+
+
+def write(file: Path, page: Image.Image, origin: str = "") -> None:
+    """Write a PNG that says of what it was made."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text(MARK, origin)
+    with atomic.replacing(file) as temporary:
+        page.save(temporary, "PNG", pnginfo=text, optimize=True)
+
+
+def _origin(file: Path) -> str:
+    """What a PNG of ours says, "" of any other file."""
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            return str(image.info.get(MARK, ""))
+    except Exception:  # a file of anybody's
+        return ""

@@ -1,0 +1,44 @@
+"""The one door to onnx, onnxruntime and onnxscript, an optional extra: imported when a file is to be made or run."""
+
+import importlib
+from types import ModuleType
+
+from curate.foundation.errors import FewposeError
+from curate.foundation.quiet import quiet
+
+
+def onnx() -> ModuleType:
+    """The file format. Raises FewposeError, as all of these, where the extra is not installed."""
+    return _module("onnx")
+
+
+def onnxruntime() -> ModuleType:
+    """What runs the files."""
+    return _module("onnxruntime")
+
+
+def quantization() -> ModuleType:
+    """onnxruntime's tools that make int8 of fp32."""
+    return _module("onnxruntime.quantization")
+
+
+def onnxscript() -> ModuleType:
+    """What torch.onnx.export writes its graphs with."""
+    return _module("onnxscript")
+
+
+def installed() -> bool:
+    try:
+        return all((onnx(), onnxruntime(), onnxscript()))
+    except FewposeError:
+        return False
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        with quiet():
+            return importlib.import_module(name)
+    except ImportError as error:
+        raise FewposeError(
+            f"ONNX files need packages that are missing here ({error.name}): pip install 'fewpose[export]'"
+        ) from error

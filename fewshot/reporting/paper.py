@@ -1,0 +1,119 @@
+"""paper.md and paper.html: our tables beside a paper's numbers. Text from outside is escaped in both."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from fewshot.reporting.markdown import escape
+from fewshot.reporting.wording import UNKNOWN
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HERE = Path(__file__).parent
+HEAD = ("", "images a class", "splits", "here %", "95 % over splits", "the paper %", "")
+INTERVALS = (
+    "Accuracies are means over splits. The interval covers the choice of splits of this one collection, and neither "
+    "other images nor what differs from the paper."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A result beside the paper's, as text. `note`: what happened, such as that splits diverged."""
+
+    what: str
+    images: str = ""
+    splits: str = ""
+    ours: str = UNKNOWN
+    interval: str = UNKNOWN
+    paper: str = ""
+    note: str = ""
+
+    def with_note(self, note: str) -> "Row":
+        return dataclasses.replace(self, note=", ".join(filter(None, (self.note, note))))
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        return self.what, self.images, self.splits, self.ours, self.interval, self.paper, self.note
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One of the paper's tables: what the paper says, our rows, and what must be known about them."""
+
+    title: str
+    says: str
+    rows: list[Row]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Told:
+    """All that the pages say; `differs`: sentences on what isn't as in the paper."""
+
+    tables: list[PaperTable]
+    differs: list[str]
+    title: str
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The files, and what they say."""
+
+    markdown: Path
+    html: Path
+    told: Told
+
+    def terminal_tables(self) -> "list[Table]":
+        """The tables as rich Tables; those without rows are left out."""
+        from rich.table import Table
+        from rich.text import Text
+
+        shown = []
+        for each in self.told.tables:
+            if not each.rows:
+                continue
+            table = Table(title=Text(each.title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+            table.add_column("", overflow="fold")
+            for name in ("splits", "here %", "95 %", "paper %"):
+                table.add_column(name, justify="right")
+            table.add_column("")
+            for row in each.rows:
+                table.add_row(*map(Text, (row.what, *row.cells[2:])))
+            shown.append(table)
+        return shown
+
+
+def markdown(told: Told) -> str:
+    """The whole as Markdown text."""
+    parts = [f"# {escape(told.title)}", "## What differs from the paper", _list(told.differs)]
+    for each in told.tables:
+        parts += [f"## {escape(each.title)}", escape(each.says)]
+        if each.rows:
+            parts.append(_table(each))
+        parts += [escape(note) for note in each.notes]
+    return "\n\n".join([*parts, INTERVALS]) + "\n"
+
+
+def _list(sentences: list[str]) -> str:
+    return "\n".join(f"* {escape(sentence)}" for sentence in sentences)
+
+
+def _table(each: PaperTable) -> str:
+    lines = [HEAD, ("---", *["--:"] * 5, "---"), *(tuple(map(escape, row.cells)) for row in each.rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def html(told: Told) -> str:
+    """The page, in the style of the report's: self-contained, without scripts."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style = Markup((HERE / "page.css").read_text(encoding="utf-8"))  # noqa: S704  # ours
+    return environment.get_template("paper.html.j2").render(told=told, style=style, intervals=INTERVALS)

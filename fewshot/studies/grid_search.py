@@ -1,0 +1,130 @@
+"""Several sweeps that belong together, such as one a recipe: each in a directory of its own, and a table of all."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from curate.foundation import atomic, console
+from curate.foundation.errors import UsageError
+from fewshot import methods
+from fewshot.measuring import tables
+from fewshot.measuring.measure import measure
+from fewshot.sweeping.run import SweepSummary, run_sweep
+from fewshot.sweeping.settings import SweepSettings, options
+from fewshot.trials.records import read_sweep
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TABLE = "recipes.csv"
+RESULTS = (
+    *("directory", "set", "method", "shots", "n", "mean", "sd", "ci_low", "ci_high"),
+    *("ci_corrected_low", "ci_corrected_high", "failed", "diverged", "unfinished", "real_images"),
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One sweep of a series. `name`: its directory in the series' own. `varied`: what is its own, by setting's name."""
+
+    name: str
+    settings: SweepSettings
+    varied: dict[str, Any] = field(default_factory=dict)
+
+
+def member(name: str, out: Path, settings: SweepSettings, varied: dict[str, Any] | None = None) -> Member:
+    """`settings` as a member of the series in `out`."""
+    return Member(name, dataclasses.replace(settings, out=out / name), varied or {})
+
+
+def run(
+    members: Sequence[Member], out: Path, *, retry_failed: bool = False, say: Callable[[str], None] | None = None
+) -> list[SweepSummary]:
+    """Run what is missing of each member, and write `out`/recipes.csv after each: what is done can be looked at.
+
+    The settings of all are checked before the first runs. `say` is told of each before it runs. Raises what run_sweep
+    raises, and UsageError where `out` holds a single sweep.
+    """
+    if (out / "sweep.json").exists():
+        raise UsageError(f"{out} holds a single sweep, and this is a series of them; choose another --out")
+    for each in members:
+        for name in each.settings.methods:
+            methods.build(name, options(each.settings.method_settings(name))[0])
+    summaries = []
+    for number, each in enumerate(members, 1):
+        (say or _say)(f"{number}/{len(members)}: {each.name}")
+        summaries.append(run_sweep(each.settings, retry_failed=retry_failed))
+        atomic.write_bytes(out / TABLE, tables.to_csv(table(members[:number])))
+    return summaries
+
+
+def _say(text: str) -> None:
+    console.err.print(text, markup=False, soft_wrap=True)
+
+
+def table(members: Sequence[Member]) -> pd.DataFrame:
+    """Each member's results: what is varied, a column each ("" where a member varies something else), then RESULTS.
+
+    `diverged` counts those of `failed` that ran away.
+    """
+    names = list(dict.fromkeys(name for each in members for name in each.varied))
+    rows = [dict.fromkeys(names, "") | each.varied | row for each in members for row in _results(each)]
+    return pd.DataFrame(rows, columns=[RESULTS[0], *names, *RESULTS[1:]])
+
+
+def _results(each: Member) -> list[dict[str, Any]]:
+    """The rows of RESULTS that are of this member's grid; its directory may hold a wider one."""
+    measured = measure(read_sweep(each.settings.out))
+    failed = measured.failed
+    rows = []
+    for row in tables.results(measured).to_dict("records"):
+        if not _asked(each.settings, row):
+            continue
+        place = (failed["set"] == row["set"]) & (failed["method"] == row["method"]) & (failed["shots"] == row["shots"])
+        diverged = int((failed.loc[place, "cause"] == "diverged").sum())
+        rows.append({name: row.get(name) for name in RESULTS} | {"directory": each.name, "diverged": diverged})
+    return rows
+
+
+def _asked(settings: SweepSettings, row: dict[Any, Any]) -> bool:
+    shots = (*settings.shots, 0)
+    return row["method"] in settings.methods and row["set"] in settings.sets and row["shots"] in shots
+
+
+def settings_name(varied: dict[str, Any]) -> str:
+    """What is varied, as a part of a directory's name: "lr=1e-05,epochs=5"."""
+    return ",".join(f"{name}={_text(value)}" for name, value in varied.items())
+
+
+def _text(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return "".join(letter if letter.isalnum() or letter in "+-._" else "-" for letter in text)
+
+
+def of_base(names: Sequence[str], base: str) -> tuple[str, ...]:
+    """The methods among `names` that are forms of one: finetune and finetune@0.5 of finetune."""
+    return tuple(name for name in names if methods.parse(name).base == base)
+
+
+def terminal_table(results: pd.DataFrame) -> "Table":
+    """The series as a rich Table: what is varied, and accuracy with its interval over splits."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from fewshot.reporting.wording import count, interval, percent
+
+    varied = list(results.columns[1 : list(results.columns).index("set")])
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in (*varied, "set", "method"):
+        shown.add_column(name, overflow="fold")
+    for name in ("N", "splits", "accuracy %", "95 % interval", "diverged"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in results.to_dict("records"):
+        cells = [_text(row[name]) for name in varied] + [row["set"], row["method"], str(row["shots"])]
+        cells += [count(row["n"]), percent(row["mean"]), interval(row["ci_low"], row["ci_high"])]
+        shown.add_row(*map(Text, [*cells, str(row["diverged"] or "")]))
+    return shown

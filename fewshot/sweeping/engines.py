@@ -1,0 +1,105 @@
+"""Where packs of trials are run: in this process, in several of this machine, or on a Ray cluster.
+
+Workers write records into the sweep's directory and read the collection's cache; only packs travel, and once to each
+worker the plan.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from curate.foundation import console
+from curate.models.clip_models import ClipModel
+from curate.workers.opening import Shared, in_this_process, open_pool
+from curate.workers.places import CPUS_OF_A_MODEL, Needs, Place
+from curate.workers.pool import GivenUp
+from curate.workers.same_model import SameModel
+from fewshot.sweeping.batched_trials import Pack, dealt
+from fewshot.sweeping.plan import Plan
+from fewshot.sweeping.trial import Runner
+from fewshot.training.deterministic import deterministic
+from fewshot.trials import records
+from fewshot.trials.records import Record
+
+
+def run(plan: Plan, clip: ClipModel, packs: list[Pack]) -> None:
+    """Run packs wherever the settings say. Raises FewposeError for what none of them can go on with."""
+    settings, trials = plan.settings, sum(len(pack.missing) for pack in packs)
+    with deterministic(settings.deterministic):
+        with records.told(settings.collection):  # its cache
+            runner = Runner(plan, clip)  # decodes and embeds in this process, for all
+        if in_this_process(settings.asked_workers, _needs(plan)):
+            with console.progress("trials", trials, "trial") as advance:
+                for pack in packs:
+                    runner.run(pack)
+                    advance(len(pack.missing))
+            return
+    del runner
+    if clip.device.type == "cuda":
+        torch.cuda.empty_cache()  # for the worker on this card
+    make = Trials(_everywhere(plan), SameModel.as_(clip, settings.checkpoint))
+    with console.progress("trials", trials, "trial") as advance:
+        hand_out(plan, make, dealt(packs), advance)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Makes workers that run packs: each with the model, a device and so many threads."""
+
+    plan: Plan
+    model: SameModel
+
+    def __call__(self, place: Place) -> Callable[[Pack], None]:
+        torch.set_num_threads(place.threads)
+        threadpool_limits(place.threads)
+        asked = self.plan.settings.deterministic
+        with deterministic(asked):
+            runner = Runner(self.plan, self.model.load(place.device))
+
+        def write_records(pack: Pack) -> None:
+            with deterministic(asked):
+                runner.run(pack)
+
+        return write_records
+
+
+def hand_out(
+    plan: Plan,
+    make: Callable[[Place], Callable[[Pack], None]],
+    packs: Sequence[Pack],
+    advance: Callable[[int], None],
+) -> None:
+    """Have workers run `packs`. `advance` is told how many trials were done.
+
+    A trial that kills its worker even alone is recorded as failed (usually the system kills it, for want of memory).
+    """
+    settings = plan.settings
+    shared = Shared(settings.out, (settings.collection / "images.parquet",))
+    with open_pool(
+        make, settings.asked_workers, most=len(packs), needs=_needs(plan), halves=Pack.halves, shared=shared
+    ) as pool:
+        for pack, result in pool.run(packs):
+            if isinstance(result, GivenUp):
+                _record_lost(plan, pack)
+            advance(len(pack.missing))
+
+
+def _record_lost(plan: Plan, pack: Pack) -> None:
+    detail = "its process was killed, probably for want of memory; fewer --workers may do"
+    for trial in pack.missing:
+        settings = plan.settings.method_settings(trial.method)
+        record = Record(trial, "failed", plan.settings.model, cause="killed", detail=detail, settings=settings)
+        records.write(plan.settings.out, record, None)
+
+
+def _needs(plan: Plan) -> Needs:
+    return Needs(plan.settings.device, CPUS_OF_A_MODEL)
+
+
+def _everywhere(plan: Plan) -> Plan:
+    """With paths that mean the same in another working directory."""
+    settings = plan.settings
+    absolute = replace(settings, collection=settings.collection.resolve(), out=settings.out.resolve())
+    return replace(plan, settings=absolute)

@@ -1,0 +1,116 @@
+"""From settings and a collection to the list of trials, with what each class can give."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pandas as pd
+
+from curate.collection import synthetic
+from curate.collection.directory import Collection
+from curate.collection.sets import TrainingSet, labelled
+from curate.collection.splits import Split, draw, split
+from curate.foundation.errors import FewposeError, UsageError
+from fewshot import methods
+from fewshot.sweeping import prompts, shortage
+from fewshot.sweeping.settings import SweepSettings, options
+from fewshot.trials import additions
+from fewshot.trials.records import Trial
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`images`: all photographs of the image table with the ledger's labels, which alone decide the splits.
+
+    `sets` may only change what is drawn from a pool, and which synthetic images are added to that.
+    """
+
+    settings: SweepSettings
+    images: pd.DataFrame
+    sets: dict[str, TrainingSet]
+    classes: tuple[str, ...]
+    dropped: tuple[str, ...]
+    trials: tuple[Trial, ...]
+
+    def split(self, number: int) -> Split:
+        """Split `number`, its pool and test images of this plan's classes only."""
+        whole = split(self.images, number, self.settings.splitting)
+        return Split(number, self._of_classes(whole.test), self._of_classes(whole.pool))
+
+    def draw(self, parts: Split, trial: Trial) -> pd.DataFrame:
+        """The training images of a trial, photographs first; none for a method that does not train."""
+        made_of, seed = additions.composition(trial.set), self.settings.splitting.seed
+        real = draw(self.pool(parts, trial.set), trial.shots + made_of.more_real, parts.number, seed)
+        if not made_of.synthetic:
+            return real
+        return pd.concat([real, draw(self.eligible(parts, trial), made_of.amount, parts.number, seed)])
+
+    def pool(self, parts: Split, set_: str) -> pd.DataFrame:
+        """The photographs that a set may draw."""
+        return parts.pool[parts.pool["key"].isin(self.sets[set_].images["key"])]
+
+    def eligible(self, parts: Split, trial: Trial) -> pd.DataFrame:
+        """The synthetic images that a trial may draw."""
+        drawn = draw(self.pool(parts, trial.set), trial.shots, parts.number, self.settings.splitting.seed)
+        added = synthetic.synthetic(self._of_classes(self.sets[trial.set].images))
+        return additions.eligible(added, drawn, parts.test)[list(self.images)]
+
+    def _of_classes(self, images: pd.DataFrame) -> pd.DataFrame:
+        return images[images["label"].isin(self.classes)]
+
+
+def make(settings: SweepSettings) -> Plan:
+    """Plan a sweep. Raises UsageError or FewposeError, in one sentence, for what can't be done."""
+    collection = Collection.open(settings.collection)
+    images = synthetic.real(labelled(collection))
+    if images.empty:
+        raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
+    classes = _classes(settings, images)
+    sets = {name: additions.training_set(collection, name) for name in settings.sets}
+    prompts.check(settings, images["label"])
+    for name in settings.methods:
+        methods.build(name, options(settings.method_settings(name))[0])  # wrong settings are said before any work
+    trials = tuple(_trials(settings))
+    if not trials:
+        raise UsageError("zero-shot is trained on nothing, so no added image changes it; name another method or set")
+    kept, dropped = shortage.long_enough(settings, Plan(settings, images, sets, classes, (), ()))
+    return Plan(settings, images, sets, kept, dropped, trials)
+
+
+def set_digest(plan: Plan) -> str:
+    """16 hex digits over every photograph's content, label, group, source and official split.
+
+    That is all that splits depend on; synthetic images that are added to a collection leave it as it was.
+    """
+    columns = plan.images[["id", "label", "group", "source", "official_split"]]
+    lines = sorted("\0".join(row) for row in columns.itertuples(index=False))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _classes(settings: SweepSettings, images: pd.DataFrame) -> tuple[str, ...]:
+    known = set(images["label"])
+    unknown = [name for name in settings.classes if name not in known]
+    if unknown:
+        raise UsageError(f"--classes: the collection has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    chosen = tuple(sorted(set(settings.classes) or known))
+    if len(chosen) < 2:
+        raise UsageError("a classifier needs at least two classes")
+    return chosen
+
+
+def _trials(settings: SweepSettings) -> list[Trial]:
+    """Split by split, so that a sweep that is stopped early has compared everything on the splits that it has."""
+    return [
+        Trial(name, method, shots, number)
+        for number in range(settings.splits)
+        for method in settings.methods
+        for name in settings.sets
+        for shots in _shots(settings, name, method)
+    ]
+
+
+def _shots(settings: SweepSettings, set_: str, method: str) -> tuple[int, ...]:
+    """The numbers of photographs a class: 0 where nothing is trained, and where synthetic images are alone."""
+    made_of = additions.composition(set_)
+    if methods.trains(method):
+        return (0,) if made_of.alone else tuple(sorted(settings.shots))
+    return () if made_of.kind else (0,)  # what would be added changes nothing

@@ -1,0 +1,192 @@
+"""A sweep: a grid of trials, each stored when whole, so that the same command goes on where it was stopped."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.collection import synthetic
+from curate.collection.sets import TrainingSet
+from curate.foundation import atomic
+from curate.foundation.errors import UsageError
+from curate.models import clip_models
+from fewshot import methods
+from fewshot.sweeping import engines, prompts
+from fewshot.sweeping import plan as planning
+from fewshot.sweeping.batched_trials import packs
+from fewshot.sweeping.locking import only_one
+from fewshot.sweeping.plan import Plan
+from fewshot.sweeping.settings import SweepSettings, options
+from fewshot.sweeping.trial import device_name, versions
+from fewshot.task import Choosy
+from fewshot.trials import records
+from fewshot.trials.records import Trial
+
+
+@dataclass(frozen=True)
+class SweepSummary:
+    """`found` trials had a record already; of all of them `done` have a result, and `failed` counts the causes.
+
+    `ran` trials were run now, in `seconds`, with all that belongs to it: workers that start, images that are embedded.
+    """
+
+    out: Path
+    found: int
+    done: int
+    failed: dict[str, int]
+    dropped_classes: tuple[str, ...]
+    ran: int = 0
+    seconds: float = 0.0
+
+    @property
+    def pace(self) -> str:
+        """ "12 trials in 0:01:05, 665 an hour"; "" where none was run."""
+        if not self.ran:
+            return ""
+        whole = round(self.seconds)
+        clock = f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+        trials = "1 trial" if self.ran == 1 else f"{self.ran:,} trials"
+        return f"{trials} in {clock}, {3600 * self.ran / max(self.seconds, 1e-3):,.0f} an hour"
+
+
+def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSummary:
+    """Run what is missing of a sweep.
+
+    `retry_failed` runs failed trials again. Raises UsageError where `settings.out` holds another sweep or another
+    process is working on it, FewposeError where it can't be written to.
+    """
+    plan = planning.make(settings)
+    clip = clip_models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device)
+    check_methods(plan, clip)
+    with only_one(settings.out, "fewshot sweep"):
+        _clear_debris(settings.out)
+        _write_settings(plan, clip)
+        missing = [trial for trial in plan.trials if _is_missing(settings.out, trial, retry_failed)]
+        begun = time.monotonic()
+        if missing:
+            engines.run(plan, clip, packs(plan, missing, clip.device.type))
+        seconds = time.monotonic() - begun
+    return _summary(plan, len(missing), seconds)
+
+
+def check_methods(plan: Plan, clip: clip_models.ClipModel) -> None:
+    """Raises UsageError for a method that can't use this model."""
+    for name in plan.settings.methods:
+        method = methods.build(name, options(plan.settings.method_settings(name))[0])
+        if isinstance(method, Choosy):
+            method.check(clip)
+
+
+def _clear_debris(out: Path) -> None:
+    """Remove what a killed sweep was writing; a report may be writing its own files in `out` at this moment."""
+    for path in [*out.glob(".writing-*.json"), *(out / "trials").rglob(".writing-*")]:
+        path.unlink(missing_ok=True)
+
+
+def _is_missing(out: Path, trial: Trial, retry_failed: bool) -> bool:
+    record = records.read(out, trial)
+    return record is None or (retry_failed and record.status == "failed")
+
+
+def _summary(plan: Plan, ran: int, seconds: float) -> SweepSummary:
+    finished = [records.read(plan.settings.out, trial) for trial in plan.trials]
+    causes = [record.cause for record in finished if record is not None and record.status == "failed"]
+    failed = {cause: causes.count(cause) for cause in sorted(set(causes))}
+    done = sum(record is not None and record.status == "done" for record in finished)
+    return SweepSummary(plan.settings.out, len(plan.trials) - ran, done, failed, plan.dropped, ran, seconds)
+
+
+def _write_settings(plan: Plan, clip: clip_models.ClipModel) -> None:
+    """Write sweep.json, or check that the one that is there describes the same sweep and widen its grid."""
+    path = plan.settings.out / "sweep.json"
+    new = _describe(plan, clip)
+    if path.exists():
+        new = _joined(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
+    with records.told(plan.settings.out):
+        atomic.write_json(path, new)
+
+
+def _describe(plan: Plan, clip: clip_models.ClipModel) -> dict[str, Any]:
+    settings = plan.settings
+    return {
+        "format": records.FORMAT,
+        "collection": str(settings.collection.resolve()),
+        "classes": list(plan.classes),
+        "texts": prompts.told(plan.classes, settings),
+        "prompts": list(prompts.templates(settings.prompts)),
+        "class_sizes": plan.images["label"].value_counts().reindex(plan.classes).to_dict(),
+        "dropped_classes": list(plan.dropped),
+        "model": clip.name,
+        "weights": {
+            "image": clip.image_digest,
+            "text": "trained" if clip.text_trained else "untrained",
+            "all": clip_models.digest(clip.model),  # two checkpoints may differ in their text towers alone
+        },
+        "precision": clip.precision,
+        "device": device_name(clip.device),
+        "fit": settings.fit,
+        "split_kind": settings.splitting.kind,
+        "test_fraction": settings.splitting.test_fraction,
+        "seed": settings.splitting.seed,
+        "short": settings.short,
+        "images_digest": planning.set_digest(plan),
+        "sets": {name: _describe_set(each) for name, each in plan.sets.items()},
+        "methods": list(settings.methods),
+        "method_settings": {name: settings.method_settings(name) for name in settings.methods},
+        "shots": sorted(settings.shots),
+        "splits": settings.splits,
+        "versions": versions(),
+        "trials": [asdict(trial) for trial in plan.trials],
+    }
+
+
+def _describe_set(each: TrainingSet) -> dict[str, Any]:
+    added = len(synthetic.synthetic(each.images))
+    described = {"digest": each.digest, "images": len(each.images) - added}
+    return described | ({"synthetic": added} if added else {})
+
+
+# What a later call may widen; anything else that differs makes another sweep.
+_GRID = ("sets", "methods", "method_settings", "shots", "splits", "trials")
+_MAY_DIFFER = (*_GRID, "format", "collection", "device", "versions")
+# How a person would call what differs, where the field's name doesn't say it.
+_WORDS = {
+    "images_digest": "content of the collection",
+    "class_sizes": "content of the collection",
+    "dropped_classes": "choice of classes",
+    "classes": "choice of classes",
+    "sets": "content of a training set",
+    "method_settings": "recipe of a method",
+    "weights": "weights of the model",
+    "prompts": "--prompt",
+    "texts": "wording of the classes",
+    "split_kind": "--split",
+    "test_fraction": "--test-fraction",
+    "short": "--short",
+    "seed": "--seed",
+    "model": "--model",
+    "fit": "--fit",
+}
+
+
+def _joined(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The description of the old sweep with the new one's grid added to its own."""
+    different = [name for name in new if name not in _MAY_DIFFER and old.get(name) != new[name]]
+    different += [name for name in ("sets", "method_settings") if _clash(old.get(name, {}), new[name])]
+    if different:
+        words = dict.fromkeys(_WORDS.get(name, name) for name in different)
+        raise UsageError(f"{out} holds a sweep with another {' and another '.join(words)}; choose another --out")
+    trials = {Trial(**fields) for fields in [*old["trials"], *new["trials"]]}
+    return new | {
+        "sets": old["sets"] | new["sets"],
+        "methods": list(dict.fromkeys([*old["methods"], *new["methods"]])),
+        "method_settings": old["method_settings"] | new["method_settings"],
+        "shots": sorted({*old["shots"], *new["shots"]}),
+        "splits": max(old["splits"], new["splits"]),
+        "trials": [asdict(trial) for trial in sorted(trials)],
+    }
+
+
+def _clash(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return any(name in old and old[name] != value for name, value in json.loads(json.dumps(new)).items())

@@ -1,0 +1,216 @@
+"""Some cells of the grid: draw, fit, predict, record. A trial that fails is a record too."""
+
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+import torch
+
+from curate.collection import synthetic
+from curate.collection.directory import Collection
+from curate.collection.splits import Split, draw_digest, trial_seed
+from curate.images.pixels import PixelCache
+from curate.images.transform import Transform
+from curate.models.clip_models import ClipModel
+from curate.models.embeddings import embed
+from fewshot import methods
+from fewshot.sweeping import prompts
+from fewshot.sweeping.activations import ActivationCache
+from fewshot.sweeping.batched_trials import SPLITS, Pack
+from fewshot.sweeping.plan import Plan
+from fewshot.sweeping.settings import options
+from fewshot.task import Diverged, Draw, Fitted, Images, ImageStore, Method, Task, Together
+from fewshot.training.loop import is_out_of_memory
+from fewshot.training.resident import pixels_for
+from fewshot.trials import records
+from fewshot.trials.records import Predictions, Record, Trial
+
+
+class Runner:
+    """Runs packs of a plan in this process, with one model and one image store for all of them."""
+
+    def __init__(self, plan: Plan, clip: ClipModel) -> None:
+        self.plan = plan
+        self.clip = clip
+        self.texts = prompts.of_sweep(plan.classes, plan.settings)
+        self.store = _store(plan, clip)
+        self._split = lru_cache(maxsize=SPLITS)(plan.split)  # packs come some splits after the other
+
+    def run(self, pack: Pack) -> None:
+        """Run a pack, and write the records of its missing trials."""
+        if self._fits(pack):
+            return
+        parts = pack.halves()
+        if parts == [pack]:
+            for trial in pack.missing:
+                self._fail(trial, "out of memory", "a smaller --batch-size may do")
+            return
+        for part in parts:
+            self.run(part)
+
+    def _fits(self, pack: Pack) -> bool:
+        """Run a pack; False where memory runs out. The error ends here, and with it what its frames held."""
+        try:
+            self._run(pack)
+            return True
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        if self.clip.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return False
+
+    def _run(self, pack: Pack) -> None:
+        """Fit each split that is needed, then write what comes of it, averaged as asked for."""
+        first = pack.trials[0]
+        own, chosen = options(self.plan.settings.method_settings(first.method))
+        method = methods.build(methods.parse(first.method).training, own)
+        together = isinstance(method, Together)
+        splits = [number for number in pack.splits if together or number in {each.split for each in pack.missing}]
+        rows = [self.plan.draw(self._split(number), replace(first, split=number)) for number in splits]
+        tasks = [self.task(replace(first, split=number), chosen) for number in splits]
+        begun = time.perf_counter()
+        fitted = fit_each(method, [self.draw(drawn) for drawn in rows], tasks)
+        seconds = (time.perf_counter() - begun) / len(splits)
+        for number, drawn, outcome in zip(splits, rows, fitted, strict=True):
+            trials = [trial for trial in pack.missing if trial.split == number]
+            for place, trial in enumerate(trials):
+                self._finish(trial, drawn, outcome, seconds if place == 0 else 0.0)  # trained once for all of them
+
+    def task(self, trial: Trial, chosen: dict[str, str]) -> Task:
+        """`chosen`: the OPTIONS of the method's settings."""
+        trained = replace(trial, method=methods.parse(trial.method).training)
+        seed = trial_seed(self.plan.settings.splitting.seed, trained.path)
+        return Task(self.clip, self.plan.classes, self.texts, seed, **chosen)
+
+    def _finish(self, trial: Trial, drawn: pd.DataFrame, fitted: Fitted | Exception, seconds: float) -> None:
+        """Predict, and write the record."""
+        if isinstance(fitted, Exception):
+            self._fail(trial, "diverged" if isinstance(fitted, Diverged) else "singular", str(fitted))
+            return
+        parts = self._split(trial.split)
+        if fitted.averaged and (alpha := methods.parse(trial.method).alpha) < 1:
+            fitted = fitted.averaged(alpha)
+        begun = time.perf_counter()
+        logits = fitted.logits(self.images(parts.test)).astype(np.float32)
+        predicting = time.perf_counter() - begun
+        if not np.isfinite(logits).all():
+            self._fail(trial, "diverged", "the scores of test images are not numbers")
+            return
+        keys, train = (table["key"].to_numpy(dtype=str) for table in (parts.test, drawn))
+        record = Record(
+            **self._about(trial),
+            status="done",
+            train_images=len(drawn),
+            synthetic_images=len(synthetic.synthetic(drawn)),
+            test_images=len(parts.test),
+            chosen=fitted.chosen,
+            digests=self._digests(trial, parts, drawn),
+            seconds={"fit": round(seconds, 4), "predict": round(predicting, 4)},
+        )
+        records.write(self.plan.settings.out, record, Predictions(logits, self.labels(parts.test), keys, train))
+
+    def _fail(self, trial: Trial, cause: str, detail: str) -> None:
+        record = Record(**self._about(trial), status="failed", cause=cause, detail=detail)
+        records.write(self.plan.settings.out, record, None)
+
+    def _about(self, trial: Trial) -> dict:
+        return {
+            "trial": trial,
+            "model": self.clip.name,
+            "settings": self.plan.settings.method_settings(trial.method),
+            "versions": versions(),
+            "device": device_name(self.clip.device),
+        }
+
+    def _digests(self, trial: Trial, parts: Split, drawn: pd.DataFrame) -> dict[str, str]:
+        return {
+            "set": self.plan.sets[trial.set].digest,
+            "split": parts.digest,
+            "draw": draw_digest(drawn),
+            "image_weights": self.clip.image_digest,
+        }
+
+    def images(self, rows: pd.DataFrame) -> Images:
+        return Images.of(self.store, rows["id"])
+
+    def labels(self, rows: pd.DataFrame) -> np.ndarray:
+        return np.searchsorted(self.plan.classes, rows["label"].to_numpy(dtype=str)).astype(np.int64)
+
+    def draw(self, rows: pd.DataFrame) -> Draw:
+        """Rows of the image table as training images."""
+        groups = np.unique(rows["group"].to_numpy(dtype=str), return_inverse=True)[1]
+        return Draw(self.images(rows), self.labels(rows), groups)
+
+
+def _store(plan: Plan, clip: ClipModel) -> ImageStore:
+    """The frozen features of every image of the plan's classes, and where methods need them, pixels and activations."""
+    collection = Collection.open(plan.settings.collection)
+    transform = Transform(clip.image_size, plan.settings.fit)
+    features: dict[str, np.ndarray] = {}
+    kept = {key: ActivationCache(collection, clip, transform, key[0], mirrored=key[1]) for key in _activations(plan)}
+    # Apart: a photograph is computed in the same batches whether or not there are synthetic images.
+    parts = [images[images["label"].isin(plan.classes)] for images in (plan.images, _added(plan))]
+    for chosen in filter(len, parts):
+        features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.fit), strict=True)
+    pixels = PixelCache(collection, transform)  # knows what embedding decoded
+    for chosen in filter(len, parts):
+        if any(map(methods.needs_pixels, plan.settings.methods)):
+            pixels.fill(chosen)
+        for cache in kept.values():
+            cache.fill(chosen, pixels)
+
+    def activations(ids: Iterable[str], blocks: int, mirrored: bool) -> torch.Tensor | None:
+        return kept[blocks, mirrored].take(ids) if (blocks, mirrored) in kept else None
+
+    needed = features if any(map(methods.needs_pixels, plan.settings.methods)) else ()
+    return ImageStore(pixels_for(clip.device, pixels, needed), features, activations)
+
+
+def _activations(plan: Plan) -> list[tuple[int, bool]]:
+    """Of how many last blocks a method of the plan needs what goes into them, and whether of the mirrored images.
+
+    Where images are cropped at random there is nothing to be kept for training, and test images pass the whole tower.
+    """
+    wanted: set[tuple[int, bool]] = set()
+    for name in plan.settings.methods:
+        named, augment = methods.parse(name), plan.settings.method_settings(name).get("augment", "none")
+        if named.base == "proj":
+            wanted.add((0, False))
+        elif named.base == "finetune-last" and "crop" not in augment:
+            wanted |= {(named.blocks, False)} | ({(named.blocks, True)} if augment == "flip" else set())
+    return sorted(wanted)
+
+
+def _added(plan: Plan) -> pd.DataFrame:
+    """The synthetic images of all sets."""
+    return pd.concat([synthetic.synthetic(each.images) for each in plan.sets.values()]).drop_duplicates("key")
+
+
+def fit_each(method: Method, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
+    """What a method makes of each draw; in the place of one that failed, why (Diverged or LinAlgError)."""
+    if isinstance(method, Together):
+        return method.fit_many(draws, tasks)
+    return [_fit(method, draw, task) for draw, task in zip(draws, tasks, strict=True)]
+
+
+def _fit(method: Method, draw: Draw, task: Task) -> Fitted | Exception:
+    try:
+        return method.fit(draw, task)
+    except (Diverged, np.linalg.LinAlgError) as error:
+        return error
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@lru_cache
+def versions() -> dict[str, str]:
+    packages = ("fewpose", "torch", "open_clip_torch", "scikit-learn", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}

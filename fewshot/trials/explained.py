@@ -1,0 +1,70 @@
+"""What SWEEP/explained holds: pictures, and explained.json, written last, which says of what. The report reads it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewshot.trials.records import Trial, read
+
+FOLDER, FILE = "explained", "explained.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image of class `truth` that was called `answer`, with that `probability`; its picture's name in the folder."""
+
+    key: str
+    truth: str
+    answer: str
+    probability: float
+    file: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Mistakes of one trial, the hardest pair's first.
+
+    `predictions_sha256`: of the trial's record. The trial was trained again, and its answers were `agreed` with on so
+    many of `tested` test images; only such images are shown. `unread` of them could not be opened.
+    """
+
+    trial: Trial
+    predictions_sha256: str
+    mistakes: tuple[Mistake, ...]
+    agreed: int
+    tested: int
+    unread: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT} | dataclasses.asdict(self)
+
+    def sentences(self) -> list[str]:
+        """What was done, for the terminal."""
+        trial = self.trial
+        lines = [
+            f"{trial.method} on {trial.set}, {trial.shots} images a class, split {trial.split}, trained again: it "
+            f"answers as before on {self.agreed} of {self.tested} test images"
+        ]
+        lines += [f"{each.file}: {each.key}, called {each.answer}" for each in self.mistakes]
+        if self.unread:
+            lines.append(f"{self.unread} mistakes are not shown: their files can't be read")
+        return lines
+
+
+def read_shown(sweep: Path) -> Shown | None:
+    """What `sweep` has to show; None where there is nothing, or it is not of the record that is there now."""
+    try:
+        told = json.loads((sweep / FOLDER / FILE).read_bytes())
+        if told.pop("format") != FORMAT:
+            return None
+        told["trial"] = Trial(**told["trial"])
+        told["mistakes"] = tuple(Mistake(**each) for each in told["mistakes"])
+        shown = Shown(**told)
+        named = all(Path(each.file).name == each.file for each in shown.mistakes)  # no way out of the folder
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    record = read(sweep, shown.trial)
+    return shown if named and record and record.predictions_sha256 == shown.predictions_sha256 else None

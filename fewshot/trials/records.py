@@ -1,0 +1,167 @@
+"""What a trial leaves behind: a record (JSON) and its predictions (npz), and how a sweep's are read again.
+
+A trial is stored in two files, the predictions first, the record last, each renamed into place: a record exists
+only when the trial is whole. Reports are computed from these files alone.
+
+    SWEEP/sweep.json                                     the grid, the classes and their texts, digests
+    SWEEP/trials/unfiltered/linear-probe/n06/s003.json   the record
+    SWEEP/trials/unfiltered/linear-probe/n06/s003.npz    logits, labels, keys of the test images
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curate.foundation import atomic
+from curate.foundation.errors import FewposeError
+
+FORMAT = 2  # 1 was without the keys of the training images; it is read as before
+
+
+@dataclass(frozen=True, order=True)
+class Trial:
+    """One cell of a sweep's grid. `shots` is 0 for a method that needs no training image."""
+
+    set: str
+    method: str
+    shots: int
+    split: int
+
+    @property
+    def path(self) -> str:
+        return f"{self.set}/{self.method}/n{self.shots:02d}/s{self.split:03d}"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a trial said of its test images: `logits` (n, classes) float32, `labels` (n,) int64, `keys` (n,) str.
+
+    `train`: the keys of the images that it was trained on, (m,) str; none in records from before they were kept.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    keys: np.ndarray
+    train: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype="U1"))
+
+    def to_bytes(self) -> bytes:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, logits=self.logits, labels=self.labels, keys=self.keys, train=self.train)
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished trial: `status` is "done", or "failed" with a `cause` (one word) and a `detail` (one sentence)."""
+
+    trial: Trial
+    status: str
+    model: str
+    cause: str = ""
+    detail: str = ""
+    train_images: int = 0  # photographs and synthetic images
+    synthetic_images: int = 0
+    test_images: int = 0
+    chosen: dict[str, Any] = field(default_factory=dict)  # what the method settled on inside the draw, e.g. {"C": 100}
+    settings: dict[str, Any] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)  # of the set, split, draw and the starting weights
+    versions: dict[str, str] = field(default_factory=dict)
+    device: str = "cpu"
+    seconds: dict[str, float] = field(default_factory=dict)
+    predictions_sha256: str = ""
+
+
+def trial_file(sweep: Path, trial: Trial, suffix: str) -> Path:
+    return sweep / "trials" / f"{trial.path}{suffix}"
+
+
+def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
+    """Store a trial. `predictions` is None for a failed one.
+
+    Raises FewposeError where that can't be done, on a full disk say: the trial then has no record.
+    """
+    with told(sweep):
+        if predictions is not None:
+            content = predictions.to_bytes()
+            atomic.write_bytes(trial_file(sweep, record.trial, ".npz"), content)
+            record = dataclasses.replace(record, predictions_sha256=hashlib.sha256(content).hexdigest())
+        atomic.write_json(trial_file(sweep, record.trial, ".json"), {"format": FORMAT} | dataclasses.asdict(record))
+
+
+@contextmanager
+def told(sweep: Path) -> Iterator[None]:
+    """What keeps this block from writing into a sweep, in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise FewposeError(
+            f"{sweep} can't be written to ({error.strerror or error}); what is done is kept: make room or make it "
+            "writable, and the same command goes on"
+        ) from error
+
+
+def read(sweep: Path, trial: Trial) -> Record | None:
+    """The record of a trial, or None where there is none yet.
+
+    A record that can't be read, or that doesn't match its predictions, counts as none: the trial is run again.
+    Raises FewposeError for a record of a newer format.
+    """
+    try:
+        fields = json.loads(trial_file(sweep, trial, ".json").read_bytes())
+        if fields.pop("format") > FORMAT:
+            raise FewposeError(f"{sweep} was written by a newer fewpose; update with pip install -U fewpose")
+        record = Record(**fields | {"trial": Trial(**fields["trial"])})
+        if record.trial != trial:  # the file of another trial, copied here
+            return None
+        if record.status == "done":
+            content = trial_file(sweep, trial, ".npz").read_bytes()
+            if hashlib.sha256(content).hexdigest() != record.predictions_sha256:
+                return None
+        return record
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def read_predictions(sweep: Path, trial: Trial) -> Predictions:
+    with np.load(trial_file(sweep, trial, ".npz"), allow_pickle=False) as arrays:
+        return Predictions(**{name: arrays[name] for name in arrays.files})
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as it lies on disk: `settings` is the content of sweep.json, `records` those of the finished trials."""
+
+    directory: Path
+    settings: dict[str, Any]
+    records: list[Record]
+
+    @property
+    def classes(self) -> list[str]:
+        return list(self.settings["classes"])
+
+    @property
+    def planned(self) -> list[Trial]:
+        return [Trial(**fields) for fields in self.settings["trials"]]
+
+
+def read_sweep(directory: Path) -> Sweep:
+    """Read a sweep, finished or not. Raises FewposeError where `directory` holds none."""
+    try:
+        settings = json.loads((directory / "sweep.json").read_bytes())
+        if settings["format"] > FORMAT:
+            raise FewposeError(f"{directory} was written by a newer fewpose; update with pip install -U fewpose")
+        planned = [Trial(**fields) for fields in settings["trials"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise FewposeError(
+            f"{directory} is not a sweep (no readable sweep.json); make one with fewshot sweep"
+        ) from error
+    found = (read(directory, trial) for trial in planned)
+    return Sweep(directory, settings, [record for record in found if record is not None])

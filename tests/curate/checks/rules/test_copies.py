@@ -1,0 +1,134 @@
+"""Of the copies of a picture in a class the best one stays, whatever the order in which they came."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+
+from curate.checks.rules import copies
+from curate.checks.rules.rule import Inputs, Rule
+from curate.collection import groups
+from curate.collection.directory import Collection
+from curate.images.signatures import Signatures
+from curate.importing.importer import import_folder
+
+
+def photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
+    """A figure of some sticks before a soft background."""
+    random = np.random.default_rng(seed)
+    light = random.integers(60, 200, (4, 4, 3)).astype(np.uint8)
+    image = Image.fromarray(light).resize((width, height), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
+    for _ in range(9):
+        ends = [(float(x) * width, float(y) * height) for x, y in random.uniform(0.1, 0.9, (2, 2))]
+        draw.line(ends, fill=tuple(int(c) for c in random.integers(0, 256, 3)), width=int(random.integers(8, 24)))
+    return image
+
+
+def save(image: Image.Image, path: Path, quality: int = 90) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, "JPEG", quality=quality)
+
+
+def run(rule: Rule, collection: Collection) -> pd.DataFrame:
+    with Signatures(collection) as signatures:
+        inputs = Inputs(collection, collection.images(), signatures, None, "none", 1)
+        return rule.run(inputs, rule.parameters).set_index("key").sort_index()
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Collection:
+    """Pictures 1 to 3 alone, and copies of them."""
+    source = tmp_path / "photos"
+    for seed in (1, 2, 3):
+        save(photo(seed), source / f"tree/{seed}.jpg")
+    shutil.copy(source / "tree/1.jpg", source / "tree/1-again.jpg")
+    save(photo(2).resize((200, 150)), source / "tree/2-small.jpg")
+    save(photo(2).resize((640, 480)), source / "tree/2-large.jpg")
+    save(ImageOps.mirror(photo(3)).resize((240, 180)), source / "tree/3-mirrored.jpg", 50)
+    save(photo(3), source / "plank/3.jpg", 70)  # a copy under another label is not this rule's business
+    import_folder(source, tmp_path / "yoga")
+    return Collection.open(tmp_path / "yoga")
+
+
+def test_the_same_bytes_twice_are_one_too_many(collection: Collection) -> None:
+    found = run(copies.EXACT_DUPLICATE, collection)
+    assert found["score"].to_dict() == {"tree/1.jpg": 1.0}
+    assert found["detail"].to_dict() == {"tree/1.jpg": "the same bytes as tree/1-again.jpg"}
+
+
+def test_the_largest_copy_stays(collection: Collection) -> None:
+    found = run(copies.NEAR_DUPLICATE, collection)
+    assert list(found.index) == ["tree/2-small.jpg", "tree/2.jpg"]
+    assert set(found["detail"]) == {"copy of tree/2-large.jpg"}
+    ids = collection.images().set_index("key")["id"]
+    assert set(found["other"]) == {ids["tree/2-large.jpg"]}
+    assert found["score"].between(0.95, 1).all()
+
+
+def test_a_mirrored_copy_is_told_apart(collection: Collection) -> None:
+    found = run(copies.MIRRORED_DUPLICATE, collection)
+    assert found["detail"].to_dict() == {"tree/3-mirrored.jpg": "mirrored copy of tree/3.jpg"}
+    assert found["score"].between(0.95, 1).all()
+
+
+def test_among_copies_of_one_size_most_bytes_count(tmp_path: Path) -> None:
+    save(photo(1), tmp_path / "photos/tree/a.jpg", 50)
+    save(photo(1), tmp_path / "photos/tree/b.jpg", 95)
+    import_folder(tmp_path / "photos", tmp_path / "yoga")
+    assert list(run(copies.NEAR_DUPLICATE, Collection.open(tmp_path / "yoga")).index) == ["tree/a.jpg"]
+
+
+def test_the_order_of_import_does_not_matter(tmp_path: Path) -> None:
+    kept = []
+    for number, order in enumerate((("large", "small", "mirrored"), ("mirrored", "small", "large"))):
+        yoga = tmp_path / f"yoga{number}"
+        for name in order:
+            image = {"large": photo(1), "small": photo(1, 160, 120), "mirrored": ImageOps.mirror(photo(1))}[name]
+            image = image.resize((160, 120)) if name == "small" else image
+            save(image, tmp_path / f"{number}/{name}/tree/{name}.jpg", 80 if name == "mirrored" else 90)
+            import_folder(tmp_path / f"{number}/{name}", yoga)
+        collection = Collection.open(yoga)
+        kept.append(pd.concat([run(copies.NEAR_DUPLICATE, collection), run(copies.MIRRORED_DUPLICATE, collection)]))
+    pd.testing.assert_frame_equal(kept[0], kept[1])
+    assert "tree/large.jpg" not in kept[0].index
+
+
+def test_the_copy_in_the_official_test_set_stays(tmp_path: Path) -> None:
+    save(photo(1), tmp_path / "photos/a.jpg")
+    save(photo(1).resize((160, 120)), tmp_path / "photos/b.jpg")
+    save(photo(2), tmp_path / "photos/c.jpg")
+    shutil.copy(tmp_path / "photos/c.jpg", tmp_path / "photos/d.jpg")
+    with (tmp_path / "photos/list.csv").open("w", newline="") as file:
+        rows = [("path", "label", "split"), ("a.jpg", "tree", "train"), ("b.jpg", "tree", "test")]
+        csv.writer(file).writerows([*rows, ("c.jpg", "tree", "train"), ("d.jpg", "tree", "test")])
+    import_folder(tmp_path / "photos/list.csv", tmp_path / "yoga")
+    collection = Collection.open(tmp_path / "yoga")
+    assert list(run(copies.NEAR_DUPLICATE, collection).index) == ["a.jpg"]
+    assert list(run(copies.EXACT_DUPLICATE, collection).index) == ["c.jpg"]
+
+
+def test_a_chain_of_copies_is_scored_by_its_nearest_link(tmp_path: Path) -> None:
+    """Each of these crops is a copy of the next one; the last is too far from the first to be laid over it."""
+    for number in range(7):
+        left = 14 * number
+        save(photo(5, 480, 360).crop((left, 0, 360 + left, 360 - number)), tmp_path / f"photos/tree/{number}.jpg", 95)
+    import_folder(tmp_path / "photos", tmp_path / "yoga")
+    collection = Collection.open(tmp_path / "yoga")
+    assert collection.images()["group"].nunique() == 1
+    found = run(copies.NEAR_DUPLICATE, collection)
+    assert len(found) == 6
+    assert found["score"].between(groups.FINE, 1).all()
+    assert set(found["detail"]) == {"copy of tree/0.jpg"}
+
+
+def test_copies_whose_signatures_were_lost_are_copies_still(collection: Collection) -> None:
+    shutil.rmtree(collection.cache("signatures"))
+    found = run(copies.NEAR_DUPLICATE, collection)
+    assert list(found.index) == ["tree/2-small.jpg", "tree/2.jpg", "tree/3-mirrored.jpg"]
+    assert set(found["score"]) == {groups.FINE}
+    assert found["detail"]["tree/2.jpg"] == "copy of tree/2-large.jpg"

@@ -1,0 +1,163 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curate.foundation.errors import UsageError
+from synth.body import poses
+from synth.body.capsules import flesh
+from synth.body.contact_solver import settle
+from synth.body.skeleton import BONE, DOFS, HIGH, INDEX, LOW, Proportions
+from synth.rendering.scene import draw, generator
+
+PEOPLE = Proportions()
+GOOD = "tree:\n  yoga82: Tree\n  joints:\n    knee: {flex: 10}\n    left_knee: {flex: 20}\n"
+
+
+ALL = poses.shipped() | poses.everyday()
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "poses.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_there_are_many_poses_each_of_its_own_class():
+    shipped = poses.shipped()
+    assert len(shipped) >= 14
+    assert len({pose.yoga82 for pose in shipped.values()}) == len(shipped)
+    assert "" not in {pose.yoga82 for pose in shipped.values()}
+
+
+def test_everyday_postures_have_names_of_their_own_and_no_folder_in_yoga82():
+    everyday = poses.everyday()
+    assert len(everyday) >= 8
+    assert not everyday.keys() & poses.shipped().keys()
+    assert {pose.yoga82 for pose in everyday.values()} == {""}
+    # One is not another under a second name: what is seen of it differs.
+    angles = np.array([pose.angles for pose in everyday.values()])
+    apart = np.abs(angles[:, None] - angles[None]).max(axis=-1)
+    assert apart[~np.eye(len(angles), dtype=bool)].min() > 20
+
+
+@pytest.mark.data
+def test_every_class_is_one_of_yoga82(shared_data):
+    known = {path.stem for path in (shared_data / "yoga82" / "links").glob("*.txt")}
+    assert {pose.yoga82 for pose in poses.shipped().values()} <= known
+
+
+def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path):
+    angles = poses.load(write(tmp_path, GOOD))["tree"].angles
+    assert angles[INDEX["left_knee", "flex"]] == 20
+    assert angles[INDEX["right_knee", "flex"]] == 10
+    assert np.count_nonzero(angles) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("tree: [", ["cannot be read as YAML"]),
+        ("[]", ["holds no poses"]),
+        ("tree: 3", ["pose tree", "3"]),
+        ("Tree Pose:\n  yoga82: x\n  joints: {}", ["pose Tree Pose", "folder"]),
+        ("tree:\n  yoga82: 3\n  joints: {}", ["pose tree", "yoga82", "left out"]),
+        ("tree:\n  yoga82:\n  joints: {}", ["pose tree", "yoga82", "left out"]),
+        ("tree:\n  yoga82: x", ["pose tree", "joints"]),
+        ("all:\n  joints: {}", ["pose all", "stands for every pose"]),
+        (GOOD + "    tail: {flex: 1}", ["pose tree", "unknown joint 'tail'", "knee"]),
+        (GOOD + "    left_spine: {flex: 1}", ["pose tree", "left_spine"]),
+        (GOOD + "    elbow: {abduct: 1}", ["pose tree", "elbow", "abduct", "flex, turn"]),
+        (GOOD + "    elbow: {flex: -20}", ["pose tree", "elbow flex", "-20", "0 to 150"]),
+        (GOOD + "    elbow: {flex: much}", ["pose tree", "elbow flex", "much"]),
+        (GOOD + "    elbow: {flex: true}", ["pose tree", "elbow flex", "True"]),
+        (GOOD + "    elbow: {flex: .nan}", ["pose tree", "elbow flex", "nan"]),
+        (GOOD + "    elbow: 4", ["pose tree", "elbow", "4"]),
+        (GOOD + "  floor: [wing]", ["pose tree", "wing", "foot"]),
+        (GOOD + "  floor: foot", ["pose tree", "list"]),
+        (GOOD + "  touch: [[hand]]", ["pose tree", "pairs"]),
+        (GOOD + "  touch: 5", ["pose tree", "pairs"]),
+        (GOOD + "  azimuth: [40, -40]", ["pose tree", "azimuth", "40 is above -40"]),
+        (GOOD + "  elevation: [0]", ["pose tree", "elevation"]),
+        (GOOD + "  colour: red", ["pose tree", "colour"]),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path, text, parts):
+    with pytest.raises(poses.PoseFileError) as error:
+        poses.load(write(tmp_path, text))
+    assert "\n" not in str(error.value)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_an_unknown_pose_is_named_and_the_known_are_listed():
+    with pytest.raises(UsageError, match=r"'swan'.*tree.*plank"):
+        poses.chosen("tree,swan")
+    assert names("plank, tree,plank") == ["plank", "tree"]
+    assert names("all") == list(poses.shipped())
+    assert names("everyday,tree,standing") == [*poses.everyday(), "tree"]
+    with pytest.raises(UsageError, match="no pose was named"):
+        poses.chosen(" , ")
+
+
+def names(asked: str, file: Path | None = None) -> list[str]:
+    return [pose.name for pose in poses.chosen(asked, file)]
+
+
+def test_a_file_of_ones_own_is_all_that_is_chosen_from(tmp_path):
+    own = write(tmp_path, GOOD + "wave:\n  joints: {left_shoulder: {abduct: 150}}\n")
+    assert names("all", own) == ["tree", "wave"]
+    (tree,) = poses.chosen("tree", own)
+    assert tree.angles[INDEX["left_knee", "flex"]] == 20
+    assert tree.digest != poses.named("tree").digest
+    for unknown in ("plank", "everyday"):
+        with pytest.raises(UsageError, match=rf"no pose '{unknown}' in .*poses\.yaml; it has tree, wave$"):
+            poses.chosen(f"tree,{unknown}", own)
+    with pytest.raises(UsageError, match=r"nowhere\.yaml cannot be read \(No such file or directory\)"):
+        poses.chosen("all", tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["    neck: {flex: 1}\n", "  floor: [foot]\n", "  balance: true\n", "  azimuth: [0, 9]\n", "  elevation: [0, 9]\n"],
+)
+def test_a_poses_digest_tells_all_that_is_seen_of_it_and_no_more(tmp_path, change):
+    same = poses.load(write(tmp_path, "# mine\n" + GOOD.replace("yoga82: Tree", "yoga82: Other")))["tree"]
+    plain = poses.load(write(tmp_path, GOOD))["tree"]
+    assert plain.digest == same.digest
+    assert poses.load(write(tmp_path, GOOD + change))["tree"].digest != plain.digest
+
+
+# The body as written, and two people drawn at random, one of them perhaps on the other side.
+@pytest.mark.parametrize("name", ALL)
+def test_every_pose_settles_on_the_floor_within_the_joints_limits(name):
+    pose = poses.named(name)
+    cases = [(pose.angles, PEOPLE, pose.goals)]
+    for index in range(2):
+        scene = draw(pose, generator(name, 7, index))
+        cases.append((scene.angles, scene.people, pose.goals.mirrored() if scene.mirror else pose.goals))
+    for angles, people, goals in cases:
+        body = flesh(people)
+        settled = settle(angles, people, body, goals)
+        height = body.ends(settled.placement)[..., 1] - body.radii
+        assert height.min() > -0.025, f"{body.names[int(height.min(axis=1).argmin())]} is under the floor"
+        assert height.min() < 0.01, "the body floats"
+        assert settled.miss < 0.04
+        assert (settled.angles >= LOW).all()
+        assert (settled.angles <= HIGH).all()
+        for side in ("left", "right"):
+            # Seen from the thigh, a shank never points ahead: knees bend one way only. Elbows the other way.
+            placed = settled.placement
+            for joint, end, sign in (("hip", "ankle", -1), ("shoulder", "wrist", 1)):
+                limb = {"hip": "knee", "shoulder": "elbow"}[joint]
+                bone = placed.origins[BONE[f"{side}_{end}"]] - placed.origins[BONE[f"{side}_{limb}"]]
+                ahead = bone @ placed.turns[BONE[f"{side}_{joint}"]][:, 2]
+                assert sign * ahead > -1e-6
+
+
+def test_settling_brings_parts_together_and_keeps_close_to_the_pose():
+    pose = poses.named("tree")
+    settled = settle(pose.angles, PEOPLE, flesh(PEOPLE), pose.goals)
+    assert settled.miss < 0.01
+    free = [place for place, dof in enumerate(DOFS) if dof.joint not in ("root", "left_ankle")]
+    assert np.abs(settled.angles - pose.angles)[free].max() < 20

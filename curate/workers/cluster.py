@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -163,7 +162,6 @@ class PoolWorker:
     def __init__(self) -> None:
         with suppress(ValueError):  # where Ray runs it in another thread than the first
             ignore_ctrl_c()
-        self._begun = threading.Event()
 
     def begin(self, make: MakeWorker, place: Place, files: SameFiles | None) -> Begun | Fault:
         try:
@@ -172,18 +170,15 @@ class PoolWorker:
             self._worker: Callable[[Any], Any] = make(place)
         except Exception as error:
             return _fault(error)
-        self._begun.set()
         return Begun()
 
     def answer(self, message: Question) -> Reply:
-        self._begun.wait()
         try:
             return transport.answer(self._worker, message)
         except Exception as error:
             return _fault(error)
 
     def tell(self, message: Tell) -> Fault | None:
-        self._begun.wait()
         try:
             self._worker.tell(message.message)  # type: ignore[attr-defined]
         except Exception as error:

@@ -107,7 +107,6 @@ def _work(pipe: Connection, make: MakeWorker, place: Place) -> None:
     inbox = _Inbox(pipe)
     try:
         worker = inbox.worker = make(place)
-        inbox.begun.set()
         _say(pipe, Begun())
         while True:
             _say(pipe, transport.answer(worker, inbox.next()))
@@ -121,7 +120,6 @@ class _Inbox:
 
     def __init__(self, pipe: Connection) -> None:
         self.worker: Callable[[Any], Any] | None = None
-        self.begun = threading.Event()
         self._pipe = pipe
         self._asked: queue.SimpleQueue[Question | BaseException] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -138,7 +136,6 @@ class _Inbox:
             while True:
                 message = self._receive()
                 if isinstance(message, Tell):
-                    self.begun.wait()
                     self.worker.tell(message.message)  # type: ignore[union-attr]
                 else:
                     self._asked.put(message)

@@ -97,7 +97,10 @@ class Transport(ABC, Generic[H]):
         self.stop()
 
     def start(self, place: Place) -> H:
-        """A worker that begins. Raises FewposeError where none can be started."""
+        """A worker that begins. Raises FewposeError where none can be started.
+
+        Until `listen` has said that it has begun, it may be neither asked nor told anything: Ray keeps no order.
+        """
         handle = self._start(place)
         self._living.append(handle)
         return handle

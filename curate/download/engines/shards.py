@@ -14,7 +14,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, NoReturn
 
-from curate.download.engines.local import Counts, Line, LocalEngine
+from curate.download.engines.local import Cancellation, Counts, LocalEngine
 from curate.download.web import urls
 from curate.download.web.job import Answer, Job, Moved, Result
 from curate.download.web.settings import Settings
@@ -24,7 +24,7 @@ from curate.workers.transport import Answer as Answered
 from curate.workers.transport import Begun, Handle, Lost, Transport
 
 Fetch = Callable[[Job, Any], Answer | Moved]
-MakeFetch = Callable[[], tuple[Fetch, Callable[[], Line]]]
+MakeFetch = Callable[[], tuple[Fetch, Callable[[], Cancellation]]]
 Reply = tuple[list[Result], Counts]  # of a worker
 
 BATCH_BYTES = 8_000_000  # of pictures, in one answer of a worker
@@ -138,15 +138,15 @@ class ShardedEngine:
     def _listen(self, handles: Iterable[Handle], timeout: float) -> list[tuple[Handle, list[Result]]]:
         shards = {shard.handle: shard for shard in self._shards}
         heard = []
-        for handle, said in self._transport.listen(handles, timeout):
+        for handle, event in self._transport.listen(handles, timeout):
             results: list[Result] = []
-            match said:
+            match event:
                 case Begun():
                     shards[handle].begun = True
                 case Answered():
-                    results = _settle(shards[handle], said.value)
+                    results = _noted(shards[handle], event.value)
                 case Lost():
-                    self._replace(shards[handle], said)
+                    self._replace(shards[handle], event)
             heard.append((handle, results))
         return heard
 
@@ -158,7 +158,8 @@ class ShardedEngine:
         self._shards[self._shards.index(shard)] = fresh
 
 
-def _settle(shard: _Shard, reply: Reply) -> list[Result]:
+def _noted(shard: _Shard, reply: Reply) -> list[Result]:
+    """The results of a worker's reply, once they are taken from what it still owes."""
     results, shard.counts = reply
     shard.asked = False
     for result in results:
@@ -177,8 +178,8 @@ class Worker:
     """What runs in a worker: it is told of jobs with the seconds before each may start, and asked for results."""
 
     def __init__(self, make_fetch: MakeFetch, settings: Settings) -> None:
-        fetch, make_line = make_fetch()
-        self._engine: LocalEngine[Line] = LocalEngine(fetch, make_line, settings)
+        fetch, make_cancellation = make_fetch()
+        self._engine: LocalEngine[Cancellation] = LocalEngine(fetch, make_cancellation, settings)
 
     @staticmethod
     def make(make_fetch: MakeFetch, shares: Sequence[Settings], place: Place) -> "Worker":
@@ -223,7 +224,7 @@ def on_ray(make_fetch: MakeFetch, settings: Settings, workers: int = 0, address:
         places = [replace(there[number % len(there)], number=number) for number in range(len(shares))]
         # No CPU is claimed: a worker mostly waits for the network, and would wait for ever in a cluster that is full.
         make = partial(Worker.make, make_fetch, shares)
-        transport = stack.enter_context(Actors(cluster, make, {"num_cpus": 0}, told=True))
+        transport = stack.enter_context(Actors(cluster, make, {"num_cpus": 0}, messages=True))
         return ShardedEngine(transport, places, stack.pop_all().close)
 
 

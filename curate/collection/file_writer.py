@@ -1,6 +1,7 @@
 """Files of images/, for the process that holds a collection locked: each appears whole or not at all.
 
-They are too many to be synced one by one, as `atomic` does; who writes the tables that name them syncs before.
+They are too many to be synced one by one, as `atomic` does: os.sync() is called once, before the tables that name them
+are written.
 """
 
 import errno
@@ -21,7 +22,7 @@ class BadName(OSError):
 
 
 class FileWriter:
-    """A context manager: what is being written lies in a folder of its own, which goes when the block ends."""
+    """Writes files of images/. A context manager: unfinished files lie in a folder that is removed with the block."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -49,7 +50,7 @@ class FileWriter:
         return self.size(file) == len(content) and self._collection.path(file).read_bytes() == content
 
     def write(self, file: str, content: bytes) -> None:
-        """Have exactly these bytes there: what lies there is compared, not trusted. Safe in threads.
+        """Have exactly these bytes there; a file that is there is compared with them. Safe in threads.
 
         Raises BadName, another OSError where nothing can be written.
         """

@@ -53,7 +53,7 @@ def download(
     # Arrow's own allocator keeps what was freed: of 100,000 links 40 MB, all the while that they are asked.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     settings = replace(settings, archive=archive_endpoint if archive else "")
-    make_engine = run.elsewhere(workers)
+    make_engine = run.engine_for(workers)
     summary = run.download(
         links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=make_engine
     )

@@ -40,12 +40,12 @@ from curate.images.signatures import Signatures
 from curate.workers.settings import WorkerSettings
 
 _MOST_PROCESSES = 2  # more fetch no faster than this process handles results; each takes 60 MB
-_OFFLINE = 20  # hosts that could not be looked up, and no answer from anybody: it's us
+_OFFLINE = 20  # hosts that could not be looked up, while nobody has answered: then this machine is offline
 _SECONDS_BETWEEN_TAKES = 0.02  # results come in bunches then: a change of threads costs more than handling one
 
 
 class Engine(Protocol):
-    """Asks, politely. `on_threads`, `on_processes` and what `elsewhere` returns make one."""
+    """Makes requests within each site's limits. `on_threads`, `on_processes` and what `engine_for` returns make one."""
 
     def submit(self, job: Job, delay: float = 0.0) -> None: ...
     def take(self, timeout: float) -> list[Result]: ...
@@ -70,7 +70,7 @@ def on_threads(settings: Settings) -> Engine:
     return _Threads(settings)
 
 
-def elsewhere(asked: WorkerSettings) -> Callable[[Settings], Engine]:
+def engine_for(asked: WorkerSettings) -> Callable[[Settings], Engine]:
     """Makes an engine of the workers that are asked for; one alone is threads of this process."""
     if asked.engine == "ray":
         return lambda settings: shards.on_ray(
@@ -134,7 +134,7 @@ def download(
             imported = sum(link.key in run.imported for link in listing.links)
             del listing, official  # what is needed of them is in `run`: they are large
             give_back_freed_memory()
-            left = run.whole(problems, retry, minutes)
+            left = run.complete(problems, retry, minutes)
     except OSError as error:  # the web's errors are outcomes; this is writing
         raise FewposeError(f"cannot write {error.filename or collection}: {error.strerror}") from error
     return DownloadSummary(
@@ -175,7 +175,7 @@ class _Run:
         self.transient: dict[str, Answer] = {}  # what links got that wait for another attempt
         self.unknown_hosts: set[str] | None = set()  # that could not be looked up, until somebody answers
 
-    def whole(self, problems: list[Problem], retry: Retry, minutes: float | None) -> set[str]:
+    def complete(self, problems: list[Problem], retry: Retry, minutes: float | None) -> set[str]:
         """Ask, write the tables; the URLs that were left when the time was up."""
         until = time.monotonic() + minutes * 60 if minutes is not None else float("inf")
         with (
@@ -252,7 +252,7 @@ class _Run:
         if isinstance(answer, Moved):
             self.engine.submit(job.moved(answer.target, result.seconds))
             return
-        self._mind_the_network(job, answer)
+        self._check_online(job, answer)
         spent = job.spent + result.seconds
         delay = self._delay(job, answer, spent)
         if delay is not None:
@@ -286,7 +286,7 @@ class _Run:
                 self.store.put(key, row.id, answer.content)  # what can't be stored, the tables will not find
         self.journal.append(row)
 
-    def _mind_the_network(self, job: Job, answer: Answer) -> None:
+    def _check_online(self, job: Job, answer: Answer) -> None:
         """Raises FewposeError where no host at all can be looked up: a list is not dead because we are offline."""
         if self.unknown_hosts is None:
             return

@@ -1,4 +1,4 @@
-"""Something computed of images, in blocks, by several workers, into the collection's caches, from where it is read."""
+"""Images computed on in blocks by several workers, into the collection's caches, where the caller reads the results."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

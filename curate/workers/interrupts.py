@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_ctrl_c() -> Iterator[None]:
-    """A process that starts in this block never hears of Ctrl-C, not even while it still imports.
+    """A process that starts in this block gets no Ctrl-C, not even while it still imports.
 
     It should call `ignore_ctrl_c` first of all, since libraries unblock what they find blocked.
     """

@@ -33,6 +33,7 @@ def on_this_machine(asked: WorkerSettings, needs: Needs, cards: int | None = Non
 
     Where no number was asked for: of workers with a model one for each card where there are several, else one; of
     others one for each CPU. Cards are taken in turn, unless one was named.
+
     cards: number of cards of the machine; None counts them.
     """
     cpus = os.cpu_count() or 1

@@ -153,7 +153,7 @@ class _Inbox:
 def _send(pipe: Connection, message: Reply) -> None:
     try:
         pipe.send(message)
-    except OSError:  # likewise
+    except OSError:  # the process that asked has closed the pipe, or was killed
         _exit()
 
 

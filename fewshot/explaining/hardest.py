@@ -59,7 +59,7 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
     before = mistaken.predictions.logits.argmax(axis=1).tolist()
     agreed = [now[key] == answer for key, answer in zip(mistaken.predictions.keys.tolist(), before, strict=True)]
     places = [place for place in mistaken.places if agreed[place]]
-    with records.translate_write_errors(sweep):
+    with records.explaining_write_errors(sweep):
         mistakes = _show(runner, fitted.classifier(), mistaken.predictions, places, sweep / FOLDER)
         shown = Shown(
             trial,

@@ -28,7 +28,7 @@ def run(plan: Plan, clip: ClipModel, batches: list[TrialBatch]) -> None:
     """Run batches wherever the settings say. Raises FewposeError for what none of them can go on with."""
     settings, trials = plan.settings, sum(len(batch.missing) for batch in batches)
     with deterministic(settings.deterministic):
-        with records.translate_write_errors(settings.collection):  # its cache
+        with records.explaining_write_errors(settings.collection):  # its cache
             runner = Runner(plan, clip)  # decodes and embeds in this process, for all
         if in_this_process(settings.asked_workers, _needs(plan)):
             with console.progress("trials", trials, "trial") as advance:

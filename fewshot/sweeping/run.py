@@ -102,7 +102,7 @@ def _write_settings(plan: Plan, clip: clip_models.ClipModel) -> None:
     new = _describe(plan, clip)
     if path.exists():
         new = widened(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
-    with records.translate_write_errors(plan.settings.out):
+    with records.explaining_write_errors(plan.settings.out):
         atomic.write_json(path, new)
 
 

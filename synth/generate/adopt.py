@@ -46,7 +46,7 @@ def adopt(root: Path, jobs: Sequence[ImageJob], made: frozenset[str] = frozenset
         if not new and not any(job.key in refused for job in jobs):
             return Adopted(0, [])
         with Signatures(collection) as signatures:
-            outcomes = _looked_at(root, new, signatures, workers)
+            outcomes = _outcomes(root, new, signatures, workers)
             rows = tables.frame([row for row in outcomes if "id" in row], COLUMNS)
             images = pd.concat([images[~images["key"].isin(rows["key"])], rows], ignore_index=True)
             images = tables.with_groups(collection, images, signatures, workers)
@@ -67,16 +67,16 @@ def _keep_names(folders: set[Path]) -> None:
             os.close(descriptor)
 
 
-def _looked_at(root: Path, jobs: Sequence[ImageJob], signatures: Signatures, workers: int) -> list[dict[str, Any]]:
+def _outcomes(root: Path, jobs: Sequence[ImageJob], signatures: Signatures, workers: int) -> list[dict[str, Any]]:
     rows = []
     with console.progress("recording", len(jobs)) as advance:
-        for row in tables.in_threads(lambda job: _look(root, job, signatures), jobs, workers):
+        for row in tables.in_threads(lambda job: _outcome(root, job, signatures), jobs, workers):
             rows.append(row)
             advance(1)
     return rows
 
 
-def _look(root: Path, job: ImageJob, signatures: Signatures) -> dict[str, Any]:
+def _outcome(root: Path, job: ImageJob, signatures: Signatures) -> dict[str, Any]:
     """A row of the image table, the group empty; or one of the rejects."""
     path = writing.path(root, job)
     try:

@@ -30,7 +30,7 @@ class Control:
 
 @dataclass(frozen=True)
 class ImageJob:
-    """Everything that the pixels of an image depend on, beside the settings: made alone or among others, it is one."""
+    """One image to make: all that its pixels depend on beside the settings, so it is the same alone or in a batch."""
 
     label: str
     index: int  # among those of its label and settings, and of its source where it has one

@@ -14,7 +14,7 @@ from synth.generate.writing import Became, Done, Writer
 
 @dataclass(frozen=True)
 class Making:
-    """Makes workers that make images. Plain data: it travels to them."""
+    """Makes workers that make images. Plain data, which is sent to where they are."""
 
     root: Path  # of the collection, absolute
     settings: Settings
@@ -28,7 +28,7 @@ class Making:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a worker says of some jobs that it was given."""
+    """What a worker returns for some jobs."""
 
     done: list[Done]  # also of earlier ones: files are written while others are made
     images: int = 0  # made this time, and in how many

@@ -66,10 +66,10 @@ def load(
     found = all_of(settings)
     if settings.lora:
         adapters.check_lora_can_be_read()
-    with _told(settings), quiet():
+    with _explained(settings), quiet():
         pipe = _read(settings, found, kind, number)
     _schedule(pipe, settings.scheduler)
-    with _told(settings), quiet():
+    with _explained(settings), quiet():
         if settings.lora:
             adapters.add_lora(pipe, found["lora"], settings.lora_scale)
         if settings.ip_adapter:
@@ -219,7 +219,7 @@ def _read(settings: Settings, found: dict[str, Files], kind: str, number: torch.
 
 
 def _check_controlnet_fits(pipe: Any, settings: Settings) -> None:
-    """They load together, and fail at the first step."""
+    """Raises UsageError where they don't: they would load together, and fail at the first step."""
     widths = [part.config.get("cross_attention_dim") for part in (pipe.controlnet, denoiser(pipe))]
     if widths[0] != widths[1]:
         raise UsageError(
@@ -278,8 +278,8 @@ def _device_name(device: torch.device) -> str:
 
 
 @contextmanager
-def _told(settings: Settings) -> Iterator[None]:
-    """Whatever a foreign model makes its reader raise, in one sentence."""
+def _explained(settings: Settings) -> Iterator[None]:
+    """Turns whatever a foreign model makes its reader raise into a FewposeError of one sentence."""
     try:
         yield
     except FewposeError:
@@ -294,7 +294,7 @@ def _told(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _compiling() -> Iterator[None]:
-    """What the compiler could not do, in one sentence."""
+    """Turns errors of the compiler into a FewposeError of one sentence."""
     try:
         yield
     except torch._dynamo.exc.TorchDynamoException as error:

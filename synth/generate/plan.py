@@ -46,7 +46,7 @@ def plan(collection: Collection, settings: Settings, wanted: Wanted, weights: st
     images = labelled(collection)
     classes = _classes(collection, images, wanted)
     grammar = None if settings.model in WITHOUT_WEIGHTS else Grammar.load(settings.grammar)
-    made = _Making(settings, grammar, digest(settings, weights))
+    made = _JobMaker(settings, grammar, digest(settings, weights))
     if settings.model == MANNEQUIN or (settings.controlnet and settings.control == RENDERER):
         _require({label: control.poses_of(label) for label in classes}, "no pose of data/poses.yaml (see: synth poses)")
     anchors = _anchors(collection, images, settings, wanted, classes)
@@ -70,8 +70,8 @@ def digest(settings: Settings, weights: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Making:
-    """How the jobs of a plan are made. grammar: None where nobody reads prompts."""
+class _JobMaker:
+    """Makes the jobs of a plan. grammar: None where the model reads no prompts."""
 
     settings: Settings
     grammar: Grammar | None

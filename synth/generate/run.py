@@ -31,7 +31,7 @@ from synth.generate.settings import WITHOUT_WEIGHTS, Resources, Settings, Wanted
 from synth.generate.writing import Became
 
 _LOCK = ".generate.lock"  # in the collection
-_FEW = 8  # images, below which another process takes longer to begin than they take
+_FEW = 8  # images for each process, below which it takes longer to begin than to make them
 _SECONDS_TO_MENTION = 60.0
 _SECONDS_FOR_THE_TABLE = 60.0
 
@@ -92,7 +92,7 @@ def generate(collection: Path, settings: Settings, wanted: Wanted, resources: Re
             try:
                 run.make()
             except BaseException:
-                with suppress(FewposeError, OSError):  # what stopped the run is said, and not what came of it
+                with suppress(FewposeError, OSError):  # the error that stopped the run is the one to report
                     _recorded(plan, run.made)
                 raise
             seconds = time.monotonic() - began
@@ -119,7 +119,7 @@ class _Run:
         return frozenset(self._keys[Became.MADE])
 
     def make(self) -> None:
-        """Have what is missing made, by whoever is there to make it."""
+        """Have workers make what is missing."""
         if not self.plan.missing:
             return
         asked, many = self._making.resources.workers, len(self.plan.missing)
@@ -131,7 +131,7 @@ class _Run:
             halves=in_halves,
             shared=Shared(self.plan.root / writing.UNFINISHED, (self.plan.root / "images.parquet",)),
         ) as pool:
-            pool.ready()  # what loading takes says nothing of the images
+            pool.ready()  # loading is not counted in the progress
             self._watch(pool)
 
     def _watch(self, pool: Pool[Sequence[ImageJob], Reply]) -> None:
@@ -147,24 +147,24 @@ class _Run:
                     self._note(reply, advance)
                     if slow and reply.images:
                         slow = False
-                        self._foretell(reply.seconds / reply.images, len(pool.places))
+                        self._announce_duration(reply.seconds / reply.images, len(pool.places))
                 for reply in pool.finish():
                     self._note(reply, advance)
-                missing = self._still(missing)
+                missing = self._unwritten(missing)
 
-    def _still(self, missing: list[ImageJob]) -> list[ImageJob]:
+    def _unwritten(self, missing: list[ImageJob]) -> list[ImageJob]:
         """What was made, but not written when its worker was lost. Raises FewposeError where that is all."""
         known = {key for keys in (*self._keys.values(), self._lost) for key in keys}
-        still = [job for job in missing if job.key not in known]
-        if len(still) == len(missing):
+        unwritten = [job for job in missing if job.key not in known]
+        if len(unwritten) == len(missing):
             raise FewposeError(
                 "workers die while they write, perhaps for want of memory; what was made is kept: "
                 "give the same command again, with fewer --workers or a smaller --batch"
             )
-        return still
+        return unwritten
 
     def _units(self, jobs: list[ImageJob], slow: bool, workers: int) -> list[tuple[ImageJob, ...]]:
-        """Shots that are given to a worker at once. slow: the first alone tells how long all will take."""
+        """Jobs that are given to a worker at once. slow: the first goes alone, to measure how long all will take."""
         size = 1
         if self._with_model:
             from synth.generate.batches import MOST, MOST_ON_CPU
@@ -181,8 +181,8 @@ class _Run:
         refused.add(self.plan.root, refusals, self.plan.digest)
         advance(len(reply.done))
 
-    def _foretell(self, seconds: float, workers: int) -> None:
-        """On a CPU, how long all will take, once the first image has told."""
+    def _announce_duration(self, seconds: float, workers: int) -> None:
+        """On a CPU, print how long all will take, as measured on the first image."""
         rest = seconds * (len(self.plan.missing) - 1) / workers
         if rest > _SECONDS_TO_MENTION:
             console.err.print(

@@ -155,7 +155,7 @@ class Writer:
         copy.replace(sidecar)
 
     def _appear(self, target: Path, content: bytes) -> bool:
-        """False where something is there already."""
+        """Write a file, whole, where nothing is; False where something is there already."""
         copy = self._copy(content)
         try:
             _link(copy, target)

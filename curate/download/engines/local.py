@@ -1,7 +1,7 @@
-"""Runs jobs on threads of this process: each takes the next job whose turn it is, fetches it, puts down the result.
+"""Runs jobs on threads of this process: each takes the next job that may start, fetches it, and queues the result.
 
-There is no dispatcher. A thread that finds nothing to do waits; one of them, at most, waits with an alarm, for the
-moment at which a job may start just because time has passed. What has not been taken yet is bounded, as it holds
+There is no dispatcher. A thread that finds nothing to do waits to be woken; one of them, at most, waits with a timeout,
+until a job may start just because time has passed. What has not been taken yet is bounded, as it holds
 pictures: while there is too much of it, no job is started.
 """
 
@@ -35,7 +35,7 @@ _C = TypeVar("_C", bound=Cancellation)
 
 @dataclass(frozen=True)
 class Counts:
-    """How it goes, for people."""
+    """How the download goes, for the display."""
 
     waiting: int  # jobs
     in_flight: int  # jobs
@@ -85,7 +85,7 @@ class LocalEngine(Generic[_C]):
             now = time.monotonic()
             self._schedule.add(job, now, delay)
             self._collect_abandoned()
-            self._call_for_work(now)
+            self._wake_or_start_thread(now)
 
     def take(self, timeout: float, most_bytes: float = float("inf")) -> list[Result]:
         """The results that are there, or the first to come; none after `timeout` seconds.
@@ -104,7 +104,7 @@ class LocalEngine(Generic[_C]):
                 size += _size(taken[-1])
             self._untaken_bytes -= size
             if taken:
-                self._call_for_work(time.monotonic())
+                self._wake_or_start_thread(time.monotonic())
             return taken
 
     @property
@@ -136,7 +136,7 @@ class LocalEngine(Generic[_C]):
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _call_for_work(self, now: float) -> None:
+    def _wake_or_start_thread(self, now: float) -> None:
         """See to it that a thread takes the job that may start now, or waits for the moment when one may."""
         if self._full:
             return
@@ -178,7 +178,7 @@ class LocalEngine(Generic[_C]):
                 if job:
                     flight = _Flight(job, self._make_cancellation(), now)
                     self._flights.add(flight)
-                    self._call_for_work(now)
+                    self._wake_or_start_thread(now)
                     return flight
                 self._rest(now)
         return None

@@ -1,4 +1,4 @@
-"""An engine whose workers are elsewhere: each site belongs to one worker, so that its limits hold.
+"""An engine whose workers are other processes: each site belongs to one of them, so that its limits hold.
 
 A worker runs a LocalEngine on its share of the connections. Results come back to the process that asks for them, in
 batches that are bounded in bytes, and a worker whose results are not taken stops fetching, as a LocalEngine does:
@@ -28,7 +28,7 @@ MakeFetch = Callable[[], tuple[Fetch, Callable[[], Cancellation]]]
 Reply = tuple[list[Result], Counts]  # of a worker
 
 BATCH_BYTES = 8_000_000  # of pictures, in one answer of a worker
-SECONDS_TO_TAKE = 0.5  # that a worker waits for a result; it then says how it goes
+SECONDS_TO_TAKE = 0.5  # that a worker waits for a result, before it replies with its counts alone
 
 _BATCH_JOBS = 1000  # in one message to a worker
 _CONNECTIONS_EACH = 8  # at least, of a worker: with fewer, a few slow hosts would keep it from all others
@@ -40,8 +40,8 @@ class _Shard:
 
     handle: Handle
     due: dict[Job, float] = field(default_factory=dict)  # jobs whose results have not come: when they may start
-    unsent: list[Job] = field(default_factory=list)  # those of them that it has not been told of
-    begun: bool = False  # it can be told of jobs, and asked
+    unsent: list[Job] = field(default_factory=list)  # those of them that were not sent to it
+    begun: bool = False  # it can be sent jobs, and asked
     asked: bool = False  # for results, which have not come
     counts: Counts | None = None
     died: bool = False
@@ -175,7 +175,7 @@ def _give_up(lost: Lost) -> NoReturn:
 
 
 class Worker:
-    """What runs in a worker: it is told of jobs with the seconds before each may start, and asked for results."""
+    """What runs in a worker: it is sent jobs, with the seconds before each may start, and asked for results."""
 
     def __init__(self, make_fetch: MakeFetch, settings: Settings) -> None:
         fetch, make_cancellation = make_fetch()

@@ -51,7 +51,7 @@ _REPEATED = {"via", "detail", "time", "robots", "format", "mode"}  # one string 
 
 
 class Journal:
-    """The rows of a journal, and more of them where it was opened, by the one who holds `Collection.locked`."""
+    """The rows of a journal, and more of them where it was opened, by the process that holds `Collection.locked`."""
 
     rows: dict[tuple[str, str], Row]  # (url, via): the last row of it
     damaged: int  # lines that make no row, though they are whole; what they said is lost
@@ -133,7 +133,7 @@ class Journal:
 
 
 def _line(row: Row) -> bytes:
-    """Defaults are left out: most links are short stories."""
+    """Values that are defaults are left out, which most are."""
     values = {field.name: getattr(row, field.name) for field in fields(Row)}
     told = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
     return json.dumps(told, separators=(",", ":")).encode() + b"\n"

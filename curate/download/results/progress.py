@@ -1,4 +1,4 @@
-"""How a download stands: what has become of every link so far, counted by cause, class and host.
+"""Progress of a download: what has become of every link so far, counted by cause, class and host.
 
 Read from what was listed, the journal and the tables, so it can be asked while a download runs or after it was killed.
 The journal is the newer one; the tables know what no answer tells: that a picture is a placeholder, and that a key is

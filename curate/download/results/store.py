@@ -7,7 +7,7 @@ from curate.collection.file_writer import BadName, FileWriter
 
 
 class Store:
-    """The images/ of one collection, for the one process that holds it locked."""
+    """The images/ of one collection, for the process that holds it locked."""
 
     def __init__(self, collection: Collection, writer: FileWriter) -> None:
         self._collection = collection

@@ -66,7 +66,7 @@ class Resolver:
 
     allow_private: give out addresses that are not on the public internet, too.
     timeout: seconds that a lookup may take.
-    lookup: called like socket.getaddrinfo, for names; numbers need nobody to ask.
+    lookup: called like socket.getaddrinfo, for names; addresses in numbers need no lookup.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
 from curate.download.web.transport import AUTHORITIES, Cancellation, NotConnected, Transport
 from curate.images.decoding import Cause, Unreadable, sniff
-from curate.images.signatures import look
+from curate.images.signatures import signature_of
 
 _CHUNK = 1 << 16  # bytes that are read, and decompressed, at once
 _HEAD = 1 << 10  # bytes that tell a picture from a web page
@@ -65,7 +65,7 @@ _KINDS: tuple[tuple[type[BaseException], Outcome], ...] = (
     (ssl.CertificateError, Outcome.TLS),
     (ConnectionError, Outcome.RESET),
     (http.client.HTTPException, Outcome.BAD_ANSWER),
-    (urllib3_errors.HTTPError, Outcome.BAD_ANSWER),  # two lengths, for one
+    (urllib3_errors.HTTPError, Outcome.BAD_ANSWER),  # such as two lengths
     (requests.RequestException, Outcome.BAD_ANSWER),
     (OSError, Outcome.RESET),
 )
@@ -78,7 +78,7 @@ _ERRORS = (
     urllib3_errors.HTTPError,
     http.client.HTTPException,
     OSError,
-    UnicodeError,  # a host that is none, in a URL that looked like one
+    UnicodeError,  # such as a host name that can't be encoded
 )
 _NO_TIME = "no time left"
 
@@ -207,7 +207,7 @@ class Fetcher:
         answer = partial(Answer, status=page.status, final_url=page.url, robots=page.robots)
         try:
             with self._decoding:
-                seen = look(page.content, self._settings.limits)
+                seen = signature_of(page.content, self._settings.limits)
         except Unreadable as problem:
             return answer(_UNREADABLE[problem.cause], _OBJECT.sub("", problem.detail))
         least = self._settings.min_side

@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A redirect to another site: that site's turn is not ours to take."""
+    """A redirect to another site: a job of its own, so that the other site's limits hold for it."""
 
     target: str
 

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.web import serving
 from curate.download.engines.shards import ShardedEngine, on_ray
-from curate.download.run import download, elsewhere, on_threads
+from curate.download.run import download, engine_for, on_threads
 from curate.download.web.job import Answer, Job, Result
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
@@ -196,7 +196,7 @@ def test_a_download_over_the_cluster_ends_as_one_on_threads(cluster: None, tmp_p
         links.write_text("\n".join(lines))
         download(links, tmp_path / "threads", settings=settings, make_engine=on_threads)
         web.reset()
-        summary = download(links, tmp_path / "ray", settings=settings, make_engine=elsewhere(WorkerSettings("ray")))
+        summary = download(links, tmp_path / "ray", settings=settings, make_engine=engine_for(WorkerSettings("ray")))
         counts = web.counts()
     assert (summary.asked, summary.left) == (len(lines), 0)
     assert summary.kept == 2 * 8 * 4

@@ -15,7 +15,7 @@ from curate.download.results import pending, tables
 from curate.download.results.journal import Row
 from curate.download.results.store import Store
 from curate.download.web.outcome import Outcome
-from curate.images.signatures import Signatures, look
+from curate.images.signatures import Signatures, signature_of
 from curate.importing.importer import import_folder
 
 HOST = "http://x.org"
@@ -37,7 +37,7 @@ class Made:
             for row, content in rows:
                 if not content:
                     continue
-                signatures.add(row.id, look(content))
+                signatures.add(row.id, signature_of(content))
                 for key in (key for key, url in urls.items() if url == row.url):
                     store.put(key, row.id, content)
             pending.remember(self.collection, links)
@@ -65,7 +65,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def kept(url: str, content: bytes, via: str = "") -> tuple[Row, bytes]:
-    seen = look(content)
+    seen = signature_of(content)
     row = Row(
         url,
         Outcome.KEPT,

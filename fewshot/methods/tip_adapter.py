@@ -5,7 +5,7 @@ draw, L their labels as one-hot rows, W the class texts, scale the model's tempe
 the published recipe: AdamW, learning rate 0.001, epsilon 0.0001, 20 epochs, batches of 256, a cosine down to nothing.
 The authors choose alpha and beta on a validation set; here, by cross-validation inside the draw, with the cache as it
 is. The temperature is that of held-out images' logits; Tip-Adapter-F trains a cache for each fold, since trained keys
-give larger logits than those that they come from. The caches of many draws and all their folds are trained together.
+give surer answers than those that they come from. The caches of many draws and all their folds are trained together.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What is left of a trained method, for use without its draw: an image tower, and a head from features to logits."""
+"""A trained method, reduced to what its use takes: an image tower, and a head from features to logits."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SMALLEST = 1e-12  # of a feature's magnitude under the square root, whose slope has no end at 0
+SMALLEST = 1e-12  # least magnitude of a feature under the square root, whose derivative is infinite at 0
 
 
 class Head(nn.Module):
@@ -29,7 +29,7 @@ class Head(nn.Module):
 class LinearHead(Head):
     """features ** power, sign kept, of length 1, times `weights` (classes, d) plus `bias` (classes,).
 
-    With the class texts of the temperature's length as `weights`, zero-shot; with what was learned, a linear probe.
+    Zero-shot, with the class texts times the model's temperature as `weights`; or a linear probe, with what it learned.
     """
 
     kind = "linear"
@@ -50,7 +50,7 @@ class LinearHead(Head):
 class CacheHead(Head):
     """Tip-Adapter's: f `texts`' + alpha * exp(-beta * (1 - f `keys`')) `values`, f the features of length 1.
 
-    `texts` (classes, d) of the temperature's length, `keys` (m, d) of length 1, `values` (m, classes).
+    `texts` (classes, d) times the model's temperature, `keys` (m, d) of length 1, `values` (m, classes).
     """
 
     kind = "cache"

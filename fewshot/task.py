@@ -1,7 +1,7 @@
 """What a method is given: images without labels, a draw with labels, and the task's words.
 
-The labels of test images exist nowhere here: a method can't look at them, because nobody hands them over. Nor does
-what is handed over lead to images other than its own, or to the collection.
+The labels of test images are no part of it, so that no method can look at them. Nor can a method get from the images
+that it is given to others, or to the collection.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -117,7 +117,7 @@ def image_weights(labels: np.ndarray, kind: str, learned: np.ndarray | None = No
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained method: `logits(images)` -> (n, classes) float32; `chosen` is what was settled on inside the draw.
+    """A trained method: `logits(images)` -> (n, classes) float32; `chosen`: what it chose by means of the draw alone.
 
     `classifier()`: the same as a tower and a head, which need neither draw nor task. `averaged(alpha)`: what comes of
     alpha times the weights at the end of training plus 1 - alpha times those at its beginning (Wortsman et al. 2022,
@@ -147,11 +147,11 @@ class BatchedMethod(Method, Protocol):
     """A method that fits several draws of one size faster than one after the other, to the same result."""
 
     def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> "list[Fitted | Exception]":
-        """In their order; a Diverged or LinAlgError in the place of what failed. Anything else is raised."""
+        """A result for each draw; for one that fails its Diverged or LinAlgError, while other errors are raised."""
         ...
 
     def batching_is_faster(self, device: str) -> bool:
-        """Whether it is faster on "cpu" or "cuda"; where it isn't, trials are better kept apart."""
+        """Whether `fit_batch` is faster on "cpu" or "cuda"; where it isn't, trials are run one by one."""
         ...
 
 
@@ -165,7 +165,7 @@ def fit_alone(method: BatchedMethod, draw: Draw, task: Task) -> Fitted:
 
 @runtime_checkable
 class ChecksModel(Method, Protocol):
-    """A method that can't use every model."""
+    """A method that can't use every model, and checks the one that it is given."""
 
     def check(self, clip: ClipModel) -> None:
         """Raises UsageError, before any work, for a model that it can't use."""
@@ -173,4 +173,4 @@ class ChecksModel(Method, Protocol):
 
 
 class Diverged(Exception):
-    """Training ran away: the loss is not a number, or ends above where it began."""
+    """The loss is not a number, or ends above where it began."""

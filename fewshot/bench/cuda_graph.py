@@ -1,7 +1,7 @@
 """A trained model on CUDA as one graph of kernels, captured once and replayed.
 
 Launched one by one, the many small kernels of a single image take longer to launch than to run. **Never run so far**:
-there was no GPU where it was written. So it is asked first whether it says what the model says.
+there was no GPU where it was written. So its output is compared with the model's before it is timed.
 """
 
 import copy
@@ -21,7 +21,7 @@ _LEAST = 1e-4  # of a probability: what fp32 rounds is less
 
 
 class CapturedModel:
-    """A model for batches of one size. Pixels come through memory that the card can fetch by itself."""
+    """A model captured for batches of one size. Pixels are copied through page-locked (pinned) memory."""
 
     def __init__(self, model: TrainedModel, batch: int) -> None:
         self.model = model
@@ -31,7 +31,7 @@ class CapturedModel:
         self.pixels = self.host.to(model.device)
         side = torch.cuda.Stream(model.device)
         side.wait_stream(torch.cuda.current_stream(model.device))
-        with torch.inference_mode(), torch.cuda.stream(side):  # lazily made things are made before the capture
+        with torch.inference_mode(), torch.cuda.stream(side):  # what is made at first use is made before the capture
             for _ in range(_WARM_CALLS):
                 probabilities(self.model, self.tower, self.pixels)
         torch.cuda.current_stream(model.device).wait_stream(side)
@@ -72,6 +72,6 @@ def has_the_same_output(captured: Callable[[np.ndarray], np.ndarray], model: Tra
 
 
 def probabilities(model: TrainedModel, tower: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """What `model.probabilities` does, with nothing between pixels and probabilities that is not on the device."""
+    """As `model.probabilities`, with every step between pixels and probabilities on the device."""
     values = model.normalise(pixels).to(next(tower.parameters()).dtype)
     return torch.softmax(model.head(tower(values)) / model.about.temperature, dim=1)

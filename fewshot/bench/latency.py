@@ -1,7 +1,7 @@
 """How long a trained model takes for an image: one by one and in batches, in torch and in onnxruntime.
 
 Torch is what `fewshot predict` uses, in the precision that it uses; on CUDA also with its kernels captured as a graph.
-Every call ends with probabilities in numpy, so on CUDA nothing is left to be waited for.
+Every call ends with probabilities in numpy, so on CUDA, too, all work is done when it returns.
 """
 
 import dataclasses
@@ -92,7 +92,7 @@ def bench(
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     with tempfile.TemporaryDirectory() as folder, fixed_affinity(threads) as used:
         file = photograph or draw_photograph(Path(folder, "drawn.jpg"))
-        decoded(model, file)  # what can't be read is said before anything is measured
+        decoded(model, file)  # raises for what can't be read, before anything is measured
         engines, without = _engines(model, Path(folder), used)
         timings = []
         with console.progress("measuring", len(engines) * (len(batches) + 1)) as advance:
@@ -160,7 +160,7 @@ def _engines(model: TrainedModel, folder: Path, threads: int) -> tuple[list[Engi
         if has_the_same_output(captured, model):
             found.append(Engine("torch, CUDA graph", model.precision, captured))
         else:
-            console.err.print("the CUDA graph does not say what the model says: it is left out", style="yellow")
+            console.err.print("the output of the CUDA graph differs from the model's: it is left out", style="yellow")
     try:
         onnx.write(export.graph_of(model), folder / "model.onnx", {})
     except FewposeError as error:

@@ -1,4 +1,4 @@
-"""What the best classifier of a sweep looked at where it was wrong: images of the pairs that it mixes up most."""
+"""Heat maps for mistakes of a sweep's best classifier: images of the pairs of classes that it mixes up most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ OF_A_PAIR = 4  # images
 
 @dataclass(frozen=True)
 class HardestMistakes:
-    """A trial, and places among its test images that are to be shown, the hardest pair's first."""
+    """A trial, and the positions among its test images that are to be shown, the hardest pair's first."""
 
     record: Record
     predictions: Predictions
@@ -85,10 +85,10 @@ def hardest(sweep: Sweep) -> HardestMistakes:
     if not pairs:
         raise FewposeError(f"{cell.method} on {cell.set} has made no mistake that could be shown")
     scored = [Trial(*cell, int(split)) for split in sorted(tables.of_cell(measured, cell)["split"])]
-    told = [read_predictions(sweep.directory, trial) for trial in scored]
-    most = max(range(len(scored)), key=lambda number: len(_of_pairs(told[number], pairs)))
+    predictions = [read_predictions(sweep.directory, trial) for trial in scored]
+    most = max(range(len(scored)), key=lambda number: len(_of_pairs(predictions[number], pairs)))
     (record,) = [each for each in sweep.records if each.trial == scored[most]]
-    return HardestMistakes(record, told[most], tuple(_of_pairs(told[most], pairs, OF_A_PAIR)))
+    return HardestMistakes(record, predictions[most], tuple(_of_pairs(predictions[most], pairs, OF_A_PAIR)))
 
 
 def _of_pairs(predictions: Predictions, pairs: Sequence[tuple[int, ...]], most: int | None = None) -> list[int]:
@@ -128,8 +128,8 @@ def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) 
 def _show(
     runner: Runner, classifier: Classifier, predictions: Predictions, places: Sequence[int], folder: Path
 ) -> list[Mistake]:
-    """Write a picture for each place; what can't be read is left out."""
-    (folder / FILE).unlink(missing_ok=True)  # it must not speak of pictures that are being replaced
+    """Write a picture for each of `places`; what can't be read is left out."""
+    (folder / FILE).unlink(missing_ok=True)  # it must not describe pictures that are being replaced
     for old in folder.glob("[0-9][0-9].png"):
         old.unlink()
     collection = Collection.open(runner.plan.settings.collection)

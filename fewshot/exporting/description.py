@@ -30,7 +30,7 @@ def inputs_and_outputs(size: int, classes: int) -> dict[str, Any]:
 def preprocessing(transform: Transform) -> dict[str, Any]:
     """From a file to `pixels`, in steps that Pillow takes: curate.images.decoding.open_image, then its Transform.
 
-    8-bit files and 16-bit grey; 32-bit ones, which fewpose stretches to their own range, are not spoken of.
+    8-bit files and 16-bit grey; 32-bit ones, which fewpose stretches to their own range, are not described.
     """
     return {
         "version": VERSION,

@@ -1,4 +1,4 @@
-"""What int8 costs: two models' answers to the same images, compared in pairs."""
+"""The quantisation error of int8: two models' answers to the same images, compared in pairs."""
 
 import math
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def interval(gained: int, lost: int, pairs: int) -> tuple[float, float]:
 
 
 def score(gained: int, lost: int, pairs: int, difference: float) -> float:
-    """How many standard errors what was seen lies above a true `difference`; falls as that rises."""
+    """How many standard errors the observed difference lies above a true `difference`; falls as that rises."""
     b = -gained - lost + (2 * pairs - gained + lost) * difference
     c = -lost * difference * (1 - difference)
     losing = (math.sqrt(max(0.0, b * b - 8 * pairs * c)) - b) / (4 * pairs)  # the likeliest share of pairs lost

@@ -102,7 +102,7 @@ def differences(measured: Measured) -> pd.DataFrame:
 
 
 def verdict(plain: Interval, corrected: Interval) -> str:
-    """Whether a difference is told from 0: "higher", "lower", "undecided", or "" where nothing is known."""
+    """Whether a difference is distinguishable from 0: "higher", "lower", "undecided", or "" where nothing is known."""
     deciding = corrected if corrected.known else plain
     if not deciding.known:
         return ""

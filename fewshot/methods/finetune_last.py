@@ -23,7 +23,7 @@ from fewshot.training.working_copies import WorkingCopy, working_copy
 class FinetuneLast(Finetune):
     """As Finetune, of `blocks` blocks (see fewshot.training.frozen_trunk; UsageError where the model has fewer).
 
-    `towers` says nothing here: the text tower is never trained.
+    `towers` has no effect here: the text tower is never trained.
     """
 
     blocks: int = 1

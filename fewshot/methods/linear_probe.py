@@ -21,7 +21,7 @@ from fewshot.training.logistic import Problems
 
 # Where the solver stops (the length of the mean loss's gradient): near enough to compare strengths, and the result.
 ROUGH, EXACT = 1e-5, 1e-8
-# How much is solved at once: on a CPU what its caches hold, on a GPU what it doesn't notice.
+# How much is solved at once: on a CPU what its caches hold, on a GPU a small part of its memory.
 CPU_BYTES, GPU_BYTES = 2**25, 2**32
 
 
@@ -47,10 +47,10 @@ class LinearProbe:
     def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> "list[Fitted | Exception]":
         """Of tasks that differ in nothing but their seeds. A LinAlgError for features that are not numbers."""
         task, given = tasks[0], [_PreparedDraw.of(draw, tasks[0], self.folds) for draw in draws]
-        sound = [each for each in given if np.isfinite(each.features).all()]
+        finite = [each for each in given if np.isfinite(each.features).all()]
         with logistic.one_thread_full_precision():
-            solved = (_solve(part, self._choose(part, task), task) for part in _chunks(sound, len(self.powers), task))
-            fitted = dict(zip(map(id, sound), chain.from_iterable(solved), strict=True))
+            solved = (_solve(part, self._choose(part, task), task) for part in _chunks(finite, len(self.powers), task))
+            fitted = dict(zip(map(id, finite), chain.from_iterable(solved), strict=True))
         return [fitted.get(id(each), np.linalg.LinAlgError("the features are not numbers")) for each in given]
 
     def _choose(self, given: "list[_PreparedDraw]", task: Task) -> list[dict[str, float]]:

@@ -31,7 +31,7 @@ from fewshot.training.loop import Batch, Batches, Optimisation, Trainer, mixed_p
 TOWERS = ("both", "image", "text")
 # Trials in one step. On one core of a CPU a step of ViT-B/32 is arithmetic alone (4 s for 16 images, forward and back:
 # the default 500 steps of 32 are more than an hour), and of tiny/random 17 ms, of which stacking saved a quarter: not
-# worth the memory. On CUDA (not measured yet) a whole pack, which the runner halves where memory runs out.
+# worth the memory. On CUDA (not measured yet) a whole batch of trials, which is halved where memory runs out.
 STACKED = {"cpu": 1, "cuda": 13}
 
 
@@ -152,7 +152,7 @@ def _loss(adapters: low_rank.Adapters, task: Task, towers: str) -> Callable[[lis
 
 
 def _side_by_side(batches: list[Batch]) -> Batch:
-    """The trials' images behind one another, as many of each: a smaller batch ends with weightless ones.
+    """The trials' images behind one another, as many of each: a smaller batch is filled up with images of weight 0.
 
     The weights are divided by the number of images, so that the loss's sum over a trial is its mean.
     """
@@ -169,7 +169,7 @@ def _side_by_side(batches: list[Batch]) -> Batch:
 def _fitted(
     task: Task, factors: dict[str, low_rank.Factors], towers: str, about: dict[str, str], alpha: float = 1.0
 ) -> Fitted:
-    """The model with alpha times the adapters merged into its weights; it is put together when it is asked."""
+    """The model with alpha times the adapters merged into its weights; they are merged when it is used."""
     clip = task.clip
 
     def _vectors(model: Any) -> Tensor:

@@ -1,8 +1,8 @@
 """Nearest class mean: the cosine between an image and the mean of each class's training images.
 
 Mensink et al. 2013 ("Distance-based image classification", TPAMI 35(11)), with the frozen model's features; the class
-means are the prototypes of Snell et al. 2017 (arXiv 1703.05175). Nothing is trained. What the cosines are multiplied
-by, which changes no guess but says how sure it is, is chosen on the draw, and the temperature beside it: each image is
+means are the prototypes of Snell et al. 2017 (arXiv 1703.05175). Nothing is trained. The scale of the
+cosines, which changes no answer but how sure it is, is chosen on the draw, and so is the temperature: each image is
 held back from its own class's mean.
 """
 

@@ -176,10 +176,10 @@ class _Problems:
     texts: Tensor  # (C, o), of length temperature
 
     def train(self, rate: float, iterations: int) -> Iterator[tuple[int, _Trained]]:
-        """Each draw's place, and what comes of it, for each power."""
+        """Each draw's place and trained projection, for each power."""
         shape = (len(self.inputs), self.inputs.shape[2], self.weights.shape[2], self.start.shape[2])
         change = torch.zeros(shape, device=self.inputs.device, dtype=self.inputs.dtype, requires_grad=True)
-        # Adam of W - W0 is Adam of W: nothing decays.
+        # Adam takes the same steps for W - W0 as for W, as there is no weight decay.
         optimiser = torch.optim.Adam([change], lr=rate, eps=1e-4, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, iterations)
         losses: list[Tensor] = []

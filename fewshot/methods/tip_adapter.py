@@ -5,7 +5,7 @@ draw, L their labels as one-hot rows, W the class texts, scale the model's tempe
 the published recipe: AdamW, learning rate 0.001, epsilon 0.0001, 20 epochs, batches of 256, a cosine down to nothing.
 The authors choose alpha and beta on a validation set; here, by cross-validation inside the draw, with the cache as it
 is. The temperature is that of held-out images' logits; Tip-Adapter-F trains a cache for each fold, since trained keys
-are surer than those they come from. The caches of many draws and all their folds are trained together.
+give surer answers than those that they come from. The caches of many draws and all their folds are trained together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ class PreparedDraw:
 
 @dataclass(frozen=True)
 class TipAdapter:
-    """What the draw may choose from; the first of those that guess best, in order of their distance to PUBLISHED."""
+    """What the draw may choose from: of those with most right answers the nearest to PUBLISHED."""
 
     alphas: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
     betas: tuple[float, ...] = (1.0, 2.0, 5.5, 12.0, 30.0)
@@ -70,13 +70,13 @@ class TipAdapter:
         """Of tasks that differ in nothing but their seeds."""
         texts = class_embeddings(tasks[0]) * float(tasks[0].clip.model.logit_scale.detach().exp())
         given = [PreparedDraw.of(draw, task.seed, texts, self.folds) for draw, task in zip(draws, tasks, strict=True)]
-        settled = [self._choose(each) for each in given]
-        keys = self._keys(given, settled, tasks[0])
+        choices = [self._choose(each) for each in given]
+        keys = self._keys(given, choices, tasks[0])
         heads = [
             CacheHead(texts, own, each.values, chosen["alpha"], chosen["beta"])
-            for own, each, chosen in zip(keys, given, settled, strict=True)
+            for own, each, chosen in zip(keys, given, choices, strict=True)
         ]
-        return [Fitted.on_features(head, tasks[0], chosen) for head, chosen in zip(heads, settled, strict=True)]
+        return [Fitted.on_features(head, tasks[0], chosen) for head, chosen in zip(heads, choices, strict=True)]
 
     def _choose(self, given: PreparedDraw) -> dict[str, float]:
         """Alpha, beta and, where something can be held back, the temperature."""
@@ -84,14 +84,14 @@ class TipAdapter:
             return dict(zip(("alpha", "beta"), PUBLISHED, strict=True))
         cosines, others = given.keys @ given.keys.T, given.fold_of[:, None] != given.fold_of
         caches = {beta: (np.exp(beta * (cosines - 1)) * others) @ given.values for beta in self.betas}
-        grid = sorted(product(self.alphas, self.betas), key=_away)
+        grid = sorted(product(self.alphas, self.betas), key=_distance_to_published)
         held_out = [given.zero_shot + alpha * caches[beta] for alpha, beta in grid]
         best = int(np.argmax([(logits.argmax(axis=1) == given.labels).sum() for logits in held_out]))
         alpha, beta = grid[best]
         return {"alpha": alpha, "beta": beta, "temperature": temperature(held_out[best], given.labels)}
 
-    def _keys(self, given: list[PreparedDraw], settled: list[dict[str, float]], task: Task) -> list[np.ndarray]:
-        """The keys of each cache; what is to be said of them is put in `settled`."""
+    def _keys(self, given: list[PreparedDraw], choices: list[dict[str, float]], task: Task) -> list[np.ndarray]:
+        """The keys of each cache. What the record is to hold of them is added to `choices`."""
         return [each.keys for each in given]
 
 
@@ -102,15 +102,15 @@ class TipAdapterF(TipAdapter):
     epochs: int = 20
     batch_size: int = 256
 
-    def _keys(self, given: list[PreparedDraw], settled: list[dict[str, float]], task: Task) -> list[np.ndarray]:
+    def _keys(self, given: list[PreparedDraw], choices: list[dict[str, float]], task: Task) -> list[np.ndarray]:
         caches = [
             Cache.of(each, learned, chosen, task.class_weights)
-            for each, chosen in zip(given, settled, strict=True)
+            for each, chosen in zip(given, choices, strict=True)
             for learned in [each.labels >= 0, *(each.fold_of != fold for fold in range(each.folds))]
         ]
         trained = iter(self.train(caches, task.clip.device))
         keys = []
-        for each, chosen in zip(given, settled, strict=True):
+        for each, chosen in zip(given, choices, strict=True):
             own, chosen["loss"] = next(trained)
             keys.append(own)
             if each.folds:
@@ -224,6 +224,6 @@ def _padded(arrays: list[np.ndarray]) -> torch.Tensor:
     return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(each) for each in arrays], batch_first=True)
 
 
-def _away(chosen: tuple[float, float]) -> float:
+def _distance_to_published(chosen: tuple[float, float]) -> float:
     """How far from what is published, as factors."""
     return abs(np.log(chosen[0] / PUBLISHED[0])) + abs(np.log(chosen[1] / PUBLISHED[1]))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fewshot.predicting.predict import PredictSettings
     from fewshot.predicting.writing import Writer
 
-MANY = 100  # pictures, from which on it is said how far it is
+MANY = 100  # pictures, from which on the progress is shown
 
 
 def predict(
@@ -50,13 +50,13 @@ def predict(
         raise UsageError("--json or --csv, not both")
     if not (paths or urls):
         raise UsageError("name pictures, videos or folders, or say --urls and give links on standard input")
-    how = PredictSettings(top, threshold, fps, smooth)
+    settings = PredictSettings(top, threshold, fps, smooth)
     found, others = sources(paths or ())
-    predictor = Predictor(load(model, device), how)
+    predictor = Predictor(load(model, device), settings)
     parts = predictor.sources(found)
     if urls:
         parts = _both(parts, predictor.links(filter(None, (line.strip() for line in sys.stdin))))
-    failed, asked = _write(_writer(how, json, csv), parts, len(found))
+    failed, asked = _write(_writer(settings, json, csv), parts, len(found))
     if others:
         console.err.print(f"{console.count(others, 'other file')} in these folders: neither picture nor video")
     if failed:
@@ -64,10 +64,10 @@ def predict(
         raise typer.Exit(1)
 
 
-def _writer(how: "PredictSettings", json: bool, csv: bool) -> "Writer":
+def _writer(settings: "PredictSettings", json: bool, csv: bool) -> "Writer":
     from fewshot.predicting.writing import Csv, Json, Text
 
-    return Json() if json else Csv(how.top) if csv else Text(how.rate)
+    return Json() if json else Csv(settings.top) if csv else Text(settings.rate)
 
 
 def _both(first: "Iterator[list[Answer]]", then: "Iterator[list[Answer]]") -> "Iterator[list[Answer]]":
@@ -76,7 +76,7 @@ def _both(first: "Iterator[list[Answer]]", then: "Iterator[list[Answer]]") -> "I
 
 
 def _write(writer: "Writer", parts: "Iterable[list[Answer]]", total: int) -> tuple[int, int]:
-    """Print all answers, and errors beside them; of how many files there is none, and of how many in all."""
+    """Print all answers and errors. Returns how many files failed, and how many there were."""
     failed = asked = 0
     with console.progress("looking", total if total >= MANY and not sys.stdout.isatty() else 0, "file") as advance:
         for line in writer.head():

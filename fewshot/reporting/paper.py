@@ -54,7 +54,7 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class PaperContent:
-    """All that the pages say; `differs`: sentences on what isn't as in the paper."""
+    """The content of the pages; `differs`: sentences on what isn't as in the paper."""
 
     tables: list[PaperTable]
     differs: list[str]
@@ -63,7 +63,7 @@ class PaperContent:
 
 @dataclass(frozen=True)
 class Pages:
-    """The files, and what they say."""
+    """The files, and their content."""
 
     markdown: Path
     html: Path

@@ -1,4 +1,4 @@
-"""Several sweeps that belong together, such as one a recipe: each in a directory of its own, and a table of all."""
+"""A grid search: one sweep for each combination of settings, each in a directory of its own, and a table of all."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -29,7 +29,8 @@ RESULTS = (
 
 @dataclass(frozen=True)
 class GridPoint:
-    """One sweep of a series. `name`: its directory in the series' own. `varied`: what is its own, by setting's name."""
+    """One sweep of a grid search. `name`: its directory in that of the search; "" for a sweep that is alone. `varied`:
+    the settings in which it differs from the others, by name."""
 
     name: str
     settings: SweepSettings
@@ -37,20 +38,20 @@ class GridPoint:
 
 
 def grid_point(name: str, out: Path, settings: SweepSettings, varied: dict[str, Any] | None = None) -> GridPoint:
-    """`settings` as a grid_point of the series in `out`."""
+    """`settings` as a point of the grid search in `out`."""
     return GridPoint(name, dataclasses.replace(settings, out=out / name), varied or {})
 
 
 def run(
     grid_points: Sequence[GridPoint], out: Path, *, retry_failed: bool = False, say: Callable[[str], None] | None = None
 ) -> list[SweepSummary]:
-    """Run what is missing of each grid_point, and write `out`/recipes.csv after each: what is done can be looked at.
+    """Run what is missing of each point, and write `out`/recipes.csv after each, to have a table before the end.
 
-    The settings of all are checked before the first runs. `say` is told of each before it runs. Raises what run_sweep
-    raises, and UsageError where `out` holds a single sweep.
+    The settings of all are checked before the first runs. `say` gets a line on each before it runs. Raises what
+    run_sweep raises, and UsageError where `out` holds a single sweep.
     """
     if (out / "sweep.json").exists():
-        raise UsageError(f"{out} holds a single sweep, and this is a series of them; choose another --out")
+        raise UsageError(f"{out} holds a single sweep, and this is a grid search of several; choose another --out")
     for each in grid_points:
         for name in each.settings.methods:
             methods.build(name, options(each.settings.method_settings(name))[0])
@@ -69,7 +70,7 @@ def _say(text: str) -> None:
 def table(grid_points: Sequence[GridPoint]) -> pd.DataFrame:
     """Each grid point's results: what is varied, a column each ("" where a point varies something else), then RESULTS.
 
-    `diverged` counts those of `failed` that ran away.
+    `diverged` counts those of `failed` whose training diverged.
     """
     names = list(dict.fromkeys(name for each in grid_points for name in each.varied))
     rows = [dict.fromkeys(names, "") | each.varied | row for each in grid_points for row in _results(each)]
@@ -77,7 +78,7 @@ def table(grid_points: Sequence[GridPoint]) -> pd.DataFrame:
 
 
 def _results(each: GridPoint) -> list[dict[str, Any]]:
-    """The rows of RESULTS that are of this grid_point's grid; its directory may hold a wider one."""
+    """The rows of RESULTS that this point asks for; the sweep in its directory may be wider."""
     measured = measure(read_sweep(each.settings.out))
     failed = measured.failed
     rows = []
@@ -111,7 +112,7 @@ def of_base(names: Sequence[str], base: str) -> tuple[str, ...]:
 
 
 def terminal_table(results: pd.DataFrame) -> "Table":
-    """The series as a rich Table: what is varied, and accuracy with its interval over splits."""
+    """The grid search as a rich Table: what is varied, and accuracy with its interval over splits."""
     from rich.table import Table
     from rich.text import Text
 

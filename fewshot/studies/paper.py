@@ -1,4 +1,4 @@
-"""The tables of arXiv 2501.07221 on a collection of one's own: which sweeps they take, and what comes of them.
+"""The tables of arXiv 2501.07221 on a collection of one's own: which sweeps they take, and their results.
 
 Zero-shot (its Table 4), wordings (5), recipes (6), filtered and unfiltered (9), fewer images (11), and the 82 classes
 of its abstract. `data/paper.yaml` holds the grids and the paper's numbers, as far as they are known.

@@ -1,8 +1,8 @@
-"""Trials that are done together: one model, one method, one number of shots, several splits, in a fixed arrangement.
+"""Trials that are fitted together: one method, on one set, with one number of shots, on several splits.
 
 What a method computes for several draws at once may differ in its last bits from what it computes for each alone. So
-a batch is a matter of the plan, not of what is missing: when a sweep goes on, a batch that lacks a record is computed
-whole, and the records that were there stay.
+which trials are in a batch follows from the plan alone, and not from what is missing: when a sweep goes on, a batch of
+which a record is missing is computed whole, and the records that were there stay.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ SPLITS_PER_BATCH = 13
 
 @dataclass(frozen=True)
 class TrialBatch:
-    """`trials` differ in their splits, and in what is averaged after training; `missing` of them want a record."""
+    """`trials` differ in their splits, and in what is averaged after training; `missing` have no record yet."""
 
     trials: tuple[Trial, ...]
     missing: tuple[Trial, ...]
@@ -31,7 +31,7 @@ class TrialBatch:
         return tuple(sorted({trial.split for trial in self.trials}))
 
     def halves(self) -> "list[TrialBatch]":
-        """Two batches of half the splits each, for where memory ran out; this one alone if it can't be shared out."""
+        """Two batches of half the splits each, for where memory ran out; this one alone if it can't be divided."""
         middle = len(self.splits) // 2
         first = set(self.splits[:middle])
         parts = [self._only(first), self._only(set(self.splits) - first)] if middle else [self]
@@ -45,14 +45,14 @@ class TrialBatch:
 
 def trial_batches(plan: Plan, missing: Iterable[Trial], device: str = "cpu") -> list[TrialBatch]:
     """The batches that have missing trials, in the order of the plan's trials. device: the kind, "cpu" or "cuda"."""
-    wanted = set(missing)
-    together = {name: _is_batched(name, plan.settings, device) for name in plan.settings.methods}
+    pending = set(missing)
+    batched = {name: _is_batched(name, plan.settings, device) for name in plan.settings.methods}
     found: dict[tuple[object, ...], list[Trial]] = {}
     for trial in plan.trials:
-        number = trial.split // SPLITS_PER_BATCH if together[trial.method] else trial.split
+        number = trial.split // SPLITS_PER_BATCH if batched[trial.method] else trial.split
         training = methods.parse(trial.method).training
-        found.setdefault((number, trial.set, training, trial.shots, together[trial.method]), []).append(trial)
-    return list(_filled(found.values(), wanted))
+        found.setdefault((number, trial.set, training, trial.shots, batched[trial.method]), []).append(trial)
+    return list(_with_missing(found.values(), pending))
 
 
 def in_work_order(batches: Iterable[TrialBatch]) -> list[TrialBatch]:
@@ -66,15 +66,15 @@ def in_work_order(batches: Iterable[TrialBatch]) -> list[TrialBatch]:
 
 
 def _cost(batch: TrialBatch) -> float:
-    """Of training, in units of one image through a method that only looks at frozen features."""
+    """Of training, in units of one image of a method that uses nothing but frozen features."""
     first = batch.trials[0]
     made_of = additions.composition(first.set)
     return methods.describe(first.method).cost * len(batch.splits) * (first.shots + made_of.amount)
 
 
-def _filled(arranged: Iterable[list[Trial]], wanted: set[Trial]) -> Iterator[TrialBatch]:
+def _with_missing(arranged: Iterable[list[Trial]], pending: set[Trial]) -> Iterator[TrialBatch]:
     for trials in arranged:
-        if missing := tuple(trial for trial in trials if trial in wanted):
+        if missing := tuple(trial for trial in trials if trial in pending):
             yield TrialBatch(tuple(trials), missing)
 
 

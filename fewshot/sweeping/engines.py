@@ -1,7 +1,7 @@
 """Where batches of trials are run: in this process, in several of this machine, or on a Ray cluster.
 
-Workers write records into the sweep's directory and read the collection's cache; only batches travel, and once to each
-worker the plan.
+Workers write records into the sweep's directory and read the collection's cache; each of them is sent the plan, once,
+and then batches.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from fewshot.training.deterministic import deterministic
 
 
 def run(plan: Plan, clip: ClipModel, batches: list[TrialBatch]) -> None:
-    """Run batches wherever the settings say. Raises FewposeError for what none of them can go on with."""
+    """Run batches wherever the settings say. Raises FewposeError where no batch can be run."""
     settings, trials = plan.settings, sum(len(batch.missing) for batch in batches)
     with deterministic(settings.deterministic):
         with records.explaining_write_errors(settings.collection):  # its cache
@@ -39,13 +39,13 @@ def run(plan: Plan, clip: ClipModel, batches: list[TrialBatch]) -> None:
     del runner
     if clip.device.type == "cuda":
         torch.cuda.empty_cache()  # for the worker on this card
-    make = Trials(_everywhere(plan), SameModel.as_(clip, settings.checkpoint))
+    make = WorkerFactory(_with_absolute_paths(plan), SameModel.as_(clip, settings.checkpoint))
     with console.progress("trials", trials, "trial") as advance:
         hand_out(plan, make, in_work_order(batches), advance)
 
 
 @dataclass(frozen=True)
-class Trials:
+class WorkerFactory:
     """Makes workers that run batches: each with the model, a device and so many threads."""
 
     plan: Plan
@@ -71,9 +71,10 @@ def hand_out(
     batches: Sequence[TrialBatch],
     advance: Callable[[int], None],
 ) -> None:
-    """Have workers run `batches`. `advance` is told how many trials were done.
+    """Have workers run `batches`. `advance` is called with the number of trials that were done.
 
-    A trial that kills its worker even alone is recorded as failed (usually the system kills it, for want of memory).
+    A trial whose worker dies even when it is run alone is recorded as failed (usually the system kills it for want of
+    memory).
     """
     settings = plan.settings
     shared = Shared(settings.out, (settings.collection / "images.parquet",))
@@ -98,8 +99,8 @@ def _needs(plan: Plan) -> Needs:
     return Needs(plan.settings.device, CPUS_OF_A_MODEL)
 
 
-def _everywhere(plan: Plan) -> Plan:
-    """With paths that mean the same in another working directory."""
+def _with_absolute_paths(plan: Plan) -> Plan:
+    """The plan for workers whose working directory is another."""
     settings = plan.settings
     absolute = replace(settings, collection=settings.collection.resolve(), out=settings.out.resolve())
     return replace(plan, settings=absolute)

@@ -71,7 +71,7 @@ def wordings_to_json(classes: tuple[str, ...], settings: SweepSettings) -> list[
 
 
 def descriptions_from_json(classes: Iterable[str], texts: Iterable[str | list[str]]) -> dict[str, tuple[str, ...]]:
-    """The descriptions behind what `told` said: of each class that is not called by its own words."""
+    """The descriptions that `wordings_to_json` wrote: of each class that is not called by its own words."""
     called = {
         label: (each,) if isinstance(each, str) else tuple(each) for label, each in zip(classes, texts, strict=True)
     }

@@ -1,4 +1,4 @@
-"""Some cells of the grid: draw, fit, predict, record. A trial that fails is a record too."""
+"""Running batches of trials: draw, fit, predict, record. A trial that fails leaves a record, too."""
 
 import platform
 import time
@@ -39,11 +39,11 @@ class Runner:
         self.clip = clip
         self.texts = prompts.of_sweep(plan.classes, plan.settings)
         self.store = _store(plan, clip)
-        self._split = lru_cache(maxsize=SPLITS_PER_BATCH)(plan.split)  # batches come some splits after the other
+        self._split = lru_cache(maxsize=SPLITS_PER_BATCH)(plan.split)  # the next batch often has the same splits
 
     def run(self, batch: TrialBatch) -> None:
         """Run a batch, and write the records of its missing trials."""
-        if self._fits(batch):
+        if self._run_within_memory(batch):
             return
         parts = batch.halves()
         if parts == [batch]:
@@ -53,8 +53,8 @@ class Runner:
         for part in parts:
             self.run(part)
 
-    def _fits(self, batch: TrialBatch) -> bool:
-        """Run a batch; False where memory runs out. The error ends here, and with it what its frames held."""
+    def _run_within_memory(self, batch: TrialBatch) -> bool:
+        """Run a batch; False where memory runs out. The error is dropped here, with the memory that its frames hold."""
         try:
             self._run(batch)
             return True
@@ -66,12 +66,12 @@ class Runner:
         return False
 
     def _run(self, batch: TrialBatch) -> None:
-        """Fit each split that is needed, then write what comes of it, averaged as asked for."""
+        """Fit the splits that are needed, then predict and write each missing trial, averaged as its name says."""
         first = batch.trials[0]
         own, chosen = options(self.plan.settings.method_settings(first.method))
         method = methods.build(methods.parse(first.method).training, own)
-        together = isinstance(method, BatchedMethod)
-        splits = [number for number in batch.splits if together or number in {each.split for each in batch.missing}]
+        batched = isinstance(method, BatchedMethod)
+        splits = [number for number in batch.splits if batched or number in {each.split for each in batch.missing}]
         rows = [self.plan.draw(self._split(number), replace(first, split=number)) for number in splits]
         tasks = [self.task(replace(first, split=number), chosen) for number in splits]
         begun = time.perf_counter()
@@ -153,41 +153,41 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     collection = Collection.open(plan.settings.collection)
     transform = Transform(clip.image_size, plan.settings.fit)
     features: dict[str, np.ndarray] = {}
-    kept = {key: ActivationCache(collection, clip, transform, key[0], mirrored=key[1]) for key in _activations(plan)}
-    # Apart: a photograph is computed in the same batches whether or not there are synthetic images.
-    parts = [images[images["label"].isin(plan.classes)] for images in (plan.images, _added(plan))]
+    caches = {key: ActivationCache(collection, clip, transform, key[0], mirrored=key[1]) for key in _activations(plan)}
+    # Two parts: a photograph is computed in the same batches, whether or not there are synthetic images.
+    parts = [images[images["label"].isin(plan.classes)] for images in (plan.images, _synthetic_images(plan))]
     for chosen in filter(len, parts):
         features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.fit), strict=True)
     pixels = PixelCache(collection, transform)  # knows what embedding decoded
-    looked_at = any(methods.needs(name, "pixels") for name in plan.settings.methods)
+    with_pixels = any(methods.needs(name, "pixels") for name in plan.settings.methods)
     for chosen in filter(len, parts):
-        if looked_at:
+        if with_pixels:
             pixels.fill(chosen)
-        for cache in kept.values():
+        for cache in caches.values():
             cache.fill(chosen, pixels)
 
     def activations(ids: Iterable[str], blocks: int, mirrored: bool) -> torch.Tensor | None:
-        return kept[blocks, mirrored].take(ids) if (blocks, mirrored) in kept else None
+        return caches[blocks, mirrored].take(ids) if (blocks, mirrored) in caches else None
 
-    return ImageStore(pixels_for(clip.device, pixels, features if looked_at else ()), features, activations)
+    return ImageStore(pixels_for(clip.device, pixels, features if with_pixels else ()), features, activations)
 
 
 def _activations(plan: Plan) -> list[tuple[int, bool]]:
     """Of how many last blocks a method of the plan needs what goes into them, and whether of the mirrored images."""
-    wanted: set[tuple[int, bool]] = set()
+    needed: set[tuple[int, bool]] = set()
     for name in plan.settings.methods:
         augment = plan.settings.method_settings(name).get("augment", "none")
-        wanted |= methods.describe(name).activations(methods.parse(name).number, augment)
-    return sorted(wanted)
+        needed |= methods.describe(name).activations(methods.parse(name).number, augment)
+    return sorted(needed)
 
 
-def _added(plan: Plan) -> pd.DataFrame:
+def _synthetic_images(plan: Plan) -> pd.DataFrame:
     """The synthetic images of all sets."""
     return pd.concat([synthetic.synthetic(each.images) for each in plan.sets.values()]).drop_duplicates("key")
 
 
 def fit_each(method: Method, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
-    """What a method makes of each draw; in the place of one that failed, why (Diverged or LinAlgError)."""
+    """What a method fits to each draw; for one that failed, the error (Diverged or LinAlgError)."""
     if isinstance(method, BatchedMethod):
         return method.fit_batch(draws, tasks)
     return [_fit(method, draw, task) for draw, task in zip(draws, tasks, strict=True)]

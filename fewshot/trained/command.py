@@ -13,7 +13,7 @@ from fewshot import flags
 if TYPE_CHECKING:
     from fewshot.sweeping.settings import SweepSettings
 
-# What a sweep has said already.
+# Options that a sweep has values of.
 _OF_A_SWEEP = {
     *("model", "fit", "classes", "short", "prompt", "descriptions", "seed", "recipe", "lr", "epochs", "batch_size"),
     *("image_only", "augment", "class_weights"),
@@ -73,7 +73,9 @@ def train(
         from curate.sweeps.records import read_sweep
 
         if twice := sorted(_OF_A_SWEEP & given.keys()):
-            raise UsageError(f"--{twice[0].replace('_', '-')}: a sweep has said that already; train on its collection")
+            raise UsageError(
+                f"--{twice[0].replace('_', '-')}: the sweep decides that; to have it otherwise, train on its collection"
+            )
         settings, weights = _of_sweep(source, context.params), read_sweep(source).settings["weights"]["image"]
     else:
         settings = _of_collection(source, context.params)

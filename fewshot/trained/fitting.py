@@ -1,4 +1,4 @@
-"""One method on rows of a collection: what a trial does to its draw, for any images that may be learned from."""
+"""Fitting one method to rows of a collection: as a trial does with its draw, for any training images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -55,7 +55,7 @@ class Fitting:
         return folds(self.runner.draw(self.photographs), number, rare=True) if number > 1 else []
 
     def fit(self, rows: Sequence[pd.DataFrame], names: Sequence[str]) -> Iterator[Fitted]:
-        """A classifier of each of `rows`; `names` tell their random orders apart, "" is the trial's own.
+        """A classifier of each of `rows`; `names` give each a random order of its own, "" that of the trial.
 
         One after the other, unless the method fits them faster together. Raises FewposeError where training fails.
         """

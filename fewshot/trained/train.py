@@ -157,7 +157,7 @@ def _about(runner: Runner, settings: TrainSettings) -> About:
 def _trained_on(settings: TrainSettings, plan: Plan, learned: pd.DataFrame) -> dict[str, Any]:
     trial = settings.trial
     if not methods.trains(trial.method):
-        learned = learned.iloc[:0]  # it was only asked what it makes of them
+        learned = learned.iloc[:0]  # such a method has learned from none of them
     counts = learned["label"].value_counts()
     return {
         "collection": str(settings.sweep.collection.resolve()),
@@ -186,8 +186,8 @@ def _measured(
     classes, (temperature, threshold) = runner.plan.classes, chosen
     found: dict[str, Any] = {}
     if held:
-        told = measured(held.probabilities(), held.labels, held.groups, classes, threshold)
-        found["held_back"] = told | {"folds": len(np.unique(held.fold))}
+        scores = measured(held.probabilities(), held.labels, held.groups, classes, threshold)
+        found["held_back"] = scores | {"folds": len(np.unique(held.fold))}
     if settings.shots:
         rows = runner.plan.split(settings.split).test
         test, logits = runner.draw(rows), fitted.logits(runner.images(rows))

@@ -1,11 +1,14 @@
-"""nn.MultiheadAttention's self-attention in the open, so that something can stand beside its parts or look at them."""
+"""nn.MultiheadAttention's self-attention written out in its steps.
+
+So adapters can be added to its q, k and v (`low_rank`), and its attention weights can be recorded (`explaining`).
+"""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 class ExplicitAttention(nn.Module):
-    """Self-attention as nn.MultiheadAttention computes it, with the weights of `base`, by F's function of that name."""
+    """Self-attention as nn.MultiheadAttention computes it, with the weights of `base`."""
 
     def __init__(self, base: nn.MultiheadAttention) -> None:
         super().__init__()

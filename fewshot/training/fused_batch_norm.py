@@ -1,4 +1,4 @@
-"""Frozen batch norm done with the convolution before it: one pass over the activations less, each way."""
+"""Frozen batch norm fused into the convolution before it, which saves a pass over the activations each way."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -20,7 +20,7 @@ def fuse_batch_norm(model: nn.Module) -> None:
     each step, from the weights as they are.
     """
     for convolution, norm in _pairs(model):
-        # As attributes of the modules they take the place of their classes' forward.
+        # As attributes of the modules, these replace the `forward` of their classes.
         convolution.forward = partial(_convolve, convolution, norm)
         norm.forward = partial(_act, norm)
 
@@ -50,7 +50,7 @@ def _act(norm: Any, x: Tensor) -> Tensor:
 
 
 class _ReLU6(torch.autograd.Function):
-    """ReLU6 in place. torch's own copies its input first; but where it stopped, the result tells as well."""
+    """ReLU6 in place. torch's own keeps a copy of its input, but the result tells as well what was clipped."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class TextHead(Head):
 
 
 class FreeHead(Head):
-    """The class vectors are free; `set` says where they start: at a linear probe, or at the texts'."""
+    """The class vectors are trained themselves; `set` gives their start: a linear probe, or those of the texts."""
 
     def __init__(self, classes: int, width: int, device: torch.device) -> None:
         super().__init__()
@@ -88,15 +88,15 @@ def loss(features: Tensor, vectors: tuple[Tensor, Tensor], labels: Tensor, weigh
 
 
 def text_parameters(model: Any) -> list[nn.Parameter]:
-    """What is not of the image tower: the text tower's, and the temperature."""
+    """All parameters but the image tower's: the text tower's, and the temperature."""
     return [parameter for name, parameter in model.named_parameters() if not name.startswith("visual.")]
 
 
 class _TextTower:
     """The text tower for the same texts again and again, its context cut to the longest of them.
 
-    Under a causal mask a token sees none behind it, and open_clip reads a text's embedding at its end: what comes after
-    is padding that nobody looks at. With another mask or another way of pooling the texts stay as long as they are.
+    Under a causal mask a token attends to none behind it, and open_clip reads a text's embedding at its end: what comes
+    after is padding, which changes nothing. With another mask or another way of pooling the texts keep their length.
     """
 
     def __init__(self, model: Any, tokens: Tensor) -> None:

@@ -8,11 +8,11 @@ The algorithm is a truncated Newton method (Nocedal & Wright 2006, section 7.1) 
 
 * W is a combination of the samples, W = A X (the representer theorem), so that with fewer samples than features nothing
   but their Gram matrix XX' is needed (`_Samples`). Otherwise W itself is solved for (`_Features`). Both are exact.
-* The preconditioner is (h X'X + mu I)^-1, one for each set: the Hessian if all probabilities were alike. Applied to a
+* The preconditioner is (h X'X + mu I)^-1, one for each set: the Hessian if all probabilities were equal. Applied to a
   residual it gives the logits of the new direction, too: one product with an (n, n) matrix is all that a step costs.
 * Scores are linear along a direction, so that a length is tried without another matrix product.
 * Each problem stops for itself, and sets whose problems have all stopped leave the batch: apart from rounding, a
-  solution doesn't depend on its company.
+  solution doesn't depend on what else is in the batch.
 
 Scores are (b, f, classes, n), the samples next to each other, so that softmax and sums run along them.
 """
@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 
 ABSENT = -1e3  # the bias of a class without samples
-_NEVER = -1e9  # that added to its logits while the others are solved
+_NEVER = -1e9  # added to its logits while the others are solved
 _STEPS, _INNER_STEPS, _HALVINGS = 50, 500, 40  # at most; 3, 5 and 0 are usual
 
 
@@ -47,8 +47,9 @@ class Problems:
 class Solution:
     """For one C: `logits` (b, f, n, classes) of every sample, and `gradient_norm` (b, f), where the solver stopped.
 
-    That is the length of the mean loss's gradient with respect to the steepest class's vector, which no component
-    exceeds in any rotation of the features. A class without a weighted sample has the bias ABSENT and no weights.
+    That is the length of the mean loss's gradient with respect to a class's vector, the largest over the classes: no
+    component of the gradient exceeds it, in any rotation of the features. A class without a weighted sample has the
+    bias ABSENT and no weights.
     """
 
     logits: torch.Tensor
@@ -68,7 +69,7 @@ def regularisation_path(
 ) -> Iterator[Solution]:
     """Solve for each of `strengths` in turn (scikit-learn's C; a number, or (b,) for each set its own).
 
-    Until the gradient_norm is at most `tolerance`, or rounding allows no less.
+    Until the gradient norm is at most `tolerance`, or rounding allows no less.
     """
     given = _Prepared.of(problems)
     penalties = [given.penalties(strength) for strength in strengths]
@@ -82,7 +83,7 @@ def regularisation_path(
 
 
 def bytes_of_set(samples: int, features: int, weightings: int, classes: int, element: int) -> int:
-    """About what one set takes while it is solved, at `element` bytes a number."""
+    """About how much memory one set takes while it is solved, at `element` bytes a number."""
     side = min(samples, features)
     vectors = 20 * weightings * classes * samples  # what conjugate gradients keep, and what they make on the way
     return element * (vectors + 4 * side * side + 2 * samples * features)
@@ -138,7 +139,7 @@ class _Prepared(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Where the problems stand: the solutions' `coefficients` in their space, their logits without the bias
+    """The problems' solutions so far: their `coefficients` in their space, their logits without the bias
     (`bare_logits`), the `bias` (b, f, classes, 1), the `logits` with it, and the `gradient_norm` (b, f, 1, 1)."""
 
     coefficients: torch.Tensor
@@ -179,12 +180,12 @@ class _Samples(NamedTuple):
         features, centre, matrix, inverse, most, mu = (each[chosen] for each in self[:-1])
         return _Samples(features, centre, matrix, inverse, most, mu, self.h)
 
-    def adjoint(self, logits: torch.Tensor) -> torch.Tensor:
-        """The coefficients of X' times what is said of each sample."""
-        return logits
+    def adjoint(self, values: torch.Tensor) -> torch.Tensor:
+        """The coefficients of X'v, for a value v of each sample and class."""
+        return values
 
     def logits_of(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """The logits that coefficients give."""
+        """The logits that coefficients give, without a bias."""
         return _rows(coefficients, self.matrix)
 
     def precondition(self, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -217,8 +218,8 @@ class _Features(NamedTuple):
     def subset(self, chosen: torch.Tensor) -> "_Features":
         return _Features(*(each[chosen] for each in self))
 
-    def adjoint(self, logits: torch.Tensor) -> torch.Tensor:
-        return _rows(logits, self.features.to(logits.dtype))
+    def adjoint(self, values: torch.Tensor) -> torch.Tensor:
+        return _rows(values, self.features.to(values.dtype))
 
     def logits_of(self, coefficients: torch.Tensor) -> torch.Tensor:
         return _rows(coefficients, self.features.mT.to(coefficients.dtype))
@@ -240,9 +241,9 @@ class _Features(NamedTuple):
 def _space(features: torch.Tensor, penalty: torch.Tensor, classes: int) -> "_Samples | _Features":
     """`penalty` (b,) is what the preconditioner is made for.
 
-    The curvature h is an eighth of what alike probabilities have, 1/classes: they don't stay alike. On photos18 half or
-    twice of it costs up to a third more steps. Samples are centred, which changes nothing but the bias, and parts its
-    direction from the others'.
+    The curvature h is an eighth of that of equal probabilities, 1/classes, as they don't stay equal. On photos18 half
+    or twice of it costs up to a third more steps. Samples are centred, which changes nothing but the bias, and makes
+    its direction independent of the others.
     """
     centre = features.mean(dim=1, keepdim=True)
     centred = features - centre
@@ -266,12 +267,12 @@ def _space(features: torch.Tensor, penalty: torch.Tensor, classes: int) -> "_Sam
 def _minimise(
     space: "_Samples | _Features", given: _Prepared, penalty: torch.Tensor, start: _State, tolerance: float
 ) -> _State:
-    """Newton steps, of those sets that have a problem which is not solved."""
+    """Newton steps, for those sets of which a problem is not solved yet."""
     state, part = _State(*(each.clone() for each in start)), start
     places = torch.arange(len(penalty), device=penalty.device)
     futile = torch.zeros_like(given.total, dtype=torch.bool)  # where rounding is all that a step would change
     for _ in range(_STEPS):
-        part, residual, free, probabilities = _measure(space, given, penalty, part)
+        part, residual, bias_residual, probabilities = _measure(space, given, penalty, part)
         unsolved = ((part.gradient_norm > tolerance) & ~futile).flatten(1).any(dim=1)
         if not bool(unsolved.all()):
             state.put(places, part)
@@ -279,8 +280,12 @@ def _minimise(
                 return state
             space, given, part = space.subset(unsolved), given.subset(unsolved), part.subset(unsolved)
             places, penalty, futile = places[unsolved], penalty[unsolved], futile[unsolved]
-            residual, free, probabilities = residual[unsolved], free[unsolved], probabilities[unsolved]
-        step = _newton(space, given, penalty, part, (residual, free), probabilities, tolerance)
+            residual, bias_residual, probabilities = (
+                residual[unsolved],
+                bias_residual[unsolved],
+                probabilities[unsolved],
+            )
+        step = _newton(space, given, penalty, part, (residual, bias_residual), probabilities, tolerance)
         futile = -step.slope <= 0.01 * torch.finfo(penalty.dtype).eps * given.total
         part = _advance(space, given, penalty, part, step)
     state.put(places, _measure(space, given, penalty, part)[0])
@@ -290,13 +295,18 @@ def _minimise(
 def _measure(
     space: "_Samples | _Features", given: _Prepared, penalty: torch.Tensor, state: _State
 ) -> tuple[_State, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The state with its gradient_norm, the gradient downwards (of coefficients and bias), and the probabilities."""
+    """The state with its gradient norm, the negative gradient (of coefficients and of bias), the probabilities."""
     probabilities = given.log_probabilities(state.logits).exp_()
     missed = given.weights * (given.targets - probabilities)
     residual = space.adjoint(missed) - penalty * state.coefficients
-    free = missed.sum(dim=-1, keepdim=True)
-    lengths = space.squares(residual).clamp_min(0).sqrt().maximum(free.abs())
-    return state._replace(gradient_norm=lengths.amax(dim=2, keepdim=True) / given.total), residual, free, probabilities
+    bias_residual = missed.sum(dim=-1, keepdim=True)
+    lengths = space.squares(residual).clamp_min(0).sqrt().maximum(bias_residual.abs())
+    return (
+        state._replace(gradient_norm=lengths.amax(dim=2, keepdim=True) / given.total),
+        residual,
+        bias_residual,
+        probabilities,
+    )
 
 
 class _Step(NamedTuple):
@@ -313,58 +323,60 @@ def _newton(
     given: _Prepared,
     penalty: torch.Tensor,
     state: _State,
-    downwards: tuple[torch.Tensor, torch.Tensor],
+    negative_gradient: tuple[torch.Tensor, torch.Tensor],
     probabilities: torch.Tensor,
     tolerance: float,
 ) -> _Step:
-    """Conjugate gradients on the Newton equations, as far as the gradient_norm is worth it.
+    """Conjugate gradients on the Newton equations, the more exactly the smaller the gradient norm is.
 
     In float32, whatever the problems are in: the next step starts from a gradient that is exact again.
     """
     kind = space.inverse.dtype
-    residual, free = (each.to(kind, copy=True) for each in downwards)
+    residual, bias_residual = (each.to(kind, copy=True) for each in negative_gradient)
     probabilities, weights, total, penalty = (
         each.to(kind) for each in (probabilities, given.weights, given.total, penalty)
     )
     gradient_norm = state.gradient_norm.to(kind)
     enough = gradient_norm.sqrt().clamp_max(0.3).maximum(0.3 * tolerance / gradient_norm).square()
-    working = gradient_norm > tolerance
-    # The bias's, as the preconditioner sees it, which takes no more than `most` for the other directions' penalty.
+    unfinished = gradient_norm > tolerance
+    # Of the bias, on the scale of the preconditioner, which takes no more than `most` for the others' penalty.
     curvature = total / (8 * probabilities.shape[2]) * (space.most / penalty).clamp_max(1)
     step = [torch.zeros_like(each, dtype=kind) for each in (state.coefficients, state.bare_logits, state.bias)]
-    ways: list[torch.Tensor] = []
+    directions: list[torch.Tensor] = []
     first = last = torch.zeros_like(enough)
     for number in range(_INNER_STEPS):
-        new = [*space.precondition(residual), free / curvature]
-        size = space.product(residual, new[0], new[1]) + _dot(free, new[2])
+        new = [*space.precondition(residual), bias_residual / curvature]
+        size = space.product(residual, new[0], new[1]) + _dot(bias_residual, new[2])
         first = size if number == 0 else first
-        working = working & (size > enough * first)
-        if not bool(working.any()):
+        unfinished = unfinished & (size > enough * first)
+        if not bool(unfinished.any()):
             break
         if number:
-            again = torch.where(working, size / last, 0.0)
-            new = [each.addcmul_(again, old) for each, old in zip(new, ways, strict=True)]
-        ways, last = new, size
-        bent = _times_hessian(probabilities, ways[1] + ways[2], weights)
-        lifted = bent.sum(dim=-1, keepdim=True)
-        turned = space.adjoint(bent).addcmul_(penalty, ways[0])
-        length = size / (space.product(turned, ways[0], ways[1]) + _dot(lifted, ways[2]))
-        length = torch.where(working, length, 0.0)
-        for whole, way in zip(step, ways, strict=True):
-            whole.addcmul_(length, way)
-        residual.addcmul_(length, turned, value=-1)
-        free.addcmul_(length, lifted, value=-1)
-    coefficients, bare_logits, bias = (each.to(downwards[0].dtype) for each in step)
-    if kind != downwards[0].dtype:
+            beta = torch.where(unfinished, size / last, 0.0)
+            new = [each.addcmul_(beta, old) for each, old in zip(new, directions, strict=True)]
+        directions, last = new, size
+        curved = _times_hessian(probabilities, directions[1] + directions[2], weights)
+        curved_bias = curved.sum(dim=-1, keepdim=True)
+        curved_coefficients = space.adjoint(curved).addcmul_(penalty, directions[0])
+        length = size / (
+            space.product(curved_coefficients, directions[0], directions[1]) + _dot(curved_bias, directions[2])
+        )
+        length = torch.where(unfinished, length, 0.0)
+        for whole, direction in zip(step, directions, strict=True):
+            whole.addcmul_(length, direction)
+        residual.addcmul_(length, curved_coefficients, value=-1)
+        bias_residual.addcmul_(length, curved_bias, value=-1)
+    coefficients, bare_logits, bias = (each.to(negative_gradient[0].dtype) for each in step)
+    if kind != negative_gradient[0].dtype:
         bare_logits = space.logits_of(coefficients)
-    slope = -space.product(downwards[0], coefficients, bare_logits) - _dot(downwards[1], bias)
+    slope = -space.product(negative_gradient[0], coefficients, bare_logits) - _dot(negative_gradient[1], bias)
     return _Step(coefficients, bare_logits, bias, slope)
 
 
 def _times_hessian(probabilities: torch.Tensor, logits: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """The Hessian of the losses with respect to the logits, times a change of these."""
-    bent = probabilities * logits
-    return bent.addcmul_(probabilities, bent.sum(dim=2, keepdim=True), value=-1).mul_(weights)
+    curved = probabilities * logits
+    return curved.addcmul_(probabilities, curved.sum(dim=2, keepdim=True), value=-1).mul_(weights)
 
 
 def _advance(

@@ -12,15 +12,15 @@ from curate.foundation.freed_memory import keep_freed_memory
 from curate.models.clip_models import ClipModel
 from fewshot.training.fused_batch_norm import fuse_batch_norm
 
-MOST_KEPT = 4  # methods whose optimiser and captured steps stay: as many as a sweep does in turn
+MOST_KEPT = 4  # methods whose optimiser and captured steps are kept: as many as a sweep alternates between
 
 
 class WorkingCopy:
     """A copy of a ClipModel's `model` for training, and of its image tower for use after it.
 
     `model`: fp32, channels last, in training mode but for batch norm, which keeps its statistics: those of a few images
-    are noise (in ViT there are none), and whose sums are done with the convolution's. `tower`: as the frozen encoder,
-    in the precision that images are looked at with. The starting weights are the ClipModel's own, which no training
+    are noise (in ViT there are none), and is fused into the convolutions. `tower`: as the frozen encoder, in the
+    precision of predicting. The starting weights are the ClipModel's own, which no training
     changes.
     """
 
@@ -34,7 +34,7 @@ class WorkingCopy:
         self._start = _tensors(clip.model)
         self._values = _tensors(self.model)
         self._kept: dict[Any, Any] = {}
-        self.holds: object = None  # whose weights these are, for those who put them there
+        self.holds: object = None  # which trained values the weights are, set by who puts them there
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -51,7 +51,7 @@ class WorkingCopy:
     @torch.no_grad()
     def trained_tower(self, like: nn.Module) -> nn.Module:
         """A copy of the image tower `like` with the present weights of `model`, in fp32 and nobody else's."""
-        tower = copy.deepcopy(like)  # `model`'s own has its batch norms folded, by methods that a copy would not have
+        tower = copy.deepcopy(like)  # `model`'s own has fused batch norms, by methods that a copy would not have
         torch._foreach_copy_(_tensors(tower), _tensors(self.model.visual))
         return tower
 

@@ -243,7 +243,7 @@ def test_a_mistake_in_descriptions_is_one_sentence_and_exit_code_2(
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_list_of_recipes_is_a_series_with_a_table(run: Run, quick: list[object], tmp_path: Path) -> None:
+def test_a_list_of_recipes_is_a_grid_search_with_a_table(run: Run, quick: list[object], tmp_path: Path) -> None:
     text = "methods: {nearest-class-mean: , finetune: {lr: [1e-4, 1e-5], epochs: 1, towers: image}}\n"
     (tmp_path / "recipes.yaml").write_text(text)
     arguments = [*quick[:-2], "--config", tmp_path / "recipes.yaml"]
@@ -261,12 +261,12 @@ def test_a_list_of_recipes_is_a_series_with_a_table(run: Run, quick: list[object
     assert (tmp_path / "sweep" / "recipes.csv").read_bytes() == before
 
 
-def test_a_series_is_not_mixed_with_a_single_sweep(run: Run, quick: list[object], tmp_path: Path) -> None:
+def test_a_grid_search_is_not_mixed_with_a_single_sweep(run: Run, quick: list[object], tmp_path: Path) -> None:
     assert run(*quick[:-1], "zero-shot")[0] == 0
     (tmp_path / "recipes.yaml").write_text("methods: {finetune: {lr: [1e-4, 1e-5]}}\n")
     code, _, errors = run(*quick[:-2], "--config", tmp_path / "recipes.yaml")
     assert (code, errors.count("\n")) == (2, 1)
-    assert "holds a single sweep, and this is a series of them; choose another --out" in errors
+    assert "holds a single sweep, and this is a grid search of several; choose another --out" in errors
 
 
 def test_the_template_of_a_file_is_printed(run: Run) -> None:

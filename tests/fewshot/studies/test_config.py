@@ -187,7 +187,7 @@ def test_lists_make_a_sweep_for_each_combination(file) -> None:
     assert last.settings.recipes == {"finetune": {"weight_decay": 0.0, "lr": 1e-4, "epochs": 2}}
 
 
-def test_a_list_of_a_method_that_is_not_run_makes_no_series(file) -> None:
+def test_a_list_of_a_method_that_is_not_run_makes_no_grid_search(file) -> None:
     asked = Asked({"methods": ("zero-shot",)}).over(config.read(file("methods: {finetune: {lr: [1, 2]}}")))
     (only,) = config.grid_points(asked, HERE, THERE)
     assert (only.name, only.settings) == ("", SweepSettings(HERE, THERE, methods=("zero-shot",)))

@@ -50,7 +50,7 @@ from curate.sweeps.records import Trial
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
 from fewshot.classifier import Head, LinearHead
-from fewshot.explaining.attention import SeenAttention, opened_copy
+from fewshot.explaining.attention import AttentionRecorder, copy_with_explicit_attention
 from fewshot.explaining.convolution import Scored
 from fewshot.explaining.relevance import enlarged, relevance
 from fewshot.explaining.score import log_odds, logit
@@ -246,8 +246,8 @@ def maps(subject: Subject, classes: np.ndarray) -> dict[str, np.ndarray]:
 
 def of_transformer(subject: Subject, score: Any, images: Tensor) -> dict[str, Tensor]:
     """What others take: the last block's attention, rollout (Abnar and Zuidema 2020), Grad-CAM of the last block."""
-    opened = opened_copy(subject.tower)
-    with torch.no_grad(), SeenAttention() as seen:
+    opened = copy_with_explicit_attention(subject.tower)
+    with torch.no_grad(), AttentionRecorder() as seen:
         opened(images)
     layers = [weights.detach().mean(1) for weights in seen.weights]
     row = layers[-1][:, :1] * 0

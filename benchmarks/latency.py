@@ -41,7 +41,7 @@ from curate.images.transform import Transform
 from curate.importing.importer import import_folder
 from curate.models import clip_models
 from fewshot.bench import latency
-from fewshot.bench.thread_affinity import pinned
+from fewshot.bench.thread_affinity import fixed_affinity
 from fewshot.classifier import Classifier, LinearHead
 from fewshot.exporting import export, int8, onnx
 from fewshot.exporting.samples import Samples
@@ -117,7 +117,7 @@ def report(measured: dict[str, Any], *, quick: bool) -> int:
 def measure(name: str, rounds: int, seconds: float, threads: int | None) -> dict[str, Any]:
     """All sides in turn, `rounds` times; each row of each side for so many seconds."""
     before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder, pinned(threads) as used:
+    with tempfile.TemporaryDirectory() as folder, fixed_affinity(threads) as used:
         photograph = latency.draw_photograph(Path(folder, "drawn.jpg"))
         model = untrained(name, "cpu")
         sides = [plain(name, kept=False), plain(name, kept=True), *our_sides(model, Path(folder), used)]

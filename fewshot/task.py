@@ -143,28 +143,28 @@ class Method(Protocol):
 
 
 @runtime_checkable
-class Together(Method, Protocol):
+class BatchedMethod(Method, Protocol):
     """A method that fits several draws of one size faster than one after the other, to the same result."""
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> "list[Fitted | Exception]":
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> "list[Fitted | Exception]":
         """In their order; a Diverged or LinAlgError in the place of what failed. Anything else is raised."""
         ...
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         """Whether it is faster on "cpu" or "cuda"; where it isn't, trials are better kept apart."""
         ...
 
 
-def fit_alone(method: Together, draw: Draw, task: Task) -> Fitted:
-    """One draw, by a method that fits many. Raises what `fit_many` puts in the place of one that failed."""
-    (fitted,) = method.fit_many([draw], [task])
+def fit_alone(method: BatchedMethod, draw: Draw, task: Task) -> Fitted:
+    """One draw, by a method that fits many. Raises what `fit_batch` puts in the place of one that failed."""
+    (fitted,) = method.fit_batch([draw], [task])
     if isinstance(fitted, Exception):
         raise fitted
     return fitted
 
 
 @runtime_checkable
-class Choosy(Method, Protocol):
+class ChecksModel(Method, Protocol):
     """A method that can't use every model."""
 
     def check(self, clip: ClipModel) -> None:

@@ -93,7 +93,7 @@ def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
 
     Raises FewposeError where that can't be done, on a full disk say: the trial then has no record.
     """
-    with told(sweep):
+    with translate_write_errors(sweep):
         if predictions is not None:
             content = predictions.to_bytes()
             atomic.write_bytes(trial_file(sweep, record.trial, ".npz"), content)
@@ -102,7 +102,7 @@ def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
 
 
 @contextmanager
-def told(sweep: Path) -> Iterator[None]:
+def translate_write_errors(sweep: Path) -> Iterator[None]:
     """What keeps this block from writing into a sweep, in a sentence."""
     try:
         yield

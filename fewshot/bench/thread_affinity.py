@@ -11,7 +11,7 @@ from curate.foundation.errors import UsageError
 
 
 @contextmanager
-def pinned(threads: int | None = None) -> Iterator[int]:
+def fixed_affinity(threads: int | None = None) -> Iterator[int]:
     """torch with so many threads (as it likes, if None), and on Linux this thread, with those that it starts, on as
     many CPUs. Yields the number.
 

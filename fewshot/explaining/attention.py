@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from fewshot.explaining.score import Score
-from fewshot.training.explicit_attention import OpenAttention
+from fewshot.training.explicit_attention import ExplicitAttention
 from fewshot.training.low_rank import replace, shared_copy
 
 
@@ -73,8 +73,8 @@ def _pooled(known: Tokens, layer: Tensor) -> Tensor:
 
 def positive_attention(tower: Any, score: Score, images: Tensor) -> list[Tensor]:
     """A+ (n, queries, keys) of every attention in a tower, from the first to the last."""
-    opened = opened_copy(tower)
-    with torch.enable_grad(), SeenAttention() as seen:
+    opened = copy_with_explicit_attention(tower)
+    with torch.enable_grad(), AttentionRecorder() as seen:
         total = score(opened(images)).sum()  # each image's score depends on its own attention alone
         slopes = torch.autograd.grad(total, seen.weights)
     return [
@@ -82,18 +82,18 @@ def positive_attention(tower: Any, score: Score, images: Tensor) -> list[Tensor]
     ]
 
 
-def opened_copy(tower: Any) -> Any:
-    """A copy that shares the tower's weights, whose attention is all computed where SeenAttention can see it."""
+def copy_with_explicit_attention(tower: Any) -> Any:
+    """A copy that shares the tower's weights, whose attention is all computed where AttentionRecorder can see it."""
     copied = shared_copy(tower)
     for name, module in list(copied.named_modules()):
         if isinstance(module, nn.MultiheadAttention):
-            replace(copied, name, OpenAttention(module))
+            replace(copied, name, ExplicitAttention(module))
         elif hasattr(module, "fused_attn"):  # timm's
             module.fused_attn = True
     return copied
 
 
-class SeenAttention(TorchFunctionMode):
+class AttentionRecorder(TorchFunctionMode):
     """While it is entered, F.scaled_dot_product_attention is softmax(q k' / sqrt(d)) v, and the softmax is kept.
 
     `weights`: (n, heads, queries, keys) of every call so far, each with a gradient to be had.

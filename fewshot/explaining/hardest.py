@@ -34,7 +34,7 @@ OF_A_PAIR = 4  # images
 
 
 @dataclass(frozen=True)
-class Mistaken:
+class HardestMistakes:
     """A trial, and places among its test images that are to be shown, the hardest pair's first."""
 
     record: Record
@@ -59,7 +59,7 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
     before = mistaken.predictions.logits.argmax(axis=1).tolist()
     agreed = [now[key] == answer for key, answer in zip(mistaken.predictions.keys.tolist(), before, strict=True)]
     places = [place for place in mistaken.places if agreed[place]]
-    with records.told(sweep):
+    with records.translate_write_errors(sweep):
         mistakes = _show(runner, fitted.classifier(), mistaken.predictions, places, sweep / FOLDER)
         shown = Shown(
             trial,
@@ -73,7 +73,7 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
     return shown
 
 
-def hardest(sweep: Sweep) -> Mistaken:
+def hardest(sweep: Sweep) -> HardestMistakes:
     """Of the cell whose mistakes the report shows, the trial with most of those of the hardest pairs; the first of
     equals. Raises FewposeError where there is none."""
     measured = measure(sweep)
@@ -88,7 +88,7 @@ def hardest(sweep: Sweep) -> Mistaken:
     told = [read_predictions(sweep.directory, trial) for trial in scored]
     most = max(range(len(scored)), key=lambda number: len(_of_pairs(told[number], pairs)))
     (record,) = [each for each in sweep.records if each.trial == scored[most]]
-    return Mistaken(record, told[most], tuple(_of_pairs(told[most], pairs, OF_A_PAIR)))
+    return HardestMistakes(record, told[most], tuple(_of_pairs(told[most], pairs, OF_A_PAIR)))
 
 
 def _of_pairs(predictions: Predictions, pairs: Sequence[tuple[int, ...]], most: int | None = None) -> list[int]:

@@ -12,7 +12,7 @@ _HALVINGS = 60
 
 
 @dataclass(frozen=True)
-class Loss:
+class QuantisationError:
     """Accuracies (fractions) on `images` images, and `difference`: int8's less fp32's, with its 95 % interval.
 
     `only_fp32`, `only_int8`: images that one of them alone names rightly. `agreement`: the share that both call the
@@ -31,13 +31,13 @@ class Loss:
     largest_change: float
 
 
-def compare(fp32: np.ndarray, int8: np.ndarray, labels: np.ndarray) -> Loss:
+def compare(fp32: np.ndarray, int8: np.ndarray, labels: np.ndarray) -> QuantisationError:
     """From the probabilities (n, classes) of both, and what the images are (n,)."""
     answers = fp32.argmax(axis=1), int8.argmax(axis=1)
     right, right8 = (answer == labels for answer in answers)
     only_fp32, only_int8 = int((right & ~right8).sum()), int((right8 & ~right).sum())
     low, high = interval(only_int8, only_fp32, len(labels))
-    return Loss(
+    return QuantisationError(
         images=len(labels),
         accuracy_fp32=float(right.mean()),
         accuracy_int8=float(right8.mean()),

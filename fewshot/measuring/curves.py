@@ -92,15 +92,15 @@ class LearningCurve:
         not reached by any number that the curve can tell (FURTHEST times the largest). NaN: nothing was resampled.
         """
         wanted = self.means[-1] - target if below_last else target
-        found = float(self._told(self.law.needed(np.array([wanted])))[0])
+        found = float(self._whole_images(self.law.needed(np.array([wanted])))[0])
         if not len(self.resampled.a):
             return found, math.nan, math.nan
         targets = self.resampled_last - target if below_last else np.full(len(self.resampled.a), target)
         # Order statistics, not interpolated between: some may be infinite.
-        ends = np.percentile(self._told(self.resampled.needed(targets)), (2.5, 97.5), method="inverted_cdf")
+        ends = np.percentile(self._whole_images(self.resampled.needed(targets)), (2.5, 97.5), method="inverted_cdf")
         return found, float(ends[0]), float(ends[1])
 
-    def _told(self, images: np.ndarray) -> np.ndarray:
+    def _whole_images(self, images: np.ndarray) -> np.ndarray:
         """Whole images; what lies too far beyond the measured numbers is infinitely many."""
         return np.where(images <= FURTHEST * self.shots[-1], np.ceil(images * (1 - ROUNDING)), np.inf)
 

@@ -77,7 +77,7 @@ def chosen_cell(measured: Measured) -> Cell | None:
 
 def effects(trials: Sequence[Predictions], classes: Sequence[str]) -> pd.DataFrame:
     """Each trained-on image's effect (EFFECTS) from the trials of one cell, one a split."""
-    seen = _Seen(trials, len(classes))
+    seen = _TestedImages(trials, len(classes))
     if not seen.keys.size:
         return pd.DataFrame(columns=list(EFFECTS))
     drawn, left = seen.drawn & ~seen.tested, ~seen.drawn & ~seen.tested
@@ -103,7 +103,7 @@ def effects(trials: Sequence[Predictions], classes: Sequence[str]) -> pd.DataFra
     return table.assign(surest=surest).sort_values(["surest", "key"], ignore_index=True)[list(EFFECTS)]
 
 
-class _Seen:
+class _TestedImages:
     """What a cell's trials say of images that were tested at least once: (images,) and (images, splits) arrays."""
 
     def __init__(self, trials: Sequence[Predictions], classes: int) -> None:

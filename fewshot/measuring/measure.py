@@ -75,7 +75,7 @@ def measure(sweep: Sweep) -> Measured:
     outcomes: dict[Cell, dict[int, Outcomes]] = {}
     by_class: dict[Cell, dict[int, np.ndarray]] = {}
     tests: dict[int, np.ndarray] = {}
-    images = _Numbers()
+    images = _ImageNumbers()
     for record in _ordered(sweep):
         trial = record.trial
         place = {"set": trial.set, "method": trial.method, "shots": trial.shots, "split": trial.split}
@@ -126,7 +126,7 @@ def temperature(record: Record, predictions: Predictions) -> float | None:
     return float(chosen)
 
 
-class _Numbers:
+class _ImageNumbers:
     """A number for every test image, in the order in which they are met. The trials of a split share their images."""
 
     def __init__(self) -> None:

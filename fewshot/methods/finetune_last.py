@@ -35,13 +35,13 @@ class FinetuneLast(Finetune):
     def fit(self, draw: Draw, task: Task) -> Fitted:
         """Raises Diverged."""
         copy = working_copy(task.clip)
-        tuning, head = copy.kept((self, task.texts), lambda: self._with_head(copy, draw, task))
+        tuning, head = copy.get_or_make((self, task.texts), lambda: self._with_head(copy, draw, task))
 
         def begin() -> None:
             if self.start == "probe":
                 set_to_probe(head, draw, task)
             else:
-                head.set(*copy.kept(task.texts, lambda: _of_texts(copy, task)))
+                head.set(*copy.get_or_make(task.texts, lambda: _of_texts(copy, task)))
 
         return tuning.fit(draw, task, begin)
 

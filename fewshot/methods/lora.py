@@ -77,10 +77,10 @@ class Lora:
         """Raises Diverged."""
         return fit_alone(self, draw, task)
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         return device == "cuda"  # see STACKED
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
         """Of one model and one wording of the classes; those of one number of steps together."""
         self.check(tasks[0].clip)
         settings = [self._settings(draw) for draw in draws]

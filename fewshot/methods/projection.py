@@ -68,10 +68,10 @@ class Projection:
         """Raises Diverged."""
         return fit_alone(self, draw, task)
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         return True
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
         """Of one model and one wording of the classes."""
         model = _Model.of(tasks[0])
         fitted: list[Fitted | Exception] = []

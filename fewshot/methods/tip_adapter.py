@@ -27,7 +27,7 @@ CPU_BYTES, GPU_BYTES = 2**27, 2**32  # of caches that are trained at once, with 
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class PreparedDraw:
     """A draw as it is used here: `keys` (n, d) and `labels` (n,); its `zero_shot` logits (n, classes); `fold_of` (n,),
     which fold an image is held out of, all 0 where there are none (`folds` 0); the trial's `seed`."""
 
@@ -39,7 +39,7 @@ class Given:
     seed: int
 
     @classmethod
-    def of(cls, draw: Draw, seed: int, texts: np.ndarray, number: int) -> "Given":
+    def of(cls, draw: Draw, seed: int, texts: np.ndarray, number: int) -> "PreparedDraw":
         """`texts` (classes, d) times the model's scale."""
         keys, fold_of, parts = draw.images.features(), np.zeros(len(draw.labels), np.int64), folds(draw, number)
         for fold, (_, check) in enumerate(parts):
@@ -61,15 +61,15 @@ class TipAdapter:
     folds: int = 5
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
-        return self.fit_many([draw], [task])[0]
+        return self.fit_batch([draw], [task])[0]
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         return True
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted]:
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted]:
         """Of tasks that differ in nothing but their seeds."""
         texts = class_embeddings(tasks[0]) * float(tasks[0].clip.model.logit_scale.detach().exp())
-        given = [Given.of(draw, task.seed, texts, self.folds) for draw, task in zip(draws, tasks, strict=True)]
+        given = [PreparedDraw.of(draw, task.seed, texts, self.folds) for draw, task in zip(draws, tasks, strict=True)]
         settled = [self._choose(each) for each in given]
         keys = self._keys(given, settled, tasks[0])
         heads = [
@@ -78,7 +78,7 @@ class TipAdapter:
         ]
         return [Fitted.on_features(head, tasks[0], chosen) for head, chosen in zip(heads, settled, strict=True)]
 
-    def _choose(self, given: Given) -> dict[str, float]:
+    def _choose(self, given: PreparedDraw) -> dict[str, float]:
         """Alpha, beta and, where something can be held back, the temperature."""
         if not given.folds:
             return dict(zip(("alpha", "beta"), PUBLISHED, strict=True))
@@ -90,7 +90,7 @@ class TipAdapter:
         alpha, beta = grid[best]
         return {"alpha": alpha, "beta": beta, "temperature": temperature(held_out[best], given.labels)}
 
-    def _keys(self, given: list[Given], settled: list[dict[str, float]], task: Task) -> list[np.ndarray]:
+    def _keys(self, given: list[PreparedDraw], settled: list[dict[str, float]], task: Task) -> list[np.ndarray]:
         """The keys of each cache; what is to be said of them is put in `settled`."""
         return [each.keys for each in given]
 
@@ -102,7 +102,7 @@ class TipAdapterF(TipAdapter):
     epochs: int = 20
     batch_size: int = 256
 
-    def _keys(self, given: list[Given], settled: list[dict[str, float]], task: Task) -> list[np.ndarray]:
+    def _keys(self, given: list[PreparedDraw], settled: list[dict[str, float]], task: Task) -> list[np.ndarray]:
         caches = [
             Cache.of(each, learned, chosen, task.class_weights)
             for each, chosen in zip(given, settled, strict=True)
@@ -188,7 +188,7 @@ class Cache:
     seed: int
 
     @classmethod
-    def of(cls, given: Given, learned: np.ndarray, chosen: dict[str, float], class_weights: str) -> "Cache":
+    def of(cls, given: PreparedDraw, learned: np.ndarray, chosen: dict[str, float], class_weights: str) -> "Cache":
         """Of the images of a draw that are `learned` from (n,) bool."""
         weights = image_weights(given.labels, class_weights, learned).astype(np.float32)
         keys, labels, zero_shot, values, weights = (
@@ -202,7 +202,7 @@ def affinities(features: np.ndarray, keys: np.ndarray, beta: float) -> np.ndarra
     return np.exp(beta * (features @ keys.T - 1))
 
 
-def _held_out(given: Given, trained: list[np.ndarray], chosen: dict[str, float]) -> np.ndarray:
+def _held_out(given: PreparedDraw, trained: list[np.ndarray], chosen: dict[str, float]) -> np.ndarray:
     """(n, classes): each image's logits by the cache of the fold that it was held out of."""
     logits = given.zero_shot.copy()
     for fold, keys in enumerate(trained):

@@ -13,7 +13,7 @@ from fewshot import flags
 
 if TYPE_CHECKING:
     from fewshot.predicting.answers import Answer
-    from fewshot.predicting.predict import How
+    from fewshot.predicting.predict import PredictSettings
     from fewshot.predicting.writing import Writer
 
 MANY = 100  # pictures, from which on it is said how far it is
@@ -42,7 +42,7 @@ def predict(
 
     Example: fewshot predict models/yoga --urls --csv < links.txt > answers.csv
     """
-    from fewshot.predicting.predict import How, Predictor
+    from fewshot.predicting.predict import Predictor, PredictSettings
     from fewshot.predicting.sources import sources
     from fewshot.trained.directory import load
 
@@ -50,7 +50,7 @@ def predict(
         raise UsageError("--json or --csv, not both")
     if not (paths or urls):
         raise UsageError("name pictures, videos or folders, or say --urls and give links on standard input")
-    how = How(top, threshold, fps, smooth)
+    how = PredictSettings(top, threshold, fps, smooth)
     found, others = sources(paths or ())
     predictor = Predictor(load(model, device), how)
     parts = predictor.sources(found)
@@ -64,7 +64,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _writer(how: "How", json: bool, csv: bool) -> "Writer":
+def _writer(how: "PredictSettings", json: bool, csv: bool) -> "Writer":
     from fewshot.predicting.writing import Csv, Json, Text
 
     return Json() if json else Csv(how.top) if csv else Text(how.rate)

@@ -20,7 +20,7 @@ AT_ONCE = 32  # pictures
 
 
 @dataclass(frozen=True)
-class How:
+class PredictSettings:
     """`top`: classes that an answer names. `threshold`: a probability; None is the model's own. `rate`: frames of a
     second of video that are looked at; `smooth`: seconds, see video.smoothed."""
 
@@ -44,7 +44,7 @@ Pixels = tuple[str, np.ndarray | str]  # of a picture by its name, or why there 
 
 
 class Predictor:
-    def __init__(self, model: TrainedModel, how: How) -> None:
+    def __init__(self, model: TrainedModel, how: PredictSettings) -> None:
         self.model, self.how = model, how
         self.threshold = model.about.threshold if how.threshold is None else how.threshold
 

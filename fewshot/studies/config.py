@@ -18,7 +18,7 @@ from curate.foundation.errors import UsageError
 from curate.foundation.yaml_files import Entry
 from fewshot import methods
 from fewshot.studies import grid_search
-from fewshot.studies.grid_search import Member
+from fewshot.studies.grid_search import GridPoint
 from fewshot.sweeping import prompts
 from fewshot.sweeping.settings import OPTIONS, SHORT, SweepSettings, unchosen
 from fewshot.training.augment import KINDS
@@ -88,7 +88,7 @@ def _at(place: Entry) -> Iterator[None]:
 
 
 def settings(asked: Asked, collection: Path, out: Path) -> SweepSettings:
-    """One sweep, of all methods that are asked for. Grids are not looked at (see `members`)."""
+    """One sweep, of all methods that are asked for. Grids are not looked at (see `grid_points`)."""
     values = dict(asked.values)
     splitting = {name: values.pop(key) for key, name in _SPLITTING.items() if key in values}
     amounts = values.pop("synthetic_per_class", ())
@@ -98,7 +98,7 @@ def settings(asked: Asked, collection: Path, out: Path) -> SweepSettings:
     return SweepSettings(collection=collection, out=out, splitting=Splitting(**splitting), recipes=recipes, **values)
 
 
-def members(asked: Asked, collection: Path, out: Path) -> list[Member]:
+def grid_points(asked: Asked, collection: Path, out: Path) -> list[GridPoint]:
     """The sweeps that are asked for: one in `out` itself, or a series where a method has several recipes.
 
     In a series, each combination of a method's lists is a sweep of that method alone, and the methods without lists
@@ -109,7 +109,7 @@ def members(asked: Asked, collection: Path, out: Path) -> list[Member]:
     found = []
     rest = tuple(name for name in whole.methods if methods.parse(name).base not in grids)
     if rest and grids:
-        found.append(grid_search.member(REST, out, dataclasses.replace(whole, methods=rest)))
+        found.append(grid_search.grid_point(REST, out, dataclasses.replace(whole, methods=rest)))
     for base, grid in grids.items():
         for values in itertools.product(*grid.values()):
             varied = dict(zip(grid, values, strict=True))
@@ -118,8 +118,8 @@ def members(asked: Asked, collection: Path, out: Path) -> list[Member]:
                 methods=grid_search.of_base(whole.methods, base),
                 recipes=whole.recipes | {base: whole.recipes.get(base, {}) | varied},
             )
-            found.append(grid_search.member(f"{base}-{grid_search.settings_name(varied)}", out, own, varied))
-    return found or [Member("", whole)]
+            found.append(grid_search.grid_point(f"{base}-{grid_search.settings_name(varied)}", out, own, varied))
+    return found or [GridPoint("", whole)]
 
 
 def template() -> str:

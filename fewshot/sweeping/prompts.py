@@ -64,13 +64,13 @@ def of_sweep(classes: tuple[str, ...], settings: SweepSettings) -> tuple[tuple[s
     return class_texts(classes, settings.prompts, settings.descriptions)
 
 
-def told(classes: tuple[str, ...], settings: SweepSettings) -> list[str | list[str]]:
+def wordings_to_json(classes: tuple[str, ...], settings: SweepSettings) -> list[str | list[str]]:
     """What each class is called, for sweep.json: its words, or a list of several wordings."""
     called = [wordings(label, settings.descriptions) for label in classes]
     return [words[0] if len(words) == 1 else list(words) for words in called]
 
 
-def recalled(classes: Iterable[str], texts: Iterable[str | list[str]]) -> dict[str, tuple[str, ...]]:
+def descriptions_from_json(classes: Iterable[str], texts: Iterable[str | list[str]]) -> dict[str, tuple[str, ...]]:
     """The descriptions behind what `told` said: of each class that is not called by its own words."""
     called = {
         label: (each,) if isinstance(each, str) else tuple(each) for label, each in zip(classes, texts, strict=True)

@@ -14,7 +14,7 @@ from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials import additions
 
 
-class Drawn(Protocol):
+class DrawSource(Protocol):
     """What is asked of a plan (fewshot.sweeping.plan.Plan): its classes, and what a split gives to a set."""
 
     @property
@@ -33,7 +33,7 @@ class _Demand:
     shots: int
     what: str  # "training", or the kind of synthetic images
 
-    def count(self, plan: Drawn, parts: Split) -> pd.Series:
+    def count(self, plan: DrawSource, parts: Split) -> pd.Series:
         """How many a split has, by label."""
         if self.what == "training":
             return plan.pool(parts, self.set)["label"].value_counts()
@@ -50,7 +50,7 @@ def _demands(settings: SweepSettings) -> Iterator[_Demand]:
             yield _Demand(name, made_of.amount, shots, made_of.kind)
 
 
-def long_enough(settings: SweepSettings, plan: Drawn) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def long_enough(settings: SweepSettings, plan: DrawSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes to use and those left out, by `short`: judged over all sets and splits, so that every N agrees.
 
     Raises UsageError where a class is short and `short` is "error", FewposeError where fewer than two classes are left.

@@ -23,40 +23,40 @@ from curate.sweeps.records import Predictions, Record, Trial
 from fewshot import methods
 from fewshot.sweeping import prompts
 from fewshot.sweeping.activations import ActivationCache
-from fewshot.sweeping.batched_trials import SPLITS, Pack
+from fewshot.sweeping.batched_trials import SPLITS_PER_BATCH, TrialBatch
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import options
-from fewshot.task import Diverged, Draw, Fitted, Images, ImageStore, Method, Task, Together
+from fewshot.task import BatchedMethod, Diverged, Draw, Fitted, Images, ImageStore, Method, Task
 from fewshot.training.loop import is_out_of_memory
 from fewshot.training.resident import pixels_for
 
 
 class Runner:
-    """Runs packs of a plan in this process, with one model and one image store for all of them."""
+    """Runs batches of a plan in this process, with one model and one image store for all of them."""
 
     def __init__(self, plan: Plan, clip: ClipModel) -> None:
         self.plan = plan
         self.clip = clip
         self.texts = prompts.of_sweep(plan.classes, plan.settings)
         self.store = _store(plan, clip)
-        self._split = lru_cache(maxsize=SPLITS)(plan.split)  # packs come some splits after the other
+        self._split = lru_cache(maxsize=SPLITS_PER_BATCH)(plan.split)  # batches come some splits after the other
 
-    def run(self, pack: Pack) -> None:
-        """Run a pack, and write the records of its missing trials."""
-        if self._fits(pack):
+    def run(self, batch: TrialBatch) -> None:
+        """Run a batch, and write the records of its missing trials."""
+        if self._fits(batch):
             return
-        parts = pack.halves()
-        if parts == [pack]:
-            for trial in pack.missing:
+        parts = batch.halves()
+        if parts == [batch]:
+            for trial in batch.missing:
                 self._fail(trial, "out of memory", "a smaller --batch-size may do")
             return
         for part in parts:
             self.run(part)
 
-    def _fits(self, pack: Pack) -> bool:
-        """Run a pack; False where memory runs out. The error ends here, and with it what its frames held."""
+    def _fits(self, batch: TrialBatch) -> bool:
+        """Run a batch; False where memory runs out. The error ends here, and with it what its frames held."""
         try:
-            self._run(pack)
+            self._run(batch)
             return True
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -65,20 +65,20 @@ class Runner:
             torch.cuda.empty_cache()
         return False
 
-    def _run(self, pack: Pack) -> None:
+    def _run(self, batch: TrialBatch) -> None:
         """Fit each split that is needed, then write what comes of it, averaged as asked for."""
-        first = pack.trials[0]
+        first = batch.trials[0]
         own, chosen = options(self.plan.settings.method_settings(first.method))
         method = methods.build(methods.parse(first.method).training, own)
-        together = isinstance(method, Together)
-        splits = [number for number in pack.splits if together or number in {each.split for each in pack.missing}]
+        together = isinstance(method, BatchedMethod)
+        splits = [number for number in batch.splits if together or number in {each.split for each in batch.missing}]
         rows = [self.plan.draw(self._split(number), replace(first, split=number)) for number in splits]
         tasks = [self.task(replace(first, split=number), chosen) for number in splits]
         begun = time.perf_counter()
         fitted = fit_each(method, [self.draw(drawn) for drawn in rows], tasks)
         seconds = (time.perf_counter() - begun) / len(splits)
         for number, drawn, outcome in zip(splits, rows, fitted, strict=True):
-            trials = [trial for trial in pack.missing if trial.split == number]
+            trials = [trial for trial in batch.missing if trial.split == number]
             for place, trial in enumerate(trials):
                 self._finish(trial, drawn, outcome, seconds if place == 0 else 0.0)  # trained once for all of them
 
@@ -188,8 +188,8 @@ def _added(plan: Plan) -> pd.DataFrame:
 
 def fit_each(method: Method, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
     """What a method makes of each draw; in the place of one that failed, why (Diverged or LinAlgError)."""
-    if isinstance(method, Together):
-        return method.fit_many(draws, tasks)
+    if isinstance(method, BatchedMethod):
+        return method.fit_batch(draws, tasks)
     return [_fit(method, draw, task) for draw, task in zip(draws, tasks, strict=True)]
 
 

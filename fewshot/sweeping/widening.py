@@ -35,7 +35,7 @@ _WORDS = {
 _NONE = "not there"
 
 
-def recalled(told: Mapping[str, Any]) -> dict[str, Resolved]:
+def resolved_from_json(told: Mapping[str, Any]) -> dict[str, Resolved]:
     """What the content of a sweep.json says that its methods are run with.
 
     A sweep that keeps only what differed from the defaults of its fewpose is taken to have had those of this one.
@@ -66,7 +66,7 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
     if different:
         words = dict.fromkeys(_WORDS.get(name, name) for name in different)
         raise UsageError(f"{out} holds a sweep with another {' and another '.join(words)}; choose another --out")
-    found = recalled(old)
+    found = resolved_from_json(old)
     before = {name: plain(each.settings) for name, each in found.items()}
     shared = [name for name in new["methods"] if name in before]
     for name in shared:

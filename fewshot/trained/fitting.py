@@ -12,7 +12,7 @@ from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping.settings import options
 from fewshot.sweeping.trial import Runner, fit_each
-from fewshot.task import Fitted, Task, Together
+from fewshot.task import BatchedMethod, Fitted, Task
 from fewshot.training.folds import Parts, folds
 from fewshot.trials import additions
 
@@ -60,7 +60,7 @@ class Fitting:
         One after the other, unless the method fits them faster together. Raises FewposeError where training fails.
         """
         given = [(self.runner.draw(each), self._task(name)) for each, name in zip(rows, names, strict=True)]
-        parts = [given] if isinstance(self.method, Together) else [[each] for each in given]
+        parts = [given] if isinstance(self.method, BatchedMethod) else [[each] for each in given]
         for part in filter(None, parts):
             for fitted in fit_each(self.method, *map(list, zip(*part, strict=True))):
                 if isinstance(fitted, Exception):

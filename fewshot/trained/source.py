@@ -7,7 +7,7 @@ from curate.foundation.errors import UsageError
 from curate.sweeps.records import read_sweep
 from fewshot.sweeping import prompts
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.sweeping.widening import recalled
+from fewshot.sweeping.widening import resolved_from_json
 
 
 def settings_of(sweep: Path) -> SweepSettings:
@@ -34,6 +34,6 @@ def settings_of(sweep: Path) -> SweepSettings:
         model=told["model"],
         fit=told["fit"],
         prompts=tuple(told["prompts"]),
-        descriptions=prompts.recalled(told["classes"], told["texts"]),
-        settled=recalled(told),
+        descriptions=prompts.descriptions_from_json(told["classes"], told["texts"]),
+        settled=resolved_from_json(told),
     )

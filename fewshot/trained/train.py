@@ -17,7 +17,7 @@ from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
-from curate.sweeps.records import Trial, told
+from curate.sweeps.records import Trial, translate_write_errors
 from fewshot import methods
 from fewshot.measuring.metrics import softmax
 from fewshot.sweeping import plan as planning
@@ -92,7 +92,7 @@ def train(settings: TrainSettings) -> Trained:
     if settings.weights and clip.image_digest != settings.weights:
         raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
     check_methods(plan, clip)
-    with only_one(out, "fewshot train"), told(out), deterministic(settings.sweep.deterministic):
+    with only_one(out, "fewshot train"), translate_write_errors(out), deterministic(settings.sweep.deterministic):
         if (out / directory.JSON).exists():
             return _found(out, settings, plan, clip)
         return _train(settings, Runner(plan, clip))

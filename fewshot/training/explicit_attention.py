@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class OpenAttention(nn.Module):
+class ExplicitAttention(nn.Module):
     """Self-attention as nn.MultiheadAttention computes it, with the weights of `base`, by F's function of that name."""
 
     def __init__(self, base: nn.MultiheadAttention) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def fold_batch_norm(model: nn.Module) -> None:
+def fuse_batch_norm(model: nn.Module) -> None:
     """Let each convolution of a timm EfficientNet compute the batch norm behind it, whose statistics are frozen.
 
     With s = weight / sqrt(variance + eps), s * (conv(x) - mean) + bias is a convolution by s times the filters, plus

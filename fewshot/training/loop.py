@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from curate.foundation.errors import UsageError
 from curate.models.clip_models import has_native_bf16
-from fewshot.captured_step import Capture, Step, by_cuda_graph, proven
 from fewshot.task import Diverged, Draw, Task, image_weights
 from fewshot.training import frozen_trunk
 from fewshot.training.augment import augment, to_device
+from fewshot.training.captured_step import Capture, Step, by_cuda_graph, verified_replay
 
 SCHEDULES = ("constant", "cosine")
 # A rise of the loss by less than this part of chance level's is no divergence: a model that starts near its best, as a
@@ -202,15 +202,15 @@ class Trainer:
             return self._descend(batches)
         shape = tuple(each.images.shape for each in batches)
         if shape not in self._steps:
-            self._steps[shape] = _OnBuffers(self._descend, batches, self._proven)
+            self._steps[shape] = _OnBuffers(self._descend, batches, self._verified_replay)
         step = self._steps[shape]
         self.ran.add("captured" if step.replay else "plain")
         return step(batches)
 
-    def _proven(self, step: Step, batch: list[Tensor]) -> Step | None:
+    def _verified_replay(self, step: Step, batch: list[Tensor]) -> Step | None:
         """What replays a step, if anything does."""
         rates = [group["lr"] for group in self.optimiser.param_groups if isinstance(group["lr"], Tensor)]
-        return proven(step, self.capture, self._state(), [*batch, *rates]) if self.capture else None
+        return verified_replay(step, self.capture, self._state(), [*batch, *rates]) if self.capture else None
 
     def _descend(self, batches: list[Batch]) -> Tensor:
         """One step of AdamW down the gradient of the losses (T,), which are returned."""

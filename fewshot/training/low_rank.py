@@ -17,7 +17,7 @@ import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
-from fewshot.training.explicit_attention import OpenAttention
+from fewshot.training.explicit_attention import ExplicitAttention
 
 IMAGE = "visual."  # what the names of the image tower's modules begin with, in open_clip's models
 Factors = tuple[Tensor, Tensor]  # of one trial and place: s * B' (3, r, e) and A (3, r, d)
@@ -126,7 +126,7 @@ class AdaptedLinear(nn.Module):
         return self.base(inputs) + self.adapter(inputs)
 
 
-class AdaptedAttention(OpenAttention):
+class AdaptedAttention(ExplicitAttention):
     """Self-attention as nn.MultiheadAttention computes it, with an adapter beside its `in_proj_weight`."""
 
     def __init__(self, base: nn.MultiheadAttention, adapter: Adapter) -> None:

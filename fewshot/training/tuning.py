@@ -15,7 +15,7 @@ from fewshot.training.heads import Head
 from fewshot.training.loop import Batch, Batches, Loss, Optimisation, Trainer, mixed_precision
 from fewshot.training.working_copies import WorkingCopy
 
-LOOKED_AT = 64  # activations that are looked at together, of a frozen prefix
+INFERENCE_BATCH = 64  # activations that are looked at together, of a frozen prefix
 
 
 class Tuning:
@@ -32,11 +32,11 @@ class Tuning:
         self._precision = partial(mixed_precision, clip.device, visual)
         self.forward: Callable[[Tensor], Tensor] = visual
         trained = list(visual.parameters())
-        self.look: Callable[[Tensor], Tensor] = copy.tower
+        self.infer: Callable[[Tensor], Tensor] = copy.tower
         if blocks is not None:
             part = frozen_trunk.cut(visual, blocks)
             self.forward, trained = part.after, part.parameters
-            self.look = frozen_trunk.cut(copy.tower, blocks).after
+            self.infer = frozen_trunk.cut(copy.tower, blocks).after
         self.parameters = [*trained, *head.trained()]
         self.trainer = Trainer(self._loss, self.parameters, settings, evaluator=self._evaluator)
 
@@ -68,7 +68,7 @@ class Tuning:
         if self.copy.holds is not values:
             self.copy.restore()
             torch._foreach_copy_([each.detach() for each in self.parameters], values)
-            self.copy.use()
+            self.copy.updated_tower()
             self.copy.holds = values
 
     @torch.no_grad()
@@ -88,7 +88,7 @@ class Tuning:
             return encode(self.copy.tower, self.clip.normalise, images.pixels())
         dtype = next(self.copy.tower.parameters()).dtype
         kept = frozen_trunk.activations(images, self.clip, self.blocks)
-        parts = [self.look(part.to(self.clip.device, dtype)).float().cpu() for part in kept.split(LOOKED_AT)]
+        parts = [self.infer(part.to(self.clip.device, dtype)).float().cpu() for part in kept.split(INFERENCE_BATCH)]
         return torch.cat(parts).numpy()
 
     def _loss(self, batches: list[Batch]) -> Tensor:
@@ -100,12 +100,12 @@ class Tuning:
 
     def _evaluator(self) -> Loss:
         """The loss as the trained model will be looked at: in the frozen tower's precision, which takes a third."""
-        self.copy.use()
+        self.copy.updated_tower()
         vectors = self.head.class_vectors()
         dtype = next(self.copy.tower.parameters()).dtype
 
         def loss(batches: list[Batch]) -> Tensor:
             ((images, labels, weights),) = batches
-            return heads.loss(self.look(images.to(dtype)), vectors, labels, weights)[None]
+            return heads.loss(self.infer(images.to(dtype)), vectors, labels, weights)[None]
 
         return loss

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from curate.foundation.freed_memory import keep_freed_memory
 from curate.models.clip_models import ClipModel
-from fewshot.training.fused_batch_norm import fold_batch_norm
+from fewshot.training.fused_batch_norm import fuse_batch_norm
 
 MOST_KEPT = 4  # methods whose optimiser and captured steps stay: as many as a sweep does in turn
 
@@ -29,7 +29,7 @@ class WorkingCopy:
             keep_freed_memory()
         self.model = copy.deepcopy(clip.model).train().to(memory_format=torch.channels_last)
         _freeze_batch_norm(self.model)
-        fold_batch_norm(self.model)
+        fuse_batch_norm(self.model)
         self.tower = copy.deepcopy(clip.frozen_encoder())
         self._start = _tensors(clip.model)
         self._values = _tensors(self.model)
@@ -43,7 +43,7 @@ class WorkingCopy:
         self.holds = None
 
     @torch.no_grad()
-    def use(self) -> nn.Module:
+    def updated_tower(self) -> nn.Module:
         """`tower` with the present weights of `model`."""
         torch._foreach_copy_(_tensors(self.tower), _tensors(self.model.visual))
         return self.tower
@@ -55,7 +55,7 @@ class WorkingCopy:
         torch._foreach_copy_(_tensors(tower), _tensors(self.model.visual))
         return tower
 
-    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+    def get_or_make(self, key: Any, make: Callable[[], Any]) -> Any:
         """What belongs to this copy and is used again (optimisers with their state, captured steps), by `key`."""
         if key not in self._kept:
             while len(self._kept) >= MOST_KEPT:

@@ -88,7 +88,7 @@ def test_failed_trials_are_counted_by_cause_and_make_exit_code_1(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        for name in ("fit", "fit_many"):
+        for name in ("fit", "fit_batch"):
             patch.setattr(LinearProbe, name, fit)
         code, out, errors = run(*quick, "--methods", "zero-shot,linear-probe")
     assert code == 1

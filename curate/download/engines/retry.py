@@ -23,7 +23,7 @@ def delay(answer: Answer, attempt: int, settings: Settings, spent: float, random
     """Seconds until the next attempt of a link; None where there is none in this run.
 
     attempt: number of the one that got this answer, from 1.
-    spent: seconds that the link was on the line so far, this attempt included.
+    spent: seconds that requests for the link took so far, this attempt included.
     random: see `jitter`.
     """
     attempts = min(settings.attempts, 2) if answer.outcome in _ONCE_MORE else settings.attempts

@@ -264,7 +264,7 @@ class Schedule:
         self._place(host.site, now)
 
     def _withdraw(self, host: _Host) -> deque[Job]:
-        """Take a host's jobs out of its site's line."""
+        """Take a host's jobs out of its site's queue."""
         jobs, host.waiting = host.waiting, deque()
         if jobs:
             host.site.hosts.remove(host)

@@ -30,7 +30,7 @@ class Row:
     status: int = 0  # HTTP's, 0 where there was none
     final_url: str = ""  # after redirects, "" where nothing answered
     time: str = ""  # UTC when it ended, ISO 8601 to the second
-    seconds: float = 0.0  # on the line, all attempts; kept to the millisecond
+    seconds: float = 0.0  # that its requests took, all attempts; kept to the millisecond
     robots: str = ""  # the X-Robots-Tag, where there was one
     id: str = ""  # of what is kept, as in the image table, and so are the next six
     bytes: int = 0

@@ -15,7 +15,7 @@ class Job:
     via: str = ""  # "", or "archive"
     attempt: int = 1  # of this link in this run; redirects belong to the attempt
     hops: tuple[str, ...] = ()  # targets before this one, in this attempt
-    spent: float = 0.0  # seconds on the line so far, all attempts
+    spent: float = 0.0  # seconds that its requests took so far, all attempts
 
     def moved(self, target: str, seconds: float) -> "Job":
         return replace(self, target=target, hops=(*self.hops, self.target), spent=self.spent + seconds)
@@ -55,4 +55,4 @@ class Result:
 
     job: Job
     answer: Answer | Moved
-    seconds: float  # on the line
+    seconds: float  # that its requests took

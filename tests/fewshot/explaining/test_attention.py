@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from curate.models.clip_models import ClipModel
 from fewshot.classifier import LinearHead
-from fewshot.explaining.attention import Tokens, attention_relevance, opened_copy, positive_attention, tokens
+from fewshot.explaining.attention import (
+    Tokens,
+    attention_relevance,
+    copy_with_explicit_attention,
+    positive_attention,
+    tokens,
+)
 from fewshot.explaining.score import log_odds, logit
 
 
@@ -55,7 +61,9 @@ def some_head(tower: Any, size: int, classes: int = 4) -> LinearHead:
 def test_with_its_attention_in_the_open_a_tower_says_what_it_said(towers: dict, name: str) -> None:
     tower, size = towers[name]
     with torch.no_grad():
-        torch.testing.assert_close(opened_copy(tower)(pictures(size)), tower(pictures(size)), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            copy_with_explicit_attention(tower)(pictures(size)), tower(pictures(size)), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)

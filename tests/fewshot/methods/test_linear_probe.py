@@ -105,7 +105,7 @@ def test_draws_that_are_fitted_together_come_out_as_alone(
     """Of several sizes, with a fold fewer, without any, and however many fit into memory."""
     monkeypatch.setattr(linear_probe, "CPU_BYTES", at_once)
     given = [patterns(*counts, seed=place) for place, counts in enumerate([(6, 6, 6), (3, 8, 5), (1, 5, 4), (6, 6, 5)])]
-    together = LinearProbe().fit_many([each.draw for each in given], [each.task for each in given])
+    together = LinearProbe().fit_batch([each.draw for each in given], [each.task for each in given])
     for each, fitted in zip(given, together, strict=True):
         alone = LinearProbe().fit(each.draw, each.task)
         assert fitted.chosen.pop("temperature", 0) == pytest.approx(alone.chosen.pop("temperature", 0), rel=1e-3)
@@ -115,7 +115,7 @@ def test_draws_that_are_fitted_together_come_out_as_alone(
 
 def test_the_same_pack_gives_the_same_bytes(patterns: Callable) -> None:
     given = [patterns(6, 6, 6), patterns(7, 5, 6)]
-    one, two = (LinearProbe().fit_many([each.draw for each in given], [each.task for each in given]) for _ in range(2))
+    one, two = (LinearProbe().fit_batch([each.draw for each in given], [each.task for each in given]) for _ in range(2))
     for first, second in zip(one, two, strict=True):
         assert first.chosen == second.chosen
         assert first.logits(given[0].test).tobytes() == second.logits(given[0].test).tobytes()
@@ -127,7 +127,7 @@ def test_features_that_are_not_numbers_fail_their_own_trial_alone(patterns: Call
     spoilt = dict(images.store.features)
     spoilt[images.ids[3]] = np.full_like(spoilt[images.ids[3]], np.nan)
     broken = dataclasses.replace(given.draw, images=Images.of(ImageStore(images.store.pixels, spoilt), images.ids))
-    first, second = LinearProbe().fit_many([broken, given.draw], [given.task] * 2)
+    first, second = LinearProbe().fit_batch([broken, given.draw], [given.task] * 2)
     assert isinstance(first, np.linalg.LinAlgError)
     assert (second.logits(given.test).argmax(axis=1) == given.truth).mean() > 0.7
     with pytest.raises(np.linalg.LinAlgError):

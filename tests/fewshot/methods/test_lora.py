@@ -195,7 +195,7 @@ def test_stacked_trials_are_as_they_would_be_alone(
         return original(loss, parameters, batches, *others)
 
     monkeypatch.setattr(method, "train", watched)
-    together = QUICK.fit_many([each.draw for each in given], [each.task for each in given])
+    together = QUICK.fit_batch([each.draw for each in given], [each.task for each in given])
     assert sorted(widths) == [1, 3]  # the smallest takes another number of steps
     for mine, fitted, each in zip(alone, together, given, strict=True):
         assert isinstance(fitted, Fitted)

@@ -126,7 +126,7 @@ def test_stacked_trials_are_as_they_would_be_alone(patterns: Callable, monkeypat
     alone = [asked.fit(each.draw, each.task) for each in given]
     for allowed in (1, 2**22, 2**30):
         monkeypatch.setitem(projection.BYTES, "cpu", allowed)
-        together = asked.fit_many([each.draw for each in given], [each.task for each in given])
+        together = asked.fit_batch([each.draw for each in given], [each.task for each in given])
         for mine, fitted, each in zip(alone, together, given, strict=True):
             assert isinstance(fitted, Fitted)
             assert fitted.chosen == pytest.approx(mine.chosen, rel=1e-2)

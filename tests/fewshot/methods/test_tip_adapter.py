@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from fewshot.methods import tip_adapter
-from fewshot.methods.tip_adapter import PUBLISHED, Cache, Given, TipAdapter, TipAdapterF
+from fewshot.methods.tip_adapter import PUBLISHED, Cache, PreparedDraw, TipAdapter, TipAdapterF
 from fewshot.methods.zero_shot import ZeroShot, class_embeddings
 from fewshot.task import Draw, Images
 from fewshot.training.calibration import temperature
@@ -71,7 +71,7 @@ def test_f_takes_its_first_step_down_the_gradient_of_the_cross_entropy(patterns:
     cache = torch.exp(-5.5 * (1 - keys @ variable.T)) @ F.one_hot(labels, 2).float()
     F.cross_entropy(keys @ texts.T + cache, labels).backward()
     cache_of_all = Cache.of(
-        Given.of(given.draw, 0, texts.numpy(), 5), labels.numpy() >= 0, {"alpha": 1.0, "beta": 5.5}, "none"
+        PreparedDraw.of(given.draw, 0, texts.numpy(), 5), labels.numpy() >= 0, {"alpha": 1.0, "beta": 5.5}, "none"
     )
     trained = fixed.train([cache_of_all], torch.device("cpu"))[0][0]
     decayed = keys * (1 - 1e-3 * 0.01)  # AdamW's weight decay
@@ -125,7 +125,7 @@ def test_caches_that_are_trained_together_come_out_as_alone(
     sizes = [(6, 6, 6), (5, 7, 5), (1, 4, 3), (10, 9, 9)]
     given = [patterns(*counts, seed=place) for place, counts in enumerate(sizes)]
     adapter = TipAdapterF(batch_size=10)
-    together = adapter.fit_many([each.draw for each in given], [each.task for each in given])
+    together = adapter.fit_batch([each.draw for each in given], [each.task for each in given])
     for each, fitted in zip(given, together, strict=True):
         alone = adapter.fit(each.draw, each.task)
         assert fitted.chosen == pytest.approx(alone.chosen, rel=1e-3)
@@ -137,7 +137,7 @@ def test_balanced_classes_weigh_the_same_in_f_s_loss(patterns: Callable) -> None
     given = patterns(6, 3)
     texts, chosen = class_embeddings(given.task), {"alpha": 1.0, "beta": 5.5}
     every = np.ones(9, bool)
-    cache = Cache.of(Given.of(given.draw, 0, texts, 5), every, chosen, "balanced")
+    cache = Cache.of(PreparedDraw.of(given.draw, 0, texts, 5), every, chosen, "balanced")
     np.testing.assert_allclose(cache.weights, [0.75] * 6 + [1.5] * 3)
     keys = torch.from_numpy(cache.keys).requires_grad_()
     logits = (

@@ -7,7 +7,15 @@ import yaml
 
 from curate.foundation import resources
 from curate.foundation.errors import UsageError
-from fewshot.sweeping.prompts import class_texts, class_words, of_sweep, read_descriptions, recalled, templates, told
+from fewshot.sweeping.prompts import (
+    class_texts,
+    class_words,
+    descriptions_from_json,
+    of_sweep,
+    read_descriptions,
+    templates,
+    wordings_to_json,
+)
 from fewshot.sweeping.settings import SweepSettings
 
 
@@ -72,10 +80,10 @@ def test_a_sweep_says_what_its_classes_are_called() -> None:
     asked = SweepSettings(
         Path("here"), Path("there"), prompts=("posture",), descriptions={"bars": ("lifting", "bending")}
     )
-    assert told(("bars", "tree"), asked) == [["lifting", "bending"], class_words("tree")]
-    assert recalled(("bars", "tree"), told(("bars", "tree"), asked)) == asked.descriptions
+    assert wordings_to_json(("bars", "tree"), asked) == [["lifting", "bending"], class_words("tree")]
+    assert descriptions_from_json(("bars", "tree"), wordings_to_json(("bars", "tree"), asked)) == asked.descriptions
     assert of_sweep(("bars",), asked) == (("a photo of a person lifting", "a photo of a person bending"),)
-    assert told(("bars",), SweepSettings(Path("here"), Path("there"))) == ["bars"]
+    assert wordings_to_json(("bars",), SweepSettings(Path("here"), Path("there"))) == ["bars"]
 
 
 def written(folder: Path, text: str) -> Path:

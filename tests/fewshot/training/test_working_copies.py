@@ -93,8 +93,8 @@ def test_the_copy_goes_when_its_model_goes() -> None:
 
 def test_no_more_than_a_few_optimisers_are_kept(tiny: ClipModel) -> None:
     copy = working_copies.WorkingCopy(tiny)
-    kept = [copy.kept(number, object) for number in range(working_copies.MOST_KEPT)]
-    assert [copy.kept(number, object) for number in range(working_copies.MOST_KEPT)] == kept
-    copy.kept("another", object)
+    kept = [copy.get_or_make(number, object) for number in range(working_copies.MOST_KEPT)]
+    assert [copy.get_or_make(number, object) for number in range(working_copies.MOST_KEPT)] == kept
+    copy.get_or_make("another", object)
     assert len(copy._kept) == working_copies.MOST_KEPT
-    assert copy.kept(1, object) is kept[1]
+    assert copy.get_or_make(1, object) is kept[1]

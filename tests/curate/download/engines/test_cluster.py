@@ -37,13 +37,13 @@ def make_fetch() -> Callable[[], Any]:
 
         import ray
 
-        class Line:
-            def cut(self, reason: Outcome) -> None:
+        class Cancellation:
+            def cancel(self, reason: Outcome) -> None:
                 pass
 
         node = ray.get_runtime_context().get_node_id()
 
-        def fetch(job: Job, _: Line) -> Answer:
+        def fetch(job: Job, _: Cancellation) -> Answer:
             parts = urlsplit(job.target)
             if "fault" in parts.path:
                 raise ZeroDivisionError("seven")
@@ -56,7 +56,7 @@ def make_fetch() -> Callable[[], Any]:
             finally:
                 connection.close()
 
-        return fetch, Line
+        return fetch, Cancellation
 
     return make
 
@@ -162,12 +162,12 @@ from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
 from curate.download.engines.shards import on_ray
 
-class Line:
-    def cut(self, reason):
+class Cancellation:
+    def cancel(self, reason):
         pass
 
 if __name__ == "__main__":
-    engine = on_ray(lambda: (lambda job, line: Answer(Outcome.GONE), Line), Settings())
+    engine = on_ray(lambda: (lambda job, _: Answer(Outcome.GONE), Cancellation), Settings())
     engine.submit(Job("http://a.org/", "http://a.org/"))
     results = engine.take(60.0)
     engine.stop()

@@ -155,7 +155,7 @@ def test_what_is_not_taken_is_bounded_and_hinders_no_submission(web: Web) -> Non
         before = -1
         while before != (before := sum(web.asked.values())):
             time.sleep(1.0)
-        assert before < len(large)  # 2.6 MB each: 64 MB wait here and there, and what was on the line
+        assert before < len(large)  # 2.6 MB each: 64 MB wait here and there, and what was in flight
         began = time.monotonic()
         for number in range(5_000):
             engine.submit(web.job(number % 20 + 1, f"small/{number}.jpg"))

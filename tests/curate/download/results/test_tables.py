@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import web
 from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
-from curate.collection.file_writer import Placing
+from curate.collection.file_writer import FileWriter
 from curate.download.lists.formats import Cause, Problem
 from curate.download.lists.links import Link
 from curate.download.results import pending, tables
@@ -32,8 +32,8 @@ class Made:
     ) -> list[str]:
         """urls: of each key.  rows: with the bytes of what was kept."""
         links = [Link(key, key.split("/")[0], url, "test", "links.txt", 1) for key, url in urls.items()]
-        with Placing(self.collection) as placing, Signatures(self.collection) as signatures:
-            store = Store(self.collection, placing)
+        with FileWriter(self.collection) as writer, Signatures(self.collection) as signatures:
+            store = Store(self.collection, writer)
             for row, content in rows:
                 if not content:
                     continue

@@ -41,7 +41,9 @@ def by_cuda_graph(step: Step) -> Step:
     return replay
 
 
-def proven(step: Step, capture: Capture, state: Mapping[str, Sequence[Tensor]], given: Sequence[Tensor]) -> Step | None:
+def verified_replay(
+    step: Step, capture: Capture, state: Mapping[str, Sequence[Tensor]], given: Sequence[Tensor]
+) -> Step | None:
     """A replay of `step` that was seen to do the same; None, after one warning a process, where there is none.
 
     state: all that a step changes, by what it is called in the warning.  given: all else that a step reads from where

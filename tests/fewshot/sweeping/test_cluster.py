@@ -109,7 +109,7 @@ from pathlib import Path
 from fewshot.sweeping.settings import SweepSettings
 from curate.foundation import console
 app = console.application("A sweep.")
-app.command()(lambda: run_sweep(SweepSettings(Path({str(settings().collection)!r}), Path({str(settings().out)!r}),
+app.command()(lambda: run_sweep(SweepSettings.of(Path({str(settings().collection)!r}), Path({str(settings().out)!r}),
     model="tiny/random", shots=(2,), splits=1, engine="ray", device="cpu", address="127.0.0.1:1")))
 console.run(app)
 """
@@ -127,7 +127,7 @@ from curate.foundation import console
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.run import run_sweep
 app = console.application("A sweep.")
-app.command()(lambda: run_sweep(SweepSettings(Path({root!r}), Path({out!r}), model="tiny/random",
+app.command()(lambda: run_sweep(SweepSettings.of(Path({root!r}), Path({out!r}), model="tiny/random",
     shots=(2, 5), splits=20, engine="ray", device="cpu", workers=2,
     methods=("finetune",), recipes={{"finetune": {{"epochs": 30}}}})))
 console.run(app)

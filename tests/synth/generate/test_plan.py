@@ -16,7 +16,8 @@ from curate.checks.check import check
 from curate.collection.decisions import relabel
 from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
 from curate.collection.sets import labelled, training_set
-from curate.collection.splits import Splitting, draw, split
+from curate.collection.splits import draw, split
+from curate.collection.splitting import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.option_flags import given
 from curate.foundation.options import declared
@@ -288,7 +289,7 @@ def test_draws_are_read():
         ("split=0,shots=2,colour=red", "'colour=red' is not understood"),
         ("split=0,split=1,shots=2", "'split=1' is not understood"),
         ("everything", "'everything' is not understood"),
-        ("split=0,shots=2,test-fraction=2", "must lie between 0 and 1"),
+        ("split=0,shots=2,test-fraction=2", "test-fraction must be a number, above 0 and below 1, not '2'"),
         ("split=0,shots=2,test-fraction=half", "test-fraction must be a number"),
         ("split=0,shots=2,kind=odd", "odd"),
     ],

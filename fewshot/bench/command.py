@@ -20,10 +20,12 @@ _BUSY = 0.5  # a load
 def bench(
     model: flags.Kept,
     batch: Annotated[str, typer.Option(help="Images at a time, several numbers for several rows.")] = "1,8,32",
-    threads: Annotated[int | None, typer.Option(min=1, help="As many as torch likes unless said.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads; torch's own choice if left out.")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="For each row; 20 calls at least.")] = 3.0,
     image: Annotated[
-        Path | None, typer.Option(help="A photograph to decode; one is drawn unless said.", show_default=False)
+        Path | None, typer.Option(help="A photograph to decode; one is drawn if left out.", show_default=False)
     ] = None,
     device: flags.Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,

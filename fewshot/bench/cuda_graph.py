@@ -62,9 +62,9 @@ def has_the_same_output(captured: Callable[[np.ndarray], np.ndarray], model: Tra
     """Whether two pictures, one after the other, get the model's probabilities. (A wrong capture repeats those of the
     first.)"""
     pictures = np.split(drawn(2, model.about.transform.size), 2)
-    said = [captured(picture) for picture in pictures]
-    own = [model.probabilities(picture) for picture in pictures]
-    return np.allclose(said, own, rtol=0, atol=_TOLERANCE)
+    outputs = [captured(picture) for picture in pictures]
+    expected = [model.probabilities(picture) for picture in pictures]
+    return np.allclose(outputs, expected, rtol=0, atol=_TOLERANCE)
 
 
 def probabilities(model: TrainedModel, tower: Any, pixels: torch.Tensor) -> torch.Tensor:

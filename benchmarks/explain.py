@@ -115,7 +115,7 @@ class Subject:
 def photographs(scale: Scale) -> Subject:
     import_folder(PHOTOS / "photos18", RUNS / "photos18", link=True)
     collection = Collection.open(RUNS / "photos18")
-    settings = SweepSettings(
+    settings = SweepSettings.of(
         collection.root, RUNS / "none", methods=("linear-probe",), shots=(SHOTS,), splits=1, short="drop"
     )
     plan = planning.make(settings)

@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -49,7 +48,7 @@ def large_classes(collection: Path) -> tuple[str, ...]:
 def photos18(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     collection = collection_of("photos18")
     out = RUNS / f"photos18-sweep{splits}"
-    settings = SweepSettings(
+    settings = SweepSettings.of(
         collection,
         out,
         methods=("zero-shot", "linear-probe"),
@@ -60,7 +59,7 @@ def photos18(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     )
     run_sweep(settings)
     if finetuned:
-        run_sweep(replace(settings, methods=("finetune",), splits=finetuned))
+        run_sweep(settings.replaced(methods=("finetune",), splits=finetuned))
     return out
 
 
@@ -68,7 +67,7 @@ def photos5_noisy(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     collection = collection_of("photos5_noisy")
     check(Collection.open(collection))
     out = RUNS / f"photos5_noisy-sweep{splits}"
-    settings = SweepSettings(
+    settings = SweepSettings.of(
         collection,
         out,
         sets=("unfiltered", "filtered"),
@@ -79,7 +78,7 @@ def photos5_noisy(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     )
     run_sweep(settings)
     if finetuned:
-        run_sweep(replace(settings, methods=("finetune",), splits=finetuned, shots=(20,)))
+        run_sweep(settings.replaced(methods=("finetune",), splits=finetuned, shots=(20,)))
     return out
 
 

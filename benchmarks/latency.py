@@ -282,7 +282,7 @@ def int8_loss(photos: Path, classes: int | None) -> dict[str, Any]:
             Path(folder, "photos", name).symlink_to((photos / name).resolve())
         import_folder(Path(folder, "photos"), Path(folder, "collection"), link=True)
         collection = Collection.open(Path(folder, "collection"))
-        settings = SweepSettings(
+        settings = SweepSettings.of(
             collection.root,
             Path(folder, "model"),
             methods=("linear-probe",),

@@ -166,7 +166,7 @@ def measure(run: Run, collection: Path, classes: tuple[str, ...]) -> dict[str, A
 
 def planned(run: Run, collection: Path, classes: tuple[str, ...], out: Path) -> Plan:
     return planning.make(
-        SweepSettings(
+        SweepSettings.of(
             collection,
             out,
             sets=run.sets,
@@ -239,7 +239,7 @@ class Sides:
 
     def _once(self) -> float:
         """Seconds that empty caches cost, whatever the number of trials: a sweep of one trial without and with them."""
-        one = replace(self.plan.settings, splits=1, sets=self.run.sets[:1], shots=self.run.shots[:1], workers=1)
+        one = self.plan.settings.replaced(splits=1, sets=self.run.sets[:1], shots=self.run.shots[:1], workers=1)
         shutil.rmtree(self.collection.cache("pixels").parent, ignore_errors=True)
         return max(0.0, self._ours(one) - self._ours(one))
 

@@ -52,7 +52,7 @@ def one_round(folder: Path, number: int) -> dict[str, float]:
     images = collection.images()
     classes = sorted(set(images["label"]))
     foreign = set(np.random.default_rng(number).choice(classes, FOREIGN, replace=False))
-    sweep = SweepSettings(
+    sweep = SweepSettings.of(
         collection.root,
         folder / f"model{number}",
         methods=("linear-probe",),

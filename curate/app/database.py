@@ -80,7 +80,7 @@ def _find(collection: Collection, share: bool) -> Database:
     if lock.taken():
         server = _Server(folder)
         uri = server.start()
-        lock.say(uri=uri)
+        lock.publish(uri=uri)
         # Registered before FiftyOne connects, so it runs after FiftyOne's own, which still talks to the database.
         atexit.register(lock.release)
         atexit.register(server.stop)

@@ -100,7 +100,7 @@ def _both(collection: Collection) -> Findings | None:
 def suspicious(images: pd.DataFrame, found: Findings | None, state: State) -> pd.Series:
     """Which images a rule flags and nobody has decided on: bool, by the index of `images`.
 
-    A new label settles what rules said against the old one, and nothing else.
+    A new label answers the rules that doubted the old one, and no others.
     """
     if found is None:
         return pd.Series(False, index=images.index)

@@ -1,4 +1,4 @@
-"""What the App knows of features: a picture of them all, and an index to search by image and by text."""
+"""What the App makes of features: a plot of them all, and an index to search by image and by text."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Open the App over a collection, wait until its person has done, and take her tags."""
+"""Open the App over a collection, wait until the user ends it, and take the tags over into the ledger."""
 
 import getpass
 import signal

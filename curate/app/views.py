@@ -21,7 +21,7 @@ def save(dataset: Any) -> None:
             dataset.delete_saved_view(name)
     theirs = set(dataset.list_saved_views()) - before
     mine = {name: view for name, view in ours.items() if name not in theirs}
-    # First who owns them: a view that was saved by a build that was killed then must not pass for a person's.
+    # Our names first: were this killed in between, a view of ours must not be taken for one that a person saved.
     dataset.info["fewpose"] = said | {"views": list(mine)}
     dataset.save()
     for name, view in mine.items():

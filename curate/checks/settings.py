@@ -1,7 +1,8 @@
 """The settings of a collection's rules: COLLECTION/curation.yaml, which people read and edit.
 
 The file names every rule with all its parameters, so a newer version with other defaults does not change what it
-means. What it lacks (a rule or a parameter that came later) is added to it with the defaults of that day, and said.
+means. What it lacks (a rule or a parameter that came later) is added to it with the defaults of the day, and named on
+the terminal.
 """
 
 import inspect

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-VERSION = 1  # of all below: what would give other groups is another number
+VERSION = 1  # another one where a change below would give other groups
 
 COARSE = 0.85  # correlations from which on a pair goes on to the next step
 REGISTERED = 0.93

@@ -234,7 +234,7 @@ def _from_hub(architecture: str, tag: str) -> Any:
     quick_gelu = bool((open_clip.get_pretrained_cfg(architecture, tag) or {}).get("quick_gelu", False))
     notice_missing_hub()
     try:
-        # What it draws before it reads the weights is not to be missed elsewhere.
+        # open_clip draws random numbers before it reads the weights: the global random state stays as it was.
         with torch.random.fork_rng(devices=[]), quiet():
             return open_clip.create_model(architecture, pretrained=tag, force_quick_gelu=quick_gelu)
     except (RuntimeError, OSError) as error:
@@ -242,7 +242,10 @@ def _from_hub(architecture: str, tag: str) -> Any:
 
 
 def notice_missing_hub() -> None:
-    """Without the hub its client retries for most of a minute; told so, it uses its cache or fails at once."""
+    """Tell the hub's client where the hub can't be reached: it then uses its cache or fails at once.
+
+    It would otherwise retry for most of a minute.
+    """
     try:
         missing = requests.head(huggingface_hub.constants.ENDPOINT, timeout=5).status_code >= 500
     except requests.RequestException:

@@ -93,7 +93,7 @@ def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
 
     Raises FewposeError where that can't be done, on a full disk say: the trial then has no record.
     """
-    with translate_write_errors(sweep):
+    with explaining_write_errors(sweep):
         if predictions is not None:
             content = predictions.to_bytes()
             atomic.write_bytes(trial_file(sweep, record.trial, ".npz"), content)
@@ -102,8 +102,8 @@ def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
 
 
 @contextmanager
-def translate_write_errors(sweep: Path) -> Iterator[None]:
-    """What keeps this block from writing into a sweep, in a sentence."""
+def explaining_write_errors(sweep: Path) -> Iterator[None]:
+    """Turns an OSError of the block, which writes into `sweep`, into a FewposeError that says what to do."""
     try:
         yield
     except OSError as error:

@@ -7,13 +7,16 @@ from curate.foundation.options import option, settings
 
 @settings
 class WorkerSettings:
-    """Changes no result. Raises UsageError for what makes no sense."""
+    """Who works, and where, which changes no result.
+
+    Raises UsageError for what makes no sense.
+    """
 
     engine: Annotated[
         Literal["auto", "processes", "ray"],
         option(
-            "Who works: auto and processes are this machine, ray a cluster, which must see the same files under the "
-            "same paths."
+            "Where work is done: auto and processes are this machine, ray a cluster, which must see the same files "
+            "under the same paths."
         ),
     ] = "auto"
     workers: Annotated[int, option("Number of workers; 0: as many as make sense.", ge=0)] = 0

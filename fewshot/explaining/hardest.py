@@ -1,7 +1,7 @@
 """Heat maps for mistakes of a sweep's best classifier: images of the pairs of classes that it mixes up most."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
     before = mistaken.predictions.logits.argmax(axis=1).tolist()
     agreed = [now[key] == answer for key, answer in zip(mistaken.predictions.keys.tolist(), before, strict=True)]
     places = [place for place in mistaken.places if agreed[place]]
-    with records.translate_write_errors(sweep):
+    with records.explaining_write_errors(sweep):
         mistakes = _show(runner, fitted.classifier(), mistaken.predictions, places, sweep / FOLDER)
         shown = Shown(
             trial,
@@ -105,8 +105,7 @@ def _of_pairs(predictions: Predictions, pairs: Sequence[tuple[int, ...]], most: 
 def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) -> Runner:
     """What runs this one trial as the sweep did."""
     trial = record.trial
-    settings = replace(
-        settings_of(sweep.directory),
+    settings = settings_of(sweep.directory).replaced(
         sets=(trial.set,),
         methods=(trial.method,),
         shots=(trial.shots or 1,),
@@ -119,7 +118,7 @@ def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) 
         raise FewposeError(
             f"{settings.collection} is not what it was when {sweep.directory} was run; run another sweep"
         )
-    clip = clip_models.load(settings.model, checkpoint=checkpoint, device=device)
+    clip = clip_models.load(settings.clip.model, checkpoint=checkpoint, device=device)
     if clip.image_digest != record.digests.get("image_weights"):
         raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
     return Runner(plan, clip)
@@ -156,7 +155,7 @@ def _mistake(classes: Sequence[str], predictions: Predictions, place: int, file:
 def _page(runner: Runner, classifier: Classifier, content: bytes, mistake: Mistake) -> Image.Image:
     """The picture, and the maps for what it was called and for what it is. Raises Unreadable."""
     clip, classes = runner.clip, runner.plan.classes
-    transform = Transform(clip.image_size, runner.plan.settings.fit)
+    transform = Transform(clip.image_size, runner.plan.settings.data.fit)
     picture = open_image(content, limits=NO_LIMITS, draft=transform.draft_size()).image
     titles = {mistake.answer: f"called {mistake.answer}", mistake.truth: f"is {mistake.truth}"}
     head = classifier.head.to(clip.device)

@@ -5,11 +5,10 @@ vectors start as the texts' (the zero-shot head of Wortsman et al. 2022, arXiv 2
 frozen features (LP-FT; Kumar et al. 2022, arXiv 2202.10054). Loss and divergence are those of `finetune`.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from curate.foundation.options import settings
 from curate.models.clip_models import ClipModel
 from fewshot.methods.finetune import Finetune, set_to_probe
 from fewshot.task import Draw, Fitted, Task
@@ -19,14 +18,14 @@ from fewshot.training.tuning import Tuning
 from fewshot.training.working_copies import WorkingCopy, working_copy
 
 
-@dataclass(frozen=True)
+@settings
 class FinetuneLast(Finetune):
     """As Finetune, of `blocks` blocks (see fewshot.training.frozen_trunk; UsageError where the model has fewer).
 
     `towers` has no effect here: the text tower is never trained.
     """
 
-    blocks: int = 1
+    blocks: int = 1  # said by the method's name
 
     def check(self, clip: ClipModel) -> None:
         """Raises UsageError for an image tower that has fewer blocks, or can't be cut."""

@@ -8,11 +8,15 @@ strength and fold of each (fewshot/training/logistic.py).
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 
+from curate.foundation.options import option, settings
 from fewshot.classifier import LinearHead, powered
+from fewshot.methods.tuning_options import FOLDS
 from fewshot.task import Draw, Fitted, Task, fit_alone, image_weights
 from fewshot.training import logistic
 from fewshot.training.calibration import temperature
@@ -25,18 +29,23 @@ ROUGH, EXACT = 1e-5, 1e-8
 CPU_BYTES, GPU_BYTES = 2**25, 2**32
 
 
-@dataclass(frozen=True)
+@settings
 class LinearProbe:
     """What the draw may choose from, by cross-validated accuracy in `folds` parts.
 
-    `strengths`: scikit-learn's C, the inverse of the L2 strength. `powers`: of the features before they are
-    normalised, sign kept; 0.5 is the power normalisation of Perronnin et al. 2010, which suits the non-negative,
-    heavy-tailed features of convolutional towers; 1 leaves them alone.
+    Of `powers`, 0.5 is the power normalisation of Perronnin et al. 2010, which suits the non-negative, heavy-tailed
+    features of convolutional towers; 1 leaves them alone.
     """
 
-    strengths: tuple[float, ...] = (3.2, 10.0, 32.0, 100.0, 320.0)
-    powers: tuple[float, ...] = (1.0, 0.5)
-    folds: int = 5
+    strengths: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("Values of scikit-learn's C, the inverse of the L2 strength.", such_as="1,10,100", min_length=1),
+    ] = (3.2, 10.0, 32.0, 100.0, 320.0)
+    powers: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("Powers of the features before they are normalised, sign kept.", such_as="1,0.5", min_length=1),
+    ] = (1.0, 0.5)
+    folds: Annotated[int, FOLDS] = 5
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
         return fit_alone(self, draw, task)

@@ -6,18 +6,23 @@ cosines, which changes no answer but how sure it is, is chosen on the draw, and 
 held back from its own class's mean.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from curate.foundation.options import option, settings
 from fewshot.classifier import LinearHead
 from fewshot.task import Draw, Fitted, Task
 from fewshot.training.calibration import temperature
 
 
-@dataclass(frozen=True)
+@settings
 class NearestClassMean:
-    scales: tuple[float, ...] = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)  # what the cosines may be multiplied by
+    scales: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("What the cosines may be multiplied by.", such_as="10,100", min_length=1),
+    ] = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
         features = draw.images.features()

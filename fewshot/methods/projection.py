@@ -16,13 +16,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from curate.foundation.errors import UsageError
+from curate.foundation.options import option, settings
 from curate.models.clip_models import ClipModel
 from fewshot.classifier import Classifier, LinearHead
 from fewshot.methods.zero_shot import class_embeddings
@@ -37,7 +40,7 @@ BYTES = {"cpu": 2**28, "cuda": 2**33}
 NOISE = 0.05  # a rise of the loss by less than this part of chance level's is no divergence
 
 
-@dataclass(frozen=True)
+@settings
 class Projection:
     """What the draw may choose from, by cross-validated accuracy in `folds` parts, of equals by their log loss.
 
@@ -45,20 +48,16 @@ class Projection:
     1e-5 and 1 / N, with which the authors do without a validation set.
     """
 
-    rates: tuple[float, ...] = (1e-5, 1e-4, 1e-3)
-    powers: tuple[float, ...] = (1.0,)
-    iterations: int = 300
-    folds: int = 3
-
-    def __post_init__(self) -> None:
-        for name in ("rates", "powers"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # a config file has lists
-        if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
-            raise UsageError("proj: rates must be positive numbers, at least one")
-        if not self.powers or not all(0 <= power < math.inf for power in self.powers):
-            raise UsageError("proj: powers must be numbers that are not negative, at least one")
-        if self.iterations < 1 or self.folds < 2:
-            raise UsageError("proj: iterations must be at least 1, and folds at least 2")
+    rates: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("Learning rates of Adam.", such_as="1e-5,1e-4", min_length=1),
+    ] = (1e-5, 1e-4, 1e-3)
+    powers: Annotated[
+        tuple[Annotated[float, Field(ge=0)], ...],
+        option("Powers p of lambda = 1 / N ** p, N images a class.", such_as="1,2", min_length=1),
+    ] = (1.0,)
+    iterations: Annotated[int, option("Number of steps.", ge=1)] = 300
+    folds: Annotated[int, option("Number of parts of the draw that are held back in turn.", ge=2)] = 3
 
     def check(self, clip: ClipModel) -> None:
         """Raises UsageError for a model whose image tower does not end in a linear projection."""

@@ -11,12 +11,16 @@ give surer answers than those that they come from. The caches of many draws and 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, product
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch.nn import functional as F
 
+from curate.foundation.options import option, settings
 from fewshot.classifier import CacheHead
+from fewshot.methods.tuning_options import EPOCHS, FOLDS, RATE
 from fewshot.methods.zero_shot import class_embeddings
 from fewshot.task import Draw, Fitted, Task, image_weights
 from fewshot.training.calibration import temperature
@@ -52,13 +56,19 @@ class PreparedDraw:
         return np.eye(self.zero_shot.shape[1], dtype=np.float32)[self.labels]
 
 
-@dataclass(frozen=True)
+@settings
 class TipAdapter:
     """What the draw may choose from: of those with most right answers the nearest to PUBLISHED."""
 
-    alphas: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-    betas: tuple[float, ...] = (1.0, 2.0, 5.5, 12.0, 30.0)
-    folds: int = 5
+    alphas: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("Weights of the cache beside the texts.", such_as="1,10", min_length=1),
+    ] = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+    betas: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("How sharply the cache's images count by their cosine.", such_as="1,5.5", min_length=1),
+    ] = (1.0, 2.0, 5.5, 12.0, 30.0)
+    folds: Annotated[int, FOLDS] = 5
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
         return self.fit_batch([draw], [task])[0]
@@ -95,12 +105,12 @@ class TipAdapter:
         return [each.keys for each in given]
 
 
-@dataclass(frozen=True)
+@settings
 class TipAdapterF(TipAdapter):
-    lr: float = 1e-3
-    epsilon: float = 1e-4
-    epochs: int = 20
-    batch_size: int = 256
+    lr: Annotated[float, RATE] = 1e-3
+    epsilon: Annotated[float, option("Epsilon of AdamW.", gt=0)] = 1e-4
+    epochs: Annotated[int, EPOCHS] = 20
+    batch_size: Annotated[int, option("Number of images in a batch.", ge=1)] = 256
 
     def _keys(self, given: list[PreparedDraw], choices: list[dict[str, float]], task: Task) -> list[np.ndarray]:
         caches = [

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.errors import UsageError
+from curate.foundation.option_flags import command
+from curate.foundation.options import option
 from fewshot import flags
 
 if TYPE_CHECKING:
@@ -19,22 +21,24 @@ if TYPE_CHECKING:
 MANY = 100  # pictures, from which on the progress is shown
 
 
+@command
 def predict(
     model: flags.Kept,
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="pictures, videos, and folders of them", show_default=False)
+        list[Path] | None, typer.Argument(help="Pictures, videos, and folders of them.", show_default=False)
     ] = None,
-    top: Annotated[int, typer.Option(help="classes to name, the likeliest first")] = 3,
+    *,
+    top: Annotated[int, option("Number of classes to name, the likeliest first.")] = 3,
     threshold: Annotated[
         float | None,
-        typer.Option(help="probability below which it is none of these; the model's own if left out, 0: never"),
+        option("Probability below which it is none of these; the model's own unless said, 0: never."),
     ] = None,
-    fps: Annotated[float, typer.Option(help="frames of a second of video to look at")] = 2.0,
-    smooth: Annotated[float, typer.Option(help="seconds of video that are averaged (a Gaussian); 0: none")] = 0.5,
-    urls: Annotated[bool, typer.Option("--urls", help="read links from standard input, one a line")] = False,
-    json: Annotated[bool, typer.Option("--json", help="a line of JSON for each picture or frame")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="a table of pictures and frames")] = False,
-    device: flags.Device = "auto",
+    fps: Annotated[float, option("Number of frames to look at in a second of video.")] = 2.0,
+    smooth: Annotated[float, option("Seconds of video that are averaged (a Gaussian); 0: none.")] = 0.5,
+    urls: Annotated[bool, option("Read links from standard input, one a line.")] = False,
+    json: Annotated[bool, option("Print a line of JSON for each picture or frame.")] = False,
+    csv: Annotated[bool, option("Print a table of pictures and frames.")] = False,
+    device: shared_options.Device = "auto",
 ) -> None:
     """Say what pictures and videos show, with calibrated probabilities. A file that can't be read is one line of error.
 

@@ -1,6 +1,5 @@
 """A grid search: one sweep for each combination of settings, each in a directory of its own, and a table of all."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +38,7 @@ class GridPoint:
 
 def grid_point(name: str, out: Path, settings: SweepSettings, varied: dict[str, Any] | None = None) -> GridPoint:
     """`settings` as a point of the grid search in `out`."""
-    return GridPoint(name, dataclasses.replace(settings, out=out / name), varied or {})
+    return GridPoint(name, settings.replaced(out=out / name), varied or {})
 
 
 def run(
@@ -53,7 +52,7 @@ def run(
     if (out / "sweep.json").exists():
         raise UsageError(f"{out} holds a single sweep, and this is a grid search of several; choose another --out")
     for each in grid_points:
-        for name in each.settings.methods:
+        for name in each.settings.grid.methods:
             methods.build(name, options(each.settings.method_settings(name))[0])
     summaries = []
     for number, each in enumerate(grid_points, 1):
@@ -92,8 +91,8 @@ def _results(each: GridPoint) -> list[dict[str, Any]]:
 
 
 def _asked(settings: SweepSettings, row: dict[Any, Any]) -> bool:
-    shots = (*settings.shots, 0)
-    return row["method"] in settings.methods and row["set"] in settings.sets and row["shots"] in shots
+    shots = (*settings.grid.shots, 0)
+    return row["method"] in settings.grid.methods and row["set"] in settings.grid.sets and row["shots"] in shots
 
 
 def settings_name(varied: dict[str, Any]) -> str:

@@ -115,9 +115,7 @@ def _grid_points(plan: Plan, sizes: pd.Series) -> list[GridPoint]:
     grid, settings = plan.grid, plan.settings
 
     def grid_point(name: str, classes: tuple[str, ...], varied: dict[str, Any], **changes: Any) -> GridPoint:
-        values = {
-            "collection": settings.collection,
-            "out": settings.out,
+        values: dict[str, Any] = {
             "model": settings.model,
             "checkpoint": settings.checkpoint,
             "device": settings.device,
@@ -128,7 +126,8 @@ def _grid_points(plan: Plan, sizes: pd.Series) -> list[GridPoint]:
             "shots": (grid["recipe_shots"] or int(sizes[list(classes)].max()),),
             "splits": grid["recipe_splits"],
         }
-        return grid_search.grid_point(name, settings.out, SweepSettings(**values | changes), varied)
+        asked = SweepSettings.of(settings.collection, settings.out, **values | changes)
+        return grid_search.grid_point(name, settings.out, asked, varied)
 
     splits = settings.splits or grid["splits"]
     wording = _facts()["tables"]["4"]["prompt"]

@@ -46,7 +46,7 @@ class TrialBatch:
 def trial_batches(plan: Plan, missing: Iterable[Trial], device: str = "cpu") -> list[TrialBatch]:
     """The batches that have missing trials, in the order of the plan's trials. device: the kind, "cpu" or "cuda"."""
     pending = set(missing)
-    batched = {name: _is_batched(name, plan.settings, device) for name in plan.settings.methods}
+    batched = {name: _is_batched(name, plan.settings, device) for name in plan.settings.grid.methods}
     found: dict[tuple[object, ...], list[Trial]] = {}
     for trial in plan.trials:
         number = trial.split // SPLITS_PER_BATCH if batched[trial.method] else trial.split

@@ -27,10 +27,10 @@ from fewshot.training.deterministic import deterministic
 def run(plan: Plan, clip: ClipModel, batches: list[TrialBatch]) -> None:
     """Run batches wherever the settings say. Raises FewposeError where no batch can be run."""
     settings, trials = plan.settings, sum(len(batch.missing) for batch in batches)
-    with deterministic(settings.deterministic):
-        with records.translate_write_errors(settings.collection):  # its cache
+    with deterministic(settings.compute.deterministic):
+        with records.explaining_write_errors(settings.collection):  # its cache
             runner = Runner(plan, clip)  # decodes and embeds in this process, for all
-        if in_this_process(settings.asked_workers, _needs(plan)):
+        if in_this_process(settings.work, _needs(plan)):
             with console.progress("trials", trials, "trial") as advance:
                 for batch in batches:
                     runner.run(batch)
@@ -39,7 +39,7 @@ def run(plan: Plan, clip: ClipModel, batches: list[TrialBatch]) -> None:
     del runner
     if clip.device.type == "cuda":
         torch.cuda.empty_cache()  # for the worker on this card
-    make = WorkerFactory(_with_absolute_paths(plan), SameModel.as_(clip, settings.checkpoint))
+    make = WorkerFactory(_with_absolute_paths(plan), SameModel.as_(clip, settings.clip.checkpoint))
     with console.progress("trials", trials, "trial") as advance:
         hand_out(plan, make, in_work_order(batches), advance)
 
@@ -54,7 +54,7 @@ class WorkerFactory:
     def __call__(self, place: Place) -> Callable[[TrialBatch], None]:
         torch.set_num_threads(place.threads)
         threadpool_limits(place.threads)
-        asked = self.plan.settings.deterministic
+        asked = self.plan.settings.compute.deterministic
         with deterministic(asked):
             runner = Runner(self.plan, self.model.load(place.device))
 
@@ -79,7 +79,7 @@ def hand_out(
     settings = plan.settings
     shared = Shared(settings.out, (settings.collection / "images.parquet",))
     with open_pool(
-        make, settings.asked_workers, most=len(batches), needs=_needs(plan), halves=TrialBatch.halves, shared=shared
+        make, settings.work, most=len(batches), needs=_needs(plan), halves=TrialBatch.halves, shared=shared
     ) as pool:
         for batch, result in pool.run(batches):
             if isinstance(result, GivenUp):
@@ -91,12 +91,12 @@ def _record_lost(plan: Plan, batch: TrialBatch) -> None:
     detail = "its process was killed, probably for want of memory; fewer --workers may do"
     for trial in batch.missing:
         settings = plan.settings.method_settings(trial.method)
-        record = Record(trial, "failed", plan.settings.model, cause="killed", detail=detail, settings=settings)
+        record = Record(trial, "failed", plan.settings.clip.model, cause="killed", detail=detail, settings=settings)
         records.write(plan.settings.out, record, None)
 
 
 def _needs(plan: Plan) -> Needs:
-    return Needs(plan.settings.device, CPUS_OF_A_MODEL)
+    return Needs(plan.settings.compute.device, CPUS_OF_A_MODEL)
 
 
 def _with_absolute_paths(plan: Plan) -> Plan:

@@ -61,12 +61,12 @@ def class_texts(
 
 def of_sweep(classes: tuple[str, ...], settings: SweepSettings) -> tuple[tuple[str, ...], ...]:
     """For each class, its prompts in a sweep of these settings."""
-    return class_texts(classes, settings.prompts, settings.descriptions)
+    return class_texts(classes, settings.clip.prompts, settings.clip.descriptions)
 
 
 def wordings_to_json(classes: tuple[str, ...], settings: SweepSettings) -> list[str | list[str]]:
     """What each class is called, for sweep.json: its words, or a list of several wordings."""
-    called = [wordings(label, settings.descriptions) for label in classes]
+    called = [wordings(label, settings.clip.descriptions) for label in classes]
     return [words[0] if len(words) == 1 else list(words) for words in called]
 
 
@@ -80,9 +80,9 @@ def descriptions_from_json(classes: Iterable[str], texts: Iterable[str | list[st
 
 def check(settings: SweepSettings, labels: Iterable[str]) -> None:
     """Raises UsageError for a sentence without {}, and for a description of a label that is not among `labels`."""
-    templates(settings.prompts)
+    templates(settings.clip.prompts)
     known = sorted(set(labels))
-    if unknown := [label for label in settings.descriptions if label not in known]:
+    if unknown := [label for label in settings.clip.descriptions if label not in known]:
         raise UsageError(f"--descriptions: the collection has no {', '.join(unknown)}; it has {', '.join(known)}")
 
 

@@ -56,7 +56,7 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
     process is working on it, FewposeError where it can't be written to.
     """
     plan = planning.make(settings)
-    clip = clip_models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device)
+    clip = clip_models.load(settings.clip.model, checkpoint=settings.clip.checkpoint, device=settings.compute.device)
     check_methods(plan, clip)
     with only_one(settings.out, "fewshot sweep"):
         _clear_debris(settings.out)
@@ -71,7 +71,7 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
 
 def check_methods(plan: Plan, clip: clip_models.ClipModel) -> None:
     """Raises UsageError for a method that can't use this model."""
-    for name in plan.settings.methods:
+    for name in plan.settings.grid.methods:
         method = methods.build(name, options(plan.settings.method_settings(name))[0])
         if isinstance(method, ChecksModel):
             method.check(clip)
@@ -102,7 +102,7 @@ def _write_settings(plan: Plan, clip: clip_models.ClipModel) -> None:
     new = _describe(plan, clip)
     if path.exists():
         new = widened(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
-    with records.translate_write_errors(plan.settings.out):
+    with records.explaining_write_errors(plan.settings.out):
         atomic.write_json(path, new)
 
 
@@ -113,7 +113,7 @@ def _describe(plan: Plan, clip: clip_models.ClipModel) -> dict[str, Any]:
         "collection": str(settings.collection.resolve()),
         "classes": list(plan.classes),
         "texts": prompts.wordings_to_json(plan.classes, settings),
-        "prompts": list(prompts.templates(settings.prompts)),
+        "prompts": list(prompts.templates(settings.clip.prompts)),
         "class_sizes": plan.images["label"].value_counts().reindex(plan.classes).to_dict(),
         "dropped_classes": list(plan.dropped),
         "model": clip.name,
@@ -124,19 +124,19 @@ def _describe(plan: Plan, clip: clip_models.ClipModel) -> dict[str, Any]:
         },
         "precision": clip.precision,
         "device": device_name(clip.device),
-        "fit": settings.fit,
-        "split_kind": settings.splitting.kind,
+        "fit": settings.data.fit,
+        "split_kind": settings.splitting.split,
         "test_fraction": settings.splitting.test_fraction,
         "seed": settings.splitting.seed,
-        "short": settings.short,
+        "short": settings.data.short,
         "images_digest": planning.set_digest(plan),
         "sets": {name: _describe_set(each) for name, each in plan.sets.items()},
-        "methods": list(settings.methods),
-        "method_settings": {name: settings.method_settings(name) for name in settings.methods},
-        "recipes": {name: settings.resolved(name).recipe for name in settings.methods},
-        "method_versions": {name: settings.resolved(name).version for name in settings.methods},
-        "shots": sorted(settings.shots),
-        "splits": settings.splits,
+        "methods": list(settings.grid.methods),
+        "method_settings": {name: settings.method_settings(name) for name in settings.grid.methods},
+        "recipes": {name: settings.resolved(name).recipe for name in settings.grid.methods},
+        "method_versions": {name: settings.resolved(name).version for name in settings.grid.methods},
+        "shots": sorted(settings.grid.shots),
+        "splits": settings.grid.splits,
         "versions": versions(),
         "trials": [asdict(trial) for trial in plan.trials],
     }

@@ -41,12 +41,12 @@ class _Demand:
 
 
 def _demands(settings: SweepSettings) -> Iterator[_Demand]:
-    for name in settings.sets:
+    for name in settings.grid.sets:
         made_of = additions.composition(name)
         if not made_of.alone:
-            yield _Demand(name, max(settings.shots) + made_of.more_real, 0, "training")
+            yield _Demand(name, max(settings.grid.shots) + made_of.more_real, 0, "training")
         if made_of.synthetic:  # with the fewest photographs, of which the fewest synthetic images were made
-            shots = 0 if made_of.alone else min(settings.shots)
+            shots = 0 if made_of.alone else min(settings.grid.shots)
             yield _Demand(name, made_of.amount, shots, made_of.kind)
 
 
@@ -55,11 +55,11 @@ def long_enough(settings: SweepSettings, plan: DrawSource) -> tuple[tuple[str, .
 
     Raises UsageError where a class is short and `short` is "error", FewposeError where fewer than two classes are left.
     """
-    if not any(methods.trains(name) for name in settings.methods):
+    if not any(methods.trains(name) for name in settings.grid.methods):
         return plan.classes, ()
     least = {demand: dict.fromkeys(plan.classes, demand.needed) for demand in _demands(settings)}
     tested = dict.fromkeys(plan.classes, 1)
-    for number in range(settings.splits):
+    for number in range(settings.grid.splits):
         parts = plan.split(number)
         tested = _fewest(tested, parts.test["label"].value_counts())
         least = {demand: _fewest(fewest, demand.count(plan, parts)) for demand, fewest in least.items()}
@@ -67,10 +67,10 @@ def long_enough(settings: SweepSettings, plan: DrawSource) -> tuple[tuple[str, .
     first = {demand.set: fewest for demand, fewest in reversed(least.items())}  # photographs, where a set has any
     counts = [tested, *first.values()]
     empty = [label for label in plan.classes if not all(fewest[label] for fewest in counts)]
-    if settings.short == "error":
+    if settings.data.short == "error":
         _check_enough(least, empty)
     short = {label for demand, fewest in least.items() for label in fewest if fewest[label] < demand.needed}
-    left_out = sorted((short if settings.short == "drop" else set()) | set(empty))
+    left_out = sorted((short if settings.data.short == "drop" else set()) | set(empty))
     kept = tuple(label for label in plan.classes if label not in left_out)
     if len(kept) < 2:
         demand = max(least, key=lambda each: sum(fewest < each.needed for fewest in least[each].values()))

@@ -151,15 +151,15 @@ class Runner:
 def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     """The frozen features of every image of the plan's classes, and where methods need them, pixels and activations."""
     collection = Collection.open(plan.settings.collection)
-    transform = Transform(clip.image_size, plan.settings.fit)
+    transform = Transform(clip.image_size, plan.settings.data.fit)
     features: dict[str, np.ndarray] = {}
     caches = {key: ActivationCache(collection, clip, transform, key[0], mirrored=key[1]) for key in _activations(plan)}
     # Two parts: a photograph is computed in the same batches, whether or not there are synthetic images.
     parts = [images[images["label"].isin(plan.classes)] for images in (plan.images, _synthetic_images(plan))]
     for chosen in filter(len, parts):
-        features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.fit), strict=True)
+        features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.data.fit), strict=True)
     pixels = PixelCache(collection, transform)  # opened now, so that it has the pixels that embedding decoded
-    with_pixels = any(methods.needs(name, "pixels") for name in plan.settings.methods)
+    with_pixels = any(methods.needs(name, "pixels") for name in plan.settings.grid.methods)
     for chosen in filter(len, parts):
         if with_pixels:
             pixels.fill(chosen)
@@ -175,7 +175,7 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
 def _activations(plan: Plan) -> list[tuple[int, bool]]:
     """Of how many last blocks a method of the plan needs what goes into them, and whether of the mirrored images."""
     needed: set[tuple[int, bool]] = set()
-    for name in plan.settings.methods:
+    for name in plan.settings.grid.methods:
         augment = plan.settings.method_settings(name).get("augment", "none")
         needed |= methods.describe(name).activations(methods.parse(name).number, augment)
     return sorted(needed)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from curate.collection.splits import Splitting
 from curate.foundation.errors import UsageError
 from curate.sweeps.records import read_sweep
 from fewshot.sweeping import prompts
@@ -21,14 +20,16 @@ def settings_of(sweep: Path) -> SweepSettings:
     collection = Path(saved["collection"])
     if not (collection / "images.parquet").is_file():
         raise UsageError(f"{sweep} is a sweep of {collection}, and no collection is there any more")
-    return SweepSettings(
-        collection=collection,
-        out=sweep,
+    return SweepSettings.of(
+        collection,
+        sweep,
         sets=tuple(saved["sets"]),
         methods=tuple(saved["methods"]),
         shots=tuple(saved["shots"]) or (1,),
         splits=saved["splits"],
-        splitting=Splitting(seed=saved["seed"], kind=saved["split_kind"], test_fraction=saved["test_fraction"]),
+        split=saved["split_kind"],
+        test_fraction=saved["test_fraction"],
+        seed=saved["seed"],
         classes=tuple(saved["classes"]),
         short=saved["short"],
         model=saved["model"],

@@ -17,7 +17,7 @@ from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
-from curate.sweeps.records import Trial, translate_write_errors
+from curate.sweeps.records import Trial, explaining_write_errors
 from fewshot import methods
 from fewshot.measuring.metrics import softmax
 from fewshot.sweeping import plan as planning
@@ -42,7 +42,7 @@ OURS = {".lock", FOLDS, directory.JSON, directory.WEIGHTS, directory.CARD}
 class TrainSettings:
     """`sweep`: a grid of one set, one method and one number of shots, which says what is trained and how.
 
-    shots 0: all images of the set; else `sweep.shots` images a class, drawn for `split`. `folds`: as many parts of
+    shots 0: all images of the set; else so many images a class, drawn for `split`. `folds`: as many parts of
     the training images are held back in turn, to choose the temperature and a threshold by; 0: none. `unknown`: the
     share of held-back images that may be called none of the classes. `weights`: the digest that the image tower's
     starting weights must have, where a sweep says so.
@@ -65,7 +65,7 @@ class TrainSettings:
 
     @property
     def trial(self) -> Trial:
-        (set_,), (method,) = self.sweep.sets, self.sweep.methods
+        (set_,), (method,) = self.sweep.grid.sets, self.sweep.grid.methods
         return Trial(set_, method, self.shots, self.split)
 
 
@@ -88,11 +88,13 @@ def train(settings: TrainSettings) -> Trained:
     if out.exists() and (not out.is_dir() or any(each.name not in OURS for each in out.iterdir())):
         raise UsageError(f"{out} holds something else than a model; choose another --out")
     plan = planning.make(settings.sweep)
-    clip = clip_models.load(settings.sweep.model, checkpoint=settings.sweep.checkpoint, device=settings.sweep.device)
+    chosen, compute = settings.sweep.clip, settings.sweep.compute
+    clip = clip_models.load(chosen.model, checkpoint=chosen.checkpoint, device=compute.device)
     if settings.weights and clip.image_digest != settings.weights:
         raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
     check_methods(plan, clip)
-    with only_one(out, "fewshot train"), translate_write_errors(out), deterministic(settings.sweep.deterministic):
+    asked = settings.sweep.compute.deterministic
+    with only_one(out, "fewshot train"), explaining_write_errors(out), deterministic(asked):
         if (out / directory.JSON).exists():
             return _found(out, settings, plan, clip)
         return _train(settings, Runner(plan, clip))
@@ -139,7 +141,7 @@ def _about(runner: Runner, settings: TrainSettings) -> About:
         architecture=architecture,
         quick_gelu=quick_gelu,
         starting_weights=clip.image_digest,
-        transform=Transform(clip.image_size, settings.sweep.fit),
+        transform=Transform(clip.image_size, settings.sweep.data.fit),
         mean=clip.mean,
         std=clip.std,
         head={},
@@ -198,7 +200,7 @@ def _measured(
 
 def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel) -> str:
     """16 hex digits over all that decides what is trained."""
-    sweep, trial = settings.sweep, settings.trial
+    sweep, trial, splitting = settings.sweep, settings.trial, settings.sweep.splitting
     decides = {
         "trial": dataclasses.asdict(trial),
         "settings": sweep.method_settings(trial.method),
@@ -208,8 +210,8 @@ def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel) -> str:
         "set": plan.sets[trial.set].digest,
         "weights": clip_models.digest(clip.model),
         "precision": clip.precision,
-        "fit": sweep.fit,
-        "splitting": dataclasses.asdict(sweep.splitting),
+        "fit": sweep.data.fit,
+        "splitting": {"kind": splitting.split, "test_fraction": splitting.test_fraction, "seed": splitting.seed},
         "folds": settings.folds,
         "unknown": settings.unknown,
     }

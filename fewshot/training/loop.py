@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from curate.foundation.errors import UsageError
 from curate.models.clip_models import has_native_bf16
-from fewshot.captured_step import Capture, Step, by_cuda_graph, verified_replay
 from fewshot.task import Diverged, Draw, Task, image_weights
 from fewshot.training import frozen_trunk
 from fewshot.training.augment import augment, to_device
+from fewshot.training.captured_step import Capture, Step, by_cuda_graph, verified_replay
 
 SCHEDULES = ("constant", "cosine")
 # A rise of the loss by less than this part of chance level's is no divergence: a model that starts near its best, as a

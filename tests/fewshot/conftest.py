@@ -130,7 +130,7 @@ def settings(collection: Collection, tmp_path: Path) -> Callable[..., SweepSetti
             "device": "cpu",
             "methods": ("zero-shot", "linear-probe"),
         }
-        return SweepSettings(**(values | changes))
+        return SweepSettings.of(**(values | changes))
 
     return build
 

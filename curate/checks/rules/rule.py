@@ -26,9 +26,9 @@ class Inputs:
     images: pd.DataFrame  # the image table, index 0 to n - 1, labels as the ledger has them
     signatures: Signatures
     features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
-    model: str  # whose features; where there are none, why
+    model: str  # that gave the features; where there are none, why
     workers: int  # threads of this process
-    asked: WorkerSettings = field(default=WorkerSettings(workers=1), kw_only=True)  # who measures the pictures
+    asked: WorkerSettings = field(default=WorkerSettings(workers=1), kw_only=True)  # for measuring the pictures
 
     def needed_features(self) -> np.ndarray:
         """`features`. Raises CannotRun where there are none."""

@@ -104,7 +104,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Collection, Path]:
     folder = tmp_path_factory.mktemp("swept")
     made = make(folder / "collection", {"arch": 8, "boat": 8, "tree": 8})
     grid = {"methods": ("zero-shot", "nearest-class-mean", "linear-probe"), "shots": (2,), "splits": 12}
-    run_sweep(SweepSettings(made.root, folder / "sweep", model="tiny/random", device="cpu", **grid))
+    run_sweep(SweepSettings.of(made.root, folder / "sweep", model="tiny/random", device="cpu", **grid))
     write_report(folder / "sweep")
     return made, folder / "sweep"
 

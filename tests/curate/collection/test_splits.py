@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 
-from curate.collection.splits import Split, Splitting, draw, draw_digest, split, trial_seed
+from curate.collection.splits import Split, draw, draw_digest, split, trial_seed
+from curate.collection.splitting import Splitting
 from curate.foundation.errors import UsageError
 
 CLASSES = ("bow", "cat", "dog")
@@ -326,10 +327,10 @@ def test_an_official_split_that_the_collection_lacks_is_said() -> None:
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_test_fraction_outside_0_and_1_is_refused(fraction: float) -> None:
-    with pytest.raises(UsageError, match="must lie between 0 and 1"):
+    with pytest.raises(UsageError, match="--test-fraction must be a number, above 0 and below 1"):
         Splitting(test_fraction=fraction)
 
 
 def test_an_unknown_kind_of_split_is_refused() -> None:
-    with pytest.raises(UsageError, match="there are random and official"):
+    with pytest.raises(UsageError, match="--split must be random or official, not 'alphabetical'"):
         Splitting("alphabetical")

@@ -33,7 +33,7 @@ def test_a_graph_that_says_something_else_is_found_out(trained: Callable[..., Tr
         return first[0]
 
     assert cuda_graph.has_the_same_output(model.probabilities, model)
-    assert cuda_graph.has_the_same_output(lambda pixels: model.probabilities(pixels) + 0.004, model)
+    assert cuda_graph.has_the_same_output(lambda pixels: model.probabilities(pixels) + 5e-5, model)
     assert not cuda_graph.has_the_same_output(stale, model)
     assert not cuda_graph.has_the_same_output(lambda pixels: model.probabilities(pixels) * np.nan, model)
 

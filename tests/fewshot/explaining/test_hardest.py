@@ -37,7 +37,9 @@ def kept_sweep(tmp_path_factory: pytest.TempPathFactory, many: Collection) -> Pa
     """A sweep with mistakes, for tests that only read it."""
     out = tmp_path_factory.mktemp("sweep") / "sweep"
     sets = ("unfiltered", "filtered")
-    run_sweep(SweepSettings(many.root, out, sets, ("zero-shot",), splits=3, model="tiny/random", device="cpu"))
+    run_sweep(
+        SweepSettings.of(many.root, out, sets=sets, methods=("zero-shot",), splits=3, model="tiny/random", device="cpu")
+    )
     return out
 
 

@@ -278,11 +278,11 @@ def test_a_model_without_attention_blocks_is_refused(patterns: Callable) -> None
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"towers": "none"}, "towers must be both, image or text, not 'none'"),
-        ({"rank": 0}, "rank and iterations must be at least 1"),
-        ({"iterations": 0}, "rank and iterations must be at least 1"),
-        ({"dropout": 1.0}, "dropout from 0 to 0.98"),
-        ({"alpha": math.nan}, "alpha must be positive"),
+        ({"towers": "none"}, "towers must be both or image or text, not 'none'"),
+        ({"rank": 0}, "rank must be a whole number, at least 1, not 0"),
+        ({"iterations": 0}, "iterations must be a whole number, at least 1, not 0"),
+        ({"dropout": 1.0}, "dropout must be a number, at least 0 and below 0.99, not 1.0"),
+        ({"alpha": math.nan}, "alpha must be a number, above 0, not nan"),
         ({"lr": 0.0}, "lr"),
         ({"schedule": "step"}, "schedule must be"),
     ],

@@ -165,11 +165,11 @@ def test_a_tower_without_a_projection_is_refused() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"rates": ()}, "rates must be positive"),
-        ({"rates": (0.0,)}, "rates must be positive"),
-        ({"powers": (-1.0,)}, "powers must be numbers that are not negative"),
-        ({"iterations": 0}, "iterations must be at least 1"),
-        ({"folds": 1}, "folds at least 2"),
+        ({"rates": ()}, "rates must be numbers, above 0"),
+        ({"rates": (0.0,)}, "rates must be numbers, above 0"),
+        ({"powers": (-1.0,)}, "powers must be numbers, at least 0"),
+        ({"iterations": 0}, "iterations must be a whole number, at least 1, not 0"),
+        ({"folds": 1}, "folds must be a whole number, at least 2, not 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str) -> None:

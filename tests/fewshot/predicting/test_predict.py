@@ -48,7 +48,9 @@ def mannequins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kept(out: Path, collection: Path, model: str = "tiny/random") -> Path:
-    sweep = SweepSettings(collection, out, methods=("linear-probe",), shots=(1,), splits=1, model=model, device="cpu")
+    sweep = SweepSettings.of(
+        collection, out, methods=("linear-probe",), shots=(1,), splits=1, model=model, device="cpu"
+    )
     return train(TrainSettings(sweep)).out
 
 

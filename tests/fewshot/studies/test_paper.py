@@ -82,11 +82,11 @@ def test_the_whole_grid_is_the_papers(four: Collection, tmp_path: Path) -> None:
     plan = make(PaperSettings(four.root, tmp_path, classes=("boat", "cat"), model="tiny/random"))
     few = plan.grid_points["few-shot"].settings
     assert (few.splits, few.shots, few.sets, few.classes) == (78, (43, 20, 6), ("filtered", "unfiltered"), plan.few)
-    assert plan.grid_points["all-classes"].settings.classes == tuple(SIZES)
+    assert plan.grid_points["all-classes"].settings.data.classes == tuple(SIZES)
     best = plan.grid_points["recipe-lr=1e-05,weight_decay=0.001,epochs=5"]
     assert best.settings.method_settings("finetune")["lr"] == 1e-5
     assert paper._known("6", **best.varied) == "98.8"
-    assert best.settings.shots == (5,)  # every image of the largest class
+    assert best.settings.grid.shots == (5,)  # every image of the largest class
 
 
 def test_without_a_check_there_is_no_filtered_set_and_the_page_says_so(
@@ -96,7 +96,7 @@ def test_without_a_check_there_is_no_filtered_set_and_the_page_says_so(
     for path in made.root.glob("findings*"):
         path.unlink()
     plan = make(PaperSettings(made.root, tmp_path / "paper", True, model="tiny/random"))
-    assert plan.grid_points["few-shot"].settings.sets == ("unfiltered",)
+    assert plan.grid_points["few-shot"].settings.grid.sets == ("unfiltered",)
     table = paper._table("9", {"title": "x", "says": "y"}, [], plan)
     assert "There is no filtered set here: " in table.notes[0]
     assert "curate check" in table.notes[0]

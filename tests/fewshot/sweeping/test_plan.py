@@ -9,7 +9,6 @@ import pytest
 from curate.checks.check import check
 from curate.collection import decisions
 from curate.collection.directory import REJECT_COLUMNS, Collection
-from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.sweeps.records import Trial
 from fewshot import methods
@@ -44,7 +43,7 @@ def store(tmp_path: Path) -> Callable[[pd.DataFrame], Collection]:
 def settings(collection: Collection, **changes: object) -> SweepSettings:
     values: dict[str, object] = {"collection": collection.root, "out": collection.root.parent / "sweep"}
     values |= {"shots": (6, 2), "splits": 3, "methods": ("linear-probe",)}
-    return SweepSettings(**(values | changes))
+    return SweepSettings.of(**(values | changes))
 
 
 def plan(collection: Collection, **changes: object) -> planning.Plan:
@@ -279,29 +278,29 @@ def test_the_digest_of_the_images_does_not_depend_on_names_or_order(store: Calla
 
 def test_an_official_split_that_is_missing_is_said(store: Callable) -> None:
     with pytest.raises(UsageError, match="this collection has no official split"):
-        plan(store(table({"bow": 10, "cat": 10})), splitting=Splitting("official"))
+        plan(store(table({"bow": 10, "cat": 10})), split="official")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"short": "maybe"}, "--short maybe: there are error, all, drop"),
-        ({"fit": "stretch"}, "--fit stretch: there are crop and pad"),
-        ({"shots": (0,)}, "--shots: give numbers"),
-        ({"shots": ()}, "--shots: give numbers"),
-        ({"splits": 0}, "--splits must be at least 1"),
-        ({"workers": -1}, "--workers -1: a number of workers, or 0"),
-        ({"methods": ()}, "--sets and --methods must name at least one each"),
+        ({"short": "maybe"}, "--short must be error or all or drop, not 'maybe'"),
+        ({"fit": "stretch"}, "--fit must be crop or pad, not 'stretch'"),
+        ({"shots": (0,)}, "--shots must be whole numbers, at least 1, such as 43,20,6, not 0"),
+        ({"shots": ()}, r"--shots must be whole numbers, at least 1, such as 43,20,6, not \(\)"),
+        ({"splits": 0}, "--splits must be a whole number, at least 1, not 0"),
+        ({"workers": -1}, "--workers must be a whole number, at least 0, not -1"),
+        ({"methods": ()}, r"--methods must be names, not \(\)"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        SweepSettings(**({"collection": Path("c"), "out": Path("o")} | changes))
+        SweepSettings.of(**({"collection": Path("c"), "out": Path("o")} | changes))
 
 
 def test_the_default_recipe_is_the_models_own(tmp_path: Path) -> None:
     def recipe(**changes: object) -> dict[str, object]:
-        return SweepSettings(collection=tmp_path, out=tmp_path, **changes).method_settings("finetune")
+        return SweepSettings.of(collection=tmp_path, out=tmp_path, **changes).method_settings("finetune")
 
     assert recipe(model="lite0")["start"] == "probe"
     assert recipe(model="ViT-B-32/openai")["start"] == "text"

@@ -77,13 +77,15 @@ def test_wordings_that_come_to_the_same_sentence_count_once() -> None:
 
 
 def test_a_sweep_says_what_its_classes_are_called() -> None:
-    asked = SweepSettings(
+    asked = SweepSettings.of(
         Path("here"), Path("there"), prompts=("posture",), descriptions={"bars": ("lifting", "bending")}
     )
     assert wordings_to_json(("bars", "tree"), asked) == [["lifting", "bending"], class_words("tree")]
-    assert descriptions_from_json(("bars", "tree"), wordings_to_json(("bars", "tree"), asked)) == asked.descriptions
+    assert (
+        descriptions_from_json(("bars", "tree"), wordings_to_json(("bars", "tree"), asked)) == asked.clip.descriptions
+    )
     assert of_sweep(("bars",), asked) == (("a photo of a person lifting", "a photo of a person bending"),)
-    assert wordings_to_json(("bars",), SweepSettings(Path("here"), Path("there"))) == ["bars"]
+    assert wordings_to_json(("bars",), SweepSettings.of(Path("here"), Path("there"))) == ["bars"]
 
 
 def written(folder: Path, text: str) -> Path:

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from curate.collection.directory import Collection
-from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import only_one
 from curate.models import clip_models
@@ -156,8 +155,8 @@ def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"splitting": Splitting(seed=1)}, "--seed"),
-        ({"splitting": Splitting(test_fraction=0.3)}, "--test-fraction"),
+        ({"seed": 1}, "--seed"),
+        ({"test_fraction": 0.3}, "--test-fraction"),
         ({"model": "lite0"}, "--model and another weights of the model"),
         ({"fit": "pad"}, "--fit"),
         ({"short": "all"}, "--short"),
@@ -173,7 +172,7 @@ def test_a_changed_setting_is_refused_by_name(settings: Build, changes: dict[str
         run_sweep(started)
     before = (started.out / "sweep.json").read_bytes()
     with pytest.raises(UsageError, match=rf"holds a sweep with another {named}.*; choose another --out$"):
-        run_sweep(dataclasses.replace(started, **changes))
+        run_sweep(started.replaced(**changes))
     assert (started.out / "sweep.json").read_bytes() == before
 
 
@@ -202,7 +201,7 @@ def test_a_collection_that_was_moved_is_the_same(settings: Build, collection: Co
     asked = settings(methods=("zero-shot",), splits=1)
     run_sweep(asked)
     shutil.copytree(collection.root, tmp_path / "moved")
-    assert run_sweep(dataclasses.replace(asked, collection=tmp_path / "moved")).found == 1
+    assert run_sweep(asked.replaced(collection=tmp_path / "moved")).found == 1
 
 
 def test_a_second_process_in_the_same_directory_is_refused(settings: Build) -> None:
@@ -227,8 +226,8 @@ def test_a_directory_that_holds_something_else_under_our_name_is_refused(setting
 def test_descriptions_reach_every_worker_and_are_told(settings: Build, tmp_path: Path) -> None:
     own = {"bars": ("lifting with a bent back", "bending"), "waves": ("lying down",)}
     plain = settings(methods=("zero-shot", "finetune"), shots=(2,), recipes={"finetune": {"epochs": 1}})
-    described = dataclasses.replace(plain, descriptions=own, out=tmp_path / "described")
-    shared = dataclasses.replace(described, workers=2, out=tmp_path / "shared")
+    described = plain.replaced(descriptions=own, out=tmp_path / "described")
+    shared = described.replaced(workers=2, out=tmp_path / "shared")
     assert [run_sweep(each).done for each in (plain, described, shared)] == [4, 4, 4]
     assert read_sweep(shared.out).settings["texts"] == [["lifting with a bent back", "bending"], "rings", "lying down"]
     for trial in planning.make(plain).trials:
@@ -239,7 +238,7 @@ def test_descriptions_reach_every_worker_and_are_told(settings: Build, tmp_path:
             np.testing.assert_allclose(own_words[:, 1], theirs[:, 1], atol=1e-5)
     assert run_sweep(described).ran == 0
     with pytest.raises(UsageError, match="another wording of the classes"):
-        run_sweep(dataclasses.replace(described, descriptions={}))
+        run_sweep(described.replaced(descriptions={}))
 
 
 # Failing
@@ -386,7 +385,7 @@ def test_permuted_test_labels_change_no_score(settings: Build, tmp_path: Path, t
         methods=("zero-shot", "linear-probe", "finetune"), recipes={"finetune": {"epochs": 1}}, shots=(3,), splits=1
     )
     plan = planning.make(asked)
-    liar = dataclasses.replace(plan, settings=dataclasses.replace(asked, out=tmp_path / "liar"))
+    liar = dataclasses.replace(plan, settings=asked.replaced(out=tmp_path / "liar"))
     runner, lying = Runner(plan, tiny), Runner(liar, tiny)
     true = plan.split(0)
     lies = true.test.assign(label=np.roll(true.test["label"].to_numpy(), 1))

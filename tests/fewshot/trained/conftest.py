@@ -1,7 +1,6 @@
 """Models that are trained on small drawn patterns, in seconds."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ def asked(collection: Collection, tmp_path: Path) -> Callable[..., TrainSettings
 
     def build(method: str = "linear-probe", **changes: object) -> TrainSettings:
         own = {name: changes.pop(name) for name in ("shots", "split", "folds", "unknown", "weights") if name in changes}
-        sweep = SweepSettings(
+        sweep = SweepSettings.of(
             collection.root,
             tmp_path / "model",
             methods=(method,),
@@ -36,7 +35,7 @@ def asked(collection: Collection, tmp_path: Path) -> Callable[..., TrainSettings
             device="cpu",
             recipes=QUICK,
         )
-        return TrainSettings(replace(sweep, **changes), **{"folds": 2} | own)
+        return TrainSettings(sweep.replaced(**changes), **{"folds": 2} | own)
 
     return build
 
@@ -47,7 +46,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, collection: Collection) -> Pa
     out = tmp_path_factory.mktemp("kept") / "model"
     train(
         TrainSettings(
-            SweepSettings(
+            SweepSettings.of(
                 collection.root, out, methods=("linear-probe",), shots=(1,), splits=1, model="tiny/random", device="cpu"
             )
         )

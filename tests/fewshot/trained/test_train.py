@@ -12,7 +12,6 @@ from PIL import Image
 
 from curate.collection import sets
 from curate.collection.directory import Collection
-from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import only_one
 from curate.models import clip_models
@@ -55,7 +54,7 @@ def pixels_of(collection: Path, keys: Any, side: int) -> np.ndarray:
 def test_of_a_draw_it_says_what_the_sweeps_trial_said(asked: Ask, tmp_path: Path, method: str) -> None:
     settings = asked(method, shots=3, split=1, folds=0)
     trained = train(settings)
-    run_sweep(replace(settings.sweep, out=tmp_path / "sweep"))
+    run_sweep(settings.sweep.replaced(out=tmp_path / "sweep"))
     shots = 3 if methods.trains(method) else 0
     said = records.read_predictions(tmp_path / "sweep", Trial("unfiltered", method, shots, 1))
     loaded = directory.load(trained.out, "cpu")
@@ -156,7 +155,7 @@ def test_interrupted_it_goes_on_with_the_next_fold(asked: Ask, monkeypatch: pyte
         directory.load(settings.sweep.out)
     trained = train(settings)
     assert len(begun) == 3 + 2  # the third fold and the whole; two folds were there
-    again = train(replace(settings, sweep=replace(settings.sweep, out=settings.sweep.out.with_name("undisturbed"))))
+    again = train(replace(settings, sweep=settings.sweep.replaced(out=settings.sweep.out.with_name("undisturbed"))))
     assert trained.about.temperature == again.about.temperature
     assert trained.about.weights_sha256 == again.about.weights_sha256
     assert not (trained.out / FOLDS).exists()
@@ -215,7 +214,8 @@ def test_a_sweeps_settings_come_back_from_its_directory(settings: Callable[..., 
         recipes={"finetune": {"epochs": 1, "lr": 1e-4}},
         augment="flip",
         class_weights="balanced",
-        splitting=Splitting(seed=3, test_fraction=0.3),
+        seed=3,
+        test_fraction=0.3,
         fit="pad",
         short="all",
         shots=(2,),

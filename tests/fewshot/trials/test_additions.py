@@ -95,7 +95,7 @@ def store(tmp_path: Path) -> Callable[..., Collection]:
 def plan(collection: Collection, *sets: str, **changes: object) -> Plan:
     values: dict[str, object] = {"collection": collection.root, "out": collection.root.parent / "sweep"}
     values |= {"shots": (6, 2), "splits": 3, "methods": ("linear-probe",), "sets": sets or ("filtered",)}
-    return planning.make(SweepSettings(**(values | changes)))
+    return planning.make(SweepSettings.of(**(values | changes)))
 
 
 def drawn(made_plan: Plan, set_: str, shots: int = 6, split: int = 0, method: str = "linear-probe") -> pd.DataFrame:
@@ -172,7 +172,7 @@ def test_synthetic_images_move_no_split_no_draw_and_no_digest(store: Callable) -
 def test_an_official_split_is_moved_by_none_either(store: Callable) -> None:
     images = photographs()
     images["official_split"] = ["test" if number % 4 == 0 else "train" for number in range(len(images))]
-    how = {"splitting": splits.Splitting("official")}
+    how = {"split": "official"}
     before = plan(store(images), **how).split(0)
     after = plan(store(images, rendered(), augmented(images)), *ALL, **how).split(0)
     assert (before.digest, list(before.pool["key"])) == (after.digest, list(after.pool["key"]))
@@ -372,12 +372,12 @@ def test_a_sweep_goes_on_after_images_were_added_and_tells_what_they_change(
 ) -> None:
     asked = {"collection": own_collection.root, "out": tmp_path / "sweep", "shots": (2, 3), "splits": 3}
     asked |= {"model": "tiny/random", "device": "cpu", "methods": ("zero-shot", "linear-probe")}
-    before = run_sweep(SweepSettings(**asked, sets=("filtered",)))
+    before = run_sweep(SweepSettings.of(**asked, sets=("filtered",)))
     stored = {path: path.read_bytes() for path in (tmp_path / "sweep" / "trials").rglob("*.npz")}
     add_pictures(own_collection, draw_pattern, 4)
 
     sets = ("filtered", "filtered+rendered2", "filtered+rendered4", "filtered+real2", "synthetic4")
-    after = run_sweep(SweepSettings(**asked, sets=sets))
+    after = run_sweep(SweepSettings.of(**asked, sets=sets))
     assert (before.done, after.found, after.done) == (9, 9, 9 + 3 * (3 * 2 + 1))
     assert all(path.read_bytes() == content for path, content in stored.items())
 
@@ -427,7 +427,7 @@ def test_classes_without_an_added_image_are_swept_all_the_same(
     asked = {"collection": own_collection.root, "out": tmp_path / "sweep", "shots": (2,), "splits": 1}
     asked |= {"model": "tiny/random", "device": "cpu", "methods": ("linear-probe",), "short": "all"}
     sets = ("filtered", "filtered+synthetic2")
-    run_sweep(SweepSettings(**asked, classes=("rings", "waves"), sets=sets))
+    run_sweep(SweepSettings.of(**asked, classes=("rings", "waves"), sets=sets))
     assert [record.train_images for record in read_sweep(tmp_path / "sweep").records] == [4, 4]
 
 

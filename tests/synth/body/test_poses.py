@@ -6,7 +6,7 @@ import pytest
 from curate.foundation.errors import UsageError
 from synth.body import poses
 from synth.body.capsules import flesh
-from synth.body.contact_solver import settle
+from synth.body.contact_solver import solve_contacts
 from synth.body.skeleton import BONE, DOFS, HIGH, INDEX, LOW, Proportions
 from synth.rendering.scene import draw, generator
 
@@ -140,16 +140,16 @@ def test_every_pose_settles_on_the_floor_within_the_joints_limits(name):
         cases.append((scene.angles, scene.people, pose.goals.mirrored() if scene.mirror else pose.goals))
     for angles, people, goals in cases:
         body = flesh(people)
-        settled = settle(angles, people, body, goals)
-        height = body.ends(settled.placement)[..., 1] - body.radii
+        solved = solve_contacts(angles, people, body, goals)
+        height = body.ends(solved.placement)[..., 1] - body.radii
         assert height.min() > -0.025, f"{body.names[int(height.min(axis=1).argmin())]} is under the floor"
         assert height.min() < 0.01, "the body floats"
-        assert settled.miss < 0.04
-        assert (settled.angles >= LOW).all()
-        assert (settled.angles <= HIGH).all()
+        assert solved.miss < 0.04
+        assert (solved.angles >= LOW).all()
+        assert (solved.angles <= HIGH).all()
         for side in ("left", "right"):
             # Seen from the thigh, a shank never points ahead: knees bend one way only. Elbows the other way.
-            placed = settled.placement
+            placed = solved.placement
             for joint, end, sign in (("hip", "ankle", -1), ("shoulder", "wrist", 1)):
                 limb = {"hip": "knee", "shoulder": "elbow"}[joint]
                 bone = placed.origins[BONE[f"{side}_{end}"]] - placed.origins[BONE[f"{side}_{limb}"]]
@@ -159,7 +159,7 @@ def test_every_pose_settles_on_the_floor_within_the_joints_limits(name):
 
 def test_settling_brings_parts_together_and_keeps_close_to_the_pose():
     pose = poses.named("tree")
-    settled = settle(pose.angles, PEOPLE, flesh(PEOPLE), pose.goals)
-    assert settled.miss < 0.01
+    solved = solve_contacts(pose.angles, PEOPLE, flesh(PEOPLE), pose.goals)
+    assert solved.miss < 0.01
     free = [place for place, dof in enumerate(DOFS) if dof.joint not in ("root", "left_ankle")]
-    assert np.abs(settled.angles - pose.angles)[free].max() < 20
+    assert np.abs(solved.angles - pose.angles)[free].max() < 20

@@ -16,12 +16,13 @@ from curate.checks.check import check
 from curate.collection.decisions import relabel
 from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
 from curate.collection.sets import labelled, training_set
-from curate.collection.splits import Splitting, draw, split
+from curate.collection.splits import draw, split
+from curate.collection.splitting import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.option_flags import given
 from curate.foundation.options import declared
 from synth.generate import control
-from synth.generate.image_job import Shot
+from synth.generate.image_job import ImageJob
 from synth.generate.plan import digest, plan
 from synth.generate.settings import Settings, Wanted
 from synth.generate.sources import FromDraw
@@ -65,22 +66,22 @@ def planned(collection: Collection, settings: Settings, *classes: str, per_class
     return plan(collection, settings, Wanted(classes, per_class, from_draw), weights)
 
 
-def by_key(shots: list[Shot]) -> dict[str, Shot]:
-    found = {shot.key: shot for shot in shots}
-    assert len(found) == len(shots)
+def by_key(jobs: list[ImageJob]) -> dict[str, ImageJob]:
+    found = {job.key: job for job in jobs}
+    assert len(found) == len(jobs)
     return found
 
 
 def test_every_real_class_has_its_images(collection):
-    shots = planned(collection, MODEL)
-    assert Counter(shot.label for shot in shots) == dict.fromkeys(SIZES, 4)
+    jobs = planned(collection, MODEL)
+    assert Counter(job.label for job in jobs) == dict.fromkeys(SIZES, 4)
     own = digest(MODEL, "w")
-    assert [shot.key for shot in shots if shot.label == "tree"] == [
+    assert [job.key for job in jobs if job.label == "tree"] == [
         f"tree/synthetic-{own}-{number:05d}.png" for number in range(4)
     ]
-    assert len({shot.seed for shot in shots}) == len(shots)
-    assert all(shot.prompt and shot.negative and not shot.source and not shot.control for shot in shots)
-    assert {shot.label for shot in shots[:3]} == set(SIZES)  # number by number: a stopped run has made as many of each
+    assert len({job.seed for job in jobs}) == len(jobs)
+    assert all(job.prompt and job.negative and not job.source and not job.control for job in jobs)
+    assert {job.label for job in jobs[:3]} == set(SIZES)  # number by number: a stopped run has made as many of each
 
 
 @pytest.mark.parametrize(
@@ -112,25 +113,25 @@ def test_what_changes_the_pixels_changes_keys_and_seeds(collection, tmp_path):
     others = [MODEL, replace(MODEL, steps=3), replace(MODEL, seed=1), replace(MODEL, grammar=str(own)), POSED]
     plans = [planned(collection, settings, "tree", "plank") for settings in others]
     plans.append(planned(collection, MODEL, "tree", "plank", weights="others"))
-    keys = [shot.key for shots in plans for shot in shots]
+    keys = [job.key for jobs in plans for job in jobs]
     assert len(set(keys)) == len(keys)
-    assert len({shot.seed for shots in plans for shot in shots}) == len(keys)
+    assert len({job.seed for jobs in plans for job in jobs}) == len(keys)
     assert planned(collection, replace(MODEL, grammar=str(same))) == planned(collection, MODEL)
 
 
 def test_a_draw_is_the_one_that_a_sweep_trains_on(collection):
-    shots = planned(collection, MODEL, per_class=9, from_draw="split=3,shots=4,set=filtered,seed=7")
+    jobs = planned(collection, MODEL, per_class=9, from_draw="split=3,shots=4,set=filtered,seed=7")
     images = labelled(collection)
     pool = split(images, 3, Splitting(seed=7)).pool
     pool = pool[pool["key"].isin(training_set(collection, "filtered").images["key"])]
     drawn = draw(pool, 4, 3, 7)
     for label in SIZES:
-        used = Counter(shot.source.id for shot in shots if shot.label == label and shot.source)
+        used = Counter(job.source.id for job in jobs if job.label == label and job.source)
         assert used.keys() == set(drawn.loc[drawn["label"] == label, "id"])
         assert sorted(used.values()) == [2, 2, 2, 3]
     test = set(split(images, 3, Splitting(seed=7)).test["id"])
-    assert not {shot.source.id for shot in shots if shot.source} & test
-    one = next(shot for shot in shots if shot.index == 1)
+    assert not {job.source.id for job in jobs if job.source} & test
+    one = next(job for job in jobs if job.index == 1)
     assert one.key.endswith(f"-{one.source.id[:10]}-001.png")
     assert one.source.path == collection.root / "images" / one.label / one.source.path.name
 
@@ -138,41 +139,41 @@ def test_a_draw_is_the_one_that_a_sweep_trains_on(collection):
 def test_the_pool_is_every_real_image_once_whatever_was_generated_before(tmp_path):
     made = row("tree", 99, source="synthetic", provenance="{}")
     collection = build(tmp_path / "c", SIZES, row("tree", 0, key="tree/copy.jpg"), made)
-    shots = planned(collection, AUGMENT, "tree", per_class=24, from_draw="pool")
-    assert Counter(shot.source.id for shot in shots) == {row("tree", n)["id"]: 2 for n in range(12)}
-    assert {shot.prompt for shot in shots} == {""}
+    jobs = planned(collection, AUGMENT, "tree", per_class=24, from_draw="pool")
+    assert Counter(job.source.id for job in jobs) == {row("tree", n)["id"]: 2 for n in range(12)}
+    assert {job.prompt for job in jobs} == {""}
     without = build(tmp_path / "d", SIZES)
-    assert [shot.key for shot in planned(without, AUGMENT, "tree", per_class=24, from_draw="pool")] == [
-        shot.key for shot in shots
+    assert [job.key for job in planned(without, AUGMENT, "tree", per_class=24, from_draw="pool")] == [
+        job.key for job in jobs
     ]
 
 
 def test_the_ledgers_labels_count(tmp_path):
     collection = build(tmp_path / "c", {"tree": 3, "plank": 3})
     relabel(collection, [str(row("tree", 0)["id"])], "boat", new_label=True, who="me")
-    assert {shot.label for shot in planned(collection, MANNEQUIN)} == {"tree", "plank", "boat"}
+    assert {job.label for job in planned(collection, MANNEQUIN)} == {"tree", "plank", "boat"}
     boats = planned(collection, AUGMENT, "boat", from_draw="pool")
-    assert {shot.source.id for shot in boats} == {row("tree", 0)["id"]}
+    assert {job.source.id for job in boats} == {row("tree", 0)["id"]}
 
 
 def test_skeletons_of_the_renderer_vary_with_the_number_and_not_with_the_model(collection):
-    shots = planned(collection, POSED, "tree")
-    assert [shot.control.id for shot in shots] == [f"pose tree 0 {number}" for number in range(4)]
+    jobs = planned(collection, POSED, "tree")
+    assert [job.control.id for job in jobs] == [f"pose tree 0 {number}" for number in range(4)]
     other = planned(collection, replace(POSED, model="another/model"), "tree")
-    assert [shot.control for shot in other] == [shot.control for shot in shots]
-    assert not any("seen" in shot.prompt for shot in shots)
+    assert [job.control for job in other] == [job.control for job in jobs]
+    assert not any("seen" in job.prompt for job in jobs)
 
 
 def test_stored_skeletons(collection):
-    shots = planned(collection, COPIED, "tree", "plank", per_class=9)
-    trees = [shot for shot in shots if shot.label == "tree"]
-    assert sorted(Counter(shot.control.id for shot in trees).values()) == [1, 1, 1, 1, 1, 2, 2]
-    assert {shot.control.id for shot in trees} == {row("tree", n)["id"] for n in range(7)}
-    assert all(shot.source is None for shot in shots)
+    jobs = planned(collection, COPIED, "tree", "plank", per_class=9)
+    trees = [job for job in jobs if job.label == "tree"]
+    assert sorted(Counter(job.control.id for job in trees).values()) == [1, 1, 1, 1, 1, 2, 2]
+    assert {job.control.id for job in trees} == {row("tree", n)["id"] for n in range(7)}
+    assert all(job.source is None for job in jobs)
     assert trees[0].control.keypoints[0] == (0.1, 0.6, 2)
     tailored = planned(collection, COPIED, "plank", per_class=6, from_draw="split=0,shots=3")
-    assert all(shot.source.id == shot.control.id for shot in tailored)
-    assert len({shot.source.id for shot in tailored}) == 3
+    assert all(job.source.id == job.control.id for job in tailored)
+    assert len({job.source.id for job in tailored}) == 3
 
 
 def test_other_keypoints_are_other_images(collection, tmp_path):
@@ -189,28 +190,28 @@ def test_labels_may_hold_anything(tmp_path):
     labels = ["Upward_Bow_(Wheel)_Pose_or_Urdhva_Dhanurasana_", "Sitting pose 1 (normal)", "a/b", "..", ".hidden"]
     collection = build(tmp_path / "c", {})
     collection.write(pd.DataFrame([row(f"n{i}", 0) | {"label": label} for i, label in enumerate(labels)]), NO_REJECTS)
-    shots = planned(collection, AUGMENT, from_draw="pool", per_class=1)
-    assert len({shot.key for shot in shots}) == len(labels)
-    for shot in shots:
-        folder, _, name = shot.key.partition("/")
+    jobs = planned(collection, AUGMENT, from_draw="pool", per_class=1)
+    assert len({job.key for job in jobs}) == len(labels)
+    for job in jobs:
+        folder, _, name = job.key.partition("/")
         assert "/" not in name
         assert not folder.startswith(".")
-    assert {shot.key.split("/")[0] for shot in shots} >= set(labels[:2])
+    assert {job.key.split("/")[0] for job in jobs} >= set(labels[:2])
 
 
 def test_a_class_goes_by_its_poses_other_names(collection):
-    assert {shot.label for shot in planned(collection, MODEL, "boat", "vrksasana")} == {
+    assert {job.label for job in planned(collection, MODEL, "boat", "vrksasana")} == {
         "Boat_Pose_or_Paripurna_Navasana_", "tree",
     }  # fmt: skip
 
 
 def test_jpeg_is_named_so(collection):
-    assert all(shot.key.endswith(".jpg") for shot in planned(collection, replace(MODEL, format="jpeg")))
+    assert all(job.key.endswith(".jpg") for job in planned(collection, replace(MODEL, format="jpeg")))
 
 
 def test_a_negative_prompt_of_ones_own(collection):
-    assert {shot.negative for shot in planned(collection, replace(MODEL, negative="cats"))} == {"cats"}
-    assert {shot.negative for shot in planned(collection, replace(MODEL, negative=""))} == {""}
+    assert {job.negative for job in planned(collection, replace(MODEL, negative="cats"))} == {"cats"}
+    assert {job.negative for job in planned(collection, replace(MODEL, negative=""))} == {""}
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ def test_draws_are_read():
         ("split=0,shots=2,colour=red", "'colour=red' is not understood"),
         ("split=0,split=1,shots=2", "'split=1' is not understood"),
         ("everything", "'everything' is not understood"),
-        ("split=0,shots=2,test-fraction=2", "must lie between 0 and 1"),
+        ("split=0,shots=2,test-fraction=2", "test-fraction must be a number, above 0 and below 1, not '2'"),
         ("split=0,shots=2,test-fraction=half", "test-fraction must be a number"),
         ("split=0,shots=2,kind=odd", "odd"),
     ],
@@ -308,7 +309,7 @@ from synth.generate.plan import plan
 from synth.generate.settings import Settings, Wanted
 wanted = Wanted(per_class=50)
 found = plan(Collection.open(Path({str(collection.root)!r})), Settings(model="somebody/some-model"), wanted, "w")
-print([(shot.key, shot.seed, shot.prompt) for shot in found])
+print([(job.key, job.seed, job.prompt) for job in found])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str([(s.key, s.seed, s.prompt) for s in planned(collection, MODEL, per_class=50)])

@@ -117,7 +117,7 @@ def _group_lives(group: int) -> bool:
         ({"poses": ["swan"]}, "'swan'"),
         ({"per_class": 0}, "--per-class"),
         ({"size": 5}, "--size"),
-        ({"trouble": True, "poses": ["tree"]}, "two poses"),
+        ({"planted_defects": True, "poses": ["tree"]}, "two poses"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_leaves_nothing(tmp_path, settings, message):
@@ -159,8 +159,8 @@ def test_a_file_in_the_way_and_a_broken_sidecar_are_said(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def troubled(tmp_path_factory) -> Path:
-    return draw(tmp_path_factory.mktemp("trouble") / "out", trouble=True)
+def defective(tmp_path_factory) -> Path:
+    return draw(tmp_path_factory.mktemp("planted_defects") / "out", planted_defects=True)
 
 
 def planted(out: Path) -> dict[str, list[tuple[Path, str]]]:
@@ -175,37 +175,37 @@ def near(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(np.asarray(one, int) - np.asarray(other.resize(one.size), int)).mean())
 
 
-def test_trouble_is_what_its_list_says(troubled, whole):
-    found = planted(troubled)
+def test_planted_defects_are_what_their_list_says(defective, whole):
+    found = planted(defective)
     assert set(found) == {"copy", "mirrored", "recompressed", "wrong-label", "truncated"}
     listed = {path for rows in found.values() for path, _ in rows}
-    assert listed == set(troubled.rglob("*_extra_*.jpg"))
+    assert listed == set(defective.rglob("*_extra_*.jpg"))
     for path, original in found["copy"]:
-        assert path.read_bytes() == (troubled / original).read_bytes()
+        assert path.read_bytes() == (defective / original).read_bytes()
         assert path.parent.name == original.partition("/")[0]
     for kind, change in (("mirrored", ImageOps.mirror), ("recompressed", lambda image: image)):
         for path, original in found[kind]:
-            assert path.read_bytes() != (troubled / original).read_bytes()
-            with Image.open(path) as image, Image.open(troubled / original) as source:
+            assert path.read_bytes() != (defective / original).read_bytes()
+            with Image.open(path) as image, Image.open(defective / original) as source:
                 assert near(change(source.convert("RGB")), image) < 8
     for path, pose in found["wrong-label"]:
         assert path.parent.name != pose
     for path, original in found["truncated"]:
-        assert (troubled / original).read_bytes().startswith(path.read_bytes())
+        assert (defective / original).read_bytes().startswith(path.read_bytes())
         with pytest.raises(OSError, match="truncated"), Image.open(path) as image:
             image.load()
-    # The images themselves are the same as without trouble.
-    clean = {name: digest for name, digest in contents(troubled).items() if "_extra_" not in name}
+    # The images themselves are the same as without defects.
+    clean = {name: digest for name, digest in contents(defective).items() if "_extra_" not in name}
     assert clean == contents(whole)
 
 
-def test_trouble_is_the_same_when_resumed_and_refuses_another_plan(troubled, tmp_path):
-    before = contents(troubled)
-    next(iter(troubled.rglob("*_extra_*.jpg"))).unlink()
-    draw(troubled, trouble=True)
-    assert contents(troubled) == before
+def test_planted_defects_are_the_same_when_resumed_and_refuse_another_plan(defective, tmp_path):
+    before = contents(defective)
+    next(iter(defective.rglob("*_extra_*.jpg"))).unlink()
+    draw(defective, planted_defects=True)
+    assert contents(defective) == before
     with pytest.raises(UsageError, match="other defects"):
-        draw(troubled, per_class=4, trouble=True)
+        draw(defective, per_class=4, planted_defects=True)
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path):

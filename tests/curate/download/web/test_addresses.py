@@ -164,5 +164,5 @@ def test_a_wait_can_be_limited_and_ended_by_another_thread() -> None:
     with pytest.raises(LookupFailed):
         resolver.addresses("name.test", 80, within=0.1)
     with pytest.raises(LookupFailed):
-        resolver.addresses("name.test", 80, hold=lambda end: threading.Timer(0.1, end).start())
+        resolver.addresses("name.test", 80, on_cancel=lambda end: threading.Timer(0.1, end).start())
     assert time.monotonic() - began < 1

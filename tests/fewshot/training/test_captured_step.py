@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot import captured_step
-from fewshot.captured_step import Capture, Step, verified_replay
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.lora import Lora
+from fewshot.training import captured_step
+from fewshot.training.captured_step import Capture, Step, verified_replay
 from fewshot.training.loop import Batch, Batches, Optimisation, Trainer
 from fewshot.training.working_copies import working_copy
 

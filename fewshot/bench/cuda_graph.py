@@ -62,13 +62,14 @@ class CapturedByBatchSize:
 def has_the_same_output(captured: Callable[[np.ndarray], np.ndarray], model: TrainedModel) -> bool:
     """Whether three very different pictures, one after the other, have the probabilities that the model gives them.
 
-    They may differ by a part of what the pictures differ by: a replay that went wrong repeats its first answer.
+    A wrong capture repeats the probabilities of its first picture. So a difference is allowed that is a small part of
+    how much the model's probabilities differ between the pictures.
     """
     noise = drawn(1, model.about.transform.size)
     pictures = [np.zeros_like(noise), np.full_like(noise, 255), noise]
-    said = np.stack([captured(picture) for picture in pictures])
-    own = np.stack([model.probabilities(picture) for picture in pictures])
-    return bool(np.abs(said - own).max() <= max(_LEAST, _TOLERANCE * np.ptp(own, axis=0).max()))
+    outputs = np.stack([captured(picture) for picture in pictures])
+    expected = np.stack([model.probabilities(picture) for picture in pictures])
+    return bool(np.abs(outputs - expected).max() <= max(_LEAST, _TOLERANCE * np.ptp(expected, axis=0).max()))
 
 
 def probabilities(model: TrainedModel, tower: Any, pixels: torch.Tensor) -> torch.Tensor:

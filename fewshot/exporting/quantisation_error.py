@@ -56,10 +56,10 @@ def interval(gained: int, lost: int, pairs: int) -> tuple[float, float]:
 
     Unlike Wald's or the bootstrap's it has a width where no pair differs, and stays inside -1 and 1.
     """
-    seen = (gained - lost) / pairs
+    observed = (gained - lost) / pairs
     return (
-        _border(lambda difference: score(gained, lost, pairs, difference) > _QUANTILE, -1.0, seen),
-        _border(lambda difference: score(gained, lost, pairs, difference) >= -_QUANTILE, seen, 1.0),
+        _border(lambda difference: score(gained, lost, pairs, difference) > _QUANTILE, -1.0, observed),
+        _border(lambda difference: score(gained, lost, pairs, difference) >= -_QUANTILE, observed, 1.0),
     )
 
 

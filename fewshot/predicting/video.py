@@ -59,8 +59,8 @@ def _chosen(video: Any, rate: float) -> Iterator[Frame]:
     number = wanted = 0
     last = -usual
     while video.grab():
-        said = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        time = said if said > last else last + usual  # some files say nothing of their frames' times
+        stated = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        time = stated if stated > last else last + usual  # some files don't hold the times of their frames
         last = time
         number += 1
         if time * rate < wanted - 1e-6:

@@ -22,7 +22,7 @@ class Writer(Protocol):
 
 
 class Text:
-    """A line a picture, and a line for each stretch of a video; failures are said elsewhere."""
+    """A line a picture, and a line for each stretch of a video; errors go to standard error."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate

@@ -1,6 +1,6 @@
 """What a sweep is asked for, from a file (YAML) and from flags, which win: checked, and made into SweepSettings.
 
-A method's setting that is given as a list makes a series of sweeps, one a value.
+A method's setting that is given as a list makes a grid search, a sweep for each value.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from fewshot.sweeping.settings import FILE, OPTIONS, Grid, SweepSettings
 from fewshot.trials.additions import expanded
 
 _EXPECTED = "fewshot sweep --config-template shows one"
-REST = "other-methods"  # the directory of what a series doesn't vary
+REST = "other-methods"  # the directory of the methods that a grid search doesn't vary
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ def settings_of(asked: Asked, collection: Path, out: Path) -> SweepSettings:
 
 
 def grid_points(asked: Asked, collection: Path, out: Path) -> list[GridPoint]:
-    """The sweeps that are asked for: one in `out` itself, or a series where a method has several recipes.
+    """The sweeps that are asked for: one in `out` itself, or a grid search where a method has several recipes.
 
-    In a series, each combination of a method's lists is a sweep of that method alone, and the methods without lists
-    make another.
+    In a grid search, each combination of a method's lists is a sweep of that method alone, and the methods without
+    lists make another.
     """
     whole = settings_of(asked, collection, out)
     grids = {base: grid for base, grid in asked.grids.items() if grid_search.of_base(whole.grid.methods, base)}

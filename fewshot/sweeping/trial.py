@@ -158,7 +158,7 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     parts = [images[images["label"].isin(plan.classes)] for images in (plan.images, _synthetic_images(plan))]
     for chosen in filter(len, parts):
         features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.data.fit), strict=True)
-    pixels = PixelCache(collection, transform)  # knows what embedding decoded
+    pixels = PixelCache(collection, transform)  # opened now, so that it has the pixels that embedding decoded
     with_pixels = any(methods.needs(name, "pixels") for name in plan.settings.grid.methods)
     for chosen in filter(len, parts):
         if with_pixels:

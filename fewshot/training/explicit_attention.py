@@ -25,6 +25,6 @@ class ExplicitAttention(nn.Module):
         inputs = query if base.batch_first else query.transpose(0, 1)
         q, k, v = self.qkv(inputs).unflatten(2, (3, base.num_heads, -1)).permute(2, 0, 3, 1, 4)
         mask = None if attn_mask is None else attn_mask.to(q.dtype)
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        outputs = base.out_proj(seen.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        outputs = base.out_proj(attended.transpose(1, 2).flatten(2))
         return outputs if base.batch_first else outputs.transpose(0, 1), None

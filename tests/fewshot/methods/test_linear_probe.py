@@ -113,7 +113,7 @@ def test_draws_that_are_fitted_together_come_out_as_alone(
         np.testing.assert_allclose(softmax(fitted.logits(each.test)), softmax(alone.logits(each.test)), atol=1e-6)
 
 
-def test_the_same_pack_gives_the_same_bytes(patterns: Callable) -> None:
+def test_the_same_batch_gives_the_same_bytes(patterns: Callable) -> None:
     given = [patterns(6, 6, 6), patterns(7, 5, 6)]
     one, two = (LinearProbe().fit_batch([each.draw for each in given], [each.task for each in given]) for _ in range(2))
     for first, second in zip(one, two, strict=True):

@@ -1,4 +1,4 @@
-"""Packs: what is fitted together, how it is taken apart, and in which order workers take it."""
+"""Batches of trials: what is fitted together, how it is halved, and in which order workers take it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,7 +43,7 @@ def batch(method: str, shots: int, *splits: int) -> TrialBatch:
     return TrialBatch(trials, trials)
 
 
-def test_every_trial_is_in_one_pack_and_a_pack_is_one_cell(plan: Plan) -> None:
+def test_every_trial_is_in_one_batch_and_a_batch_is_one_cell(plan: Plan) -> None:
     made = trial_batches(plan, plan.trials)
     assert sorted(trial for each in made for trial in each.trials) == sorted(plan.trials)
     for each in made:
@@ -56,11 +56,11 @@ def test_every_trial_is_in_one_pack_and_a_pack_is_one_cell(plan: Plan) -> None:
     assert all(len(each.splits) == 1 for each in averaged)
 
 
-def test_where_it_does_not_pay_trials_are_kept_apart(plan: Plan) -> None:
+def test_where_a_batch_is_no_faster_trials_are_run_one_by_one(plan: Plan) -> None:
     assert all(len(each.splits) == 1 for each in trial_batches(plan, plan.trials, "cuda"))
 
 
-def test_a_pack_stays_as_it_was_when_some_of_it_is_there_already(plan: Plan) -> None:
+def test_a_batch_stays_as_it_was_when_some_of_it_is_there_already(plan: Plan) -> None:
     missing = [trial for trial in plan.trials if trial.method == "linear-probe" and trial.shots == 2][3:5]
     (found,) = trial_batches(plan, missing)
     assert found.missing == tuple(missing)
@@ -77,7 +77,7 @@ def test_halves_share_out_the_splits_that_something_is_missing_of() -> None:
     assert alone.halves() == [alone]
 
 
-def test_workers_take_the_dearest_first_of_one_block_of_splits_after_the_other() -> None:
+def test_workers_take_the_most_expensive_first_of_one_block_of_splits_after_the_other() -> None:
     given = [
         batch("zero-shot", 0, 0),
         batch("linear-probe", 20, *range(SPLITS_PER_BATCH)),

@@ -494,7 +494,7 @@ def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: 
     assert "fewer --workers may do" in lost.detail
 
 
-def test_a_pack_that_kills_its_worker_is_taken_apart(trapped: Any) -> None:
+def test_a_batch_that_kills_its_worker_is_halved(trapped: Any) -> None:
     plan, trials, hand_out = trapped
     (plan.settings.out / "always-5").touch()
     advanced: list[int] = []

@@ -125,7 +125,7 @@ def test_only_what_is_missing_is_computed(
     counted: list[int] = []
     real = frozen_trunk.compute
     monkeypatch.setattr(
-        activations.prefix,
+        activations.frozen_trunk,
         "compute",
         lambda clip, blocks, taken, **more: counted.append(len(taken)) or real(clip, blocks, taken, **more),
     )

@@ -34,7 +34,7 @@ def theirs(features: np.ndarray, labels: np.ndarray, strength: float, **options:
 
 
 @pytest.mark.parametrize("shape", [((6, 6, 6), 40), ((30, 20, 25), 10), ((5, 9), 30), ((40, 30), 5)])
-def test_a_path_is_scikit_learn_s_optimum_at_every_strength(shape: tuple[tuple[int, ...], int]) -> None:
+def test_a_regularisation_path_is_scikit_learn_s_optimum_at_every_strength(shape: tuple[tuple[int, ...], int]) -> None:
     """With fewer samples than features and with more, and two classes, of which scikit-learn keeps one vector."""
     features, labels = clouds(*shape)
     strengths = (0.1, 10.0, 300.0)
@@ -55,9 +55,9 @@ def test_the_gradient_of_the_mean_loss_is_nothing_at_the_solution(dimensions: in
     weights, bias = (each[0, 0].clone().requires_grad_() for each in solution.linear())
     losses = torch.nn.functional.cross_entropy(torch.from_numpy(features) @ weights.mT + bias, torch.from_numpy(labels))
     (losses + weights.square().sum() / (2 * 50.0 * len(labels))).backward()
-    steepest = max(weights.grad.abs().max(), bias.grad.abs().max())
-    assert steepest <= EXACT
-    assert steepest <= solution.gradient_norm.max() + 1e-12 <= EXACT + 1e-12
+    largest = max(weights.grad.abs().max(), bias.grad.abs().max())
+    assert largest <= EXACT
+    assert largest <= solution.gradient_norm.max() + 1e-12 <= EXACT + 1e-12
 
 
 def test_weights_of_samples_are_scikit_learn_s_sample_weights() -> None:
@@ -82,8 +82,8 @@ def test_folds_are_weights_of_nothing() -> None:
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [(torch.float64, EXACT), (torch.float32, 1e-5)])
-def test_a_solution_is_the_same_alone_and_in_company(kind: torch.dtype, tolerance: float) -> None:
-    """Also where the company is harder, longer (the short are padded) and has other strengths."""
+def test_a_solution_is_the_same_alone_and_among_others(kind: torch.dtype, tolerance: float) -> None:
+    """Also where the others are harder, longer (the short are padded) and have other strengths."""
     sets = [clouds((6, 6, 6), 40, seed) for seed in range(3)] + [clouds((11, 9, 12), 40, 9)]
     longest = max(len(labels) for _, labels in sets)
     features, labels = torch.zeros(4, longest, 40, dtype=kind), torch.zeros(4, longest, dtype=torch.int64)
@@ -161,7 +161,7 @@ def test_samples_that_are_all_alike_get_the_classes_shares() -> None:
     np.testing.assert_allclose(probabilities(solution.logits)[0, 0], [[0.375, 0.625]] * 8, atol=1e-6)
 
 
-def test_steady_puts_back_what_it_changes() -> None:
+def test_one_thread_full_precision_puts_back_what_it_changes() -> None:
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     with logistic.one_thread_full_precision():
         assert torch.get_num_threads() == 1

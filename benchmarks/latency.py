@@ -50,7 +50,8 @@ from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
 from fewshot.trained.about import About
 from fewshot.trained.model import TrainedModel
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.settings import TrainSettings
+from fewshot.trained.train import train
 
 MOST_SHARE = 0.5  # of the plain loop's time
 MOST_SIZE, MOST_LOSS = 1 / 3, 0.02

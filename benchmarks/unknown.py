@@ -29,7 +29,8 @@ from fewshot.measuring.statistics import summarize
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.settings import TrainSettings
+from fewshot.trained.train import train
 
 FOREIGN = 6  # classes
 ROUNDS = 8

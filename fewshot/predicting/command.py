@@ -12,10 +12,10 @@ from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
 from fewshot import flags
+from fewshot.predicting.settings import PredictSettings
 
 if TYPE_CHECKING:
     from fewshot.predicting.answers import Answer
-    from fewshot.predicting.predict import PredictSettings
     from fewshot.predicting.writing import Writer
 
 MANY = 100  # pictures, from which on the progress is shown
@@ -28,13 +28,7 @@ def predict(
         list[Path] | None, typer.Argument(help="Pictures, videos, and folders of them.", show_default=False)
     ] = None,
     *,
-    top: Annotated[int, option("Number of classes to name, the likeliest first.")] = 3,
-    threshold: Annotated[
-        float | None,
-        option("Probability below which it is none of these; the model's own unless said, 0: never."),
-    ] = None,
-    fps: Annotated[float, option("Number of frames to look at in a second of video.")] = 2.0,
-    smooth: Annotated[float, option("Seconds of video that are averaged (a Gaussian); 0: none.")] = 0.5,
+    settings: PredictSettings,
     urls: Annotated[bool, option("Read links from standard input, one a line.")] = False,
     json: Annotated[bool, option("Print a line of JSON for each picture or frame.")] = False,
     csv: Annotated[bool, option("Print a table of pictures and frames.")] = False,
@@ -46,7 +40,7 @@ def predict(
 
     Example: fewshot predict models/yoga --urls --csv < links.txt > answers.csv
     """
-    from fewshot.predicting.predict import Predictor, PredictSettings
+    from fewshot.predicting.predict import Predictor
     from fewshot.predicting.sources import sources
     from fewshot.trained.directory import load
 
@@ -54,7 +48,6 @@ def predict(
         raise UsageError("--json or --csv, not both")
     if not (paths or urls):
         raise UsageError("name pictures, videos or folders, or say --urls and give links on standard input")
-    settings = PredictSettings(top, threshold, fps, smooth)
     found, others = sources(paths or ())
     predictor = Predictor(load(model, device), settings)
     parts = predictor.sources(found)
@@ -68,10 +61,10 @@ def predict(
         raise typer.Exit(1)
 
 
-def _writer(settings: "PredictSettings", json: bool, csv: bool) -> "Writer":
+def _writer(settings: PredictSettings, json: bool, csv: bool) -> "Writer":
     from fewshot.predicting.writing import Csv, Json, Text
 
-    return Json() if json else Csv(settings.top) if csv else Text(settings.rate)
+    return Json() if json else Csv(settings.top) if csv else Text(settings.fps)
 
 
 def _both(first: "Iterator[list[Answer]]", then: "Iterator[list[Answer]]") -> "Iterator[list[Answer]]":

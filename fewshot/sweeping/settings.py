@@ -125,6 +125,7 @@ class Training:
     ] = ""
     augment: Annotated[
         Augment | None,
+        BeforeValidator(lambda value: value or None),  # "" stands in files that older templates made
         option(
             "Random changes of training images, for every method that trains the image tower: none, flip, crop, "
             "flip+crop; the recipe's unless said."

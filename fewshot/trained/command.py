@@ -12,6 +12,7 @@ from curate.foundation.option_flags import Given, command
 from curate.foundation.options import declared, option
 from fewshot import flags
 from fewshot.sweeping.settings import ClipChoice, Compute, Data, SweepSettings, Training
+from fewshot.trained.settings import TrainSettings
 
 # Options that a sweep has values of, but for its weights.
 _OF_A_SWEEP = {"seed", *declared(Data, ClipChoice, Training, flags.Tuning)} - {"checkpoint"}
@@ -23,7 +24,7 @@ def train(
         Path,
         typer.Argument(help="A collection, or a sweep of one: then all is as it was measured.", show_default=False),
     ],
-    given: Annotated[dict[str, Any], Given(Data, ClipChoice, Training, flags.Tuning, Compute)],
+    given: Annotated[dict[str, Any], Given(TrainSettings, Data, ClipChoice, Training, flags.Tuning, Compute)],
     *,
     out: Annotated[Path, option("The model's directory.")],
     method: Annotated[
@@ -36,15 +37,6 @@ def train(
         str,
         option("Training set: unfiltered, filtered, filtered+synthetic20, ...; unfiltered unless said.", flag="--set"),
     ] = "",
-    shots: Annotated[int, option("Number of images a class, drawn for --split; 0: all that there are.", ge=0)] = 0,
-    split: Annotated[int, option("Number of the split, with --shots.", ge=0)] = 0,
-    folds: Annotated[
-        int,
-        option("Number of parts held back in turn, to calibrate and to measure by; 0: none, which is faster.", ge=0),
-    ] = 5,
-    unknown: Annotated[
-        float, option("Share of held-back images that may be called none of the classes; 0: never.", ge=0, lt=1)
-    ] = 0.05,
     seed: Annotated[int | None, option("Seed: another one, other draws.")] = None,
     json: Annotated[bool, option("Print model.json.")] = False,
 ) -> None:
@@ -56,9 +48,9 @@ def train(
 
     Example: fewshot train runs/sweep1 --method finetune --shots 20 --split 3 --out models/yoga20
     """
-    from fewshot.trained.train import TrainSettings
     from fewshot.trained.train import train as run
 
+    own = {name: given.pop(name) for name in declared(TrainSettings) if name in given}
     given |= {} if seed is None else {"seed": seed}
     if (source / "sweep.json").exists():
         whole, weights = _of_sweep(source, given)
@@ -72,11 +64,11 @@ def train(
         out=out,
         sets=(set_,),
         methods=(method,),
-        shots=(shots or 1,),
-        splits=split + 1,
+        shots=(own.get("shots") or 1,),
+        splits=own.get("split", 0) + 1,
         **{name: value for name, value in given.items() if name not in declared(flags.Tuning)},
     )
-    trained = run(TrainSettings(settings, shots, split, folds, unknown, weights))
+    trained = run(TrainSettings(settings, weights=weights, **own))
     if json:
         import json as writer
 

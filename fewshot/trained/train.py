@@ -17,14 +17,14 @@ from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
-from curate.sweeps.records import Trial, explaining_write_errors
+from curate.sweeps.records import explaining_write_errors
 from fewshot import methods
 from fewshot.measuring.metrics import softmax
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping import prompts
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.run import check_methods
-from fewshot.sweeping.settings import SweepSettings, plain
+from fewshot.sweeping.settings import plain
 from fewshot.sweeping.trial import Runner, versions
 from fewshot.task import Fitted
 from fewshot.trained import directory
@@ -32,41 +32,11 @@ from fewshot.trained.about import About
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import HeldBack, held_back
 from fewshot.trained.measured import measured
+from fewshot.trained.settings import TrainSettings
 from fewshot.training.deterministic import deterministic
 
 FOLDS = ".folds"  # of the model's directory, while it is trained
 OURS = {".lock", FOLDS, directory.JSON, directory.WEIGHTS, directory.CARD}
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """`sweep`: a grid of one set, one method and one number of shots, which says what is trained and how.
-
-    shots 0: all images of the set; else so many images a class, drawn for `split`. `folds`: as many parts of
-    the training images are held back in turn, to choose the temperature and a threshold by; 0: none. `unknown`: the
-    share of held-back images that may be called none of the classes. `weights`: the digest that the image tower's
-    starting weights must have, where a sweep says so.
-    """
-
-    sweep: SweepSettings
-    shots: int = 0
-    split: int = 0
-    folds: int = 5
-    unknown: float = 0.05
-    weights: str = ""
-
-    def __post_init__(self) -> None:
-        if self.shots < 0 or self.split < 0:
-            raise UsageError("--shots and --split must not be negative")
-        if self.folds < 0 or self.folds == 1:
-            raise UsageError("--folds must be 2 or more, or 0 for none")
-        if not 0 <= self.unknown < 1:
-            raise UsageError(f"--unknown {self.unknown:g}: a share of the images, from 0 to less than 1")
-
-    @property
-    def trial(self) -> Trial:
-        (set_,), (method,) = self.sweep.grid.sets, self.sweep.grid.methods
-        return Trial(set_, method, self.shots, self.split)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 from curate.collection.directory import Collection
 from fewshot import cli
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.settings import TrainSettings
+from fewshot.trained.train import train
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -71,6 +71,7 @@ prompts: a {}, on a mat
 descriptions: {7: the seventh, tree: [on one leg, like a tree]}
 checkpoint: weights.pt
 deterministic: true
+augment: ""
 short:
 """
     made = config.settings_of(config.read(file(text)), HERE, THERE)

@@ -28,8 +28,9 @@ from fewshot.sweeping import engines
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
+from fewshot.trained.settings import TrainSettings
 from fewshot.trained.source import settings_of
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.train import train
 
 Build = Callable[..., SweepSettings]
 TUNING = {"finetune": {"epochs": 1, "lr": 1e-4}}

@@ -7,7 +7,8 @@ import pytest
 
 from curate.collection.directory import Collection
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.settings import TrainSettings
+from fewshot.trained.train import train
 
 # Of methods that would take long: enough to change a model.
 QUICK = {

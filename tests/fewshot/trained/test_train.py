@@ -30,8 +30,9 @@ from fewshot.task import Diverged
 from fewshot.trained import directory
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import held_back
+from fewshot.trained.settings import TrainSettings
 from fewshot.trained.source import settings_of
-from fewshot.trained.train import FOLDS, TrainSettings, train
+from fewshot.trained.train import FOLDS, train
 
 Ask = Callable[..., TrainSettings]
 

@@ -17,7 +17,7 @@ from curate.foundation.yaml_files import Entry
 from fewshot import methods
 from fewshot.studies import grid_search
 from fewshot.studies.grid_search import GridPoint
-from fewshot.sweeping import prompts
+from fewshot.sweeping import descriptions
 from fewshot.sweeping.settings import FILE, OPTIONS, Grid, SweepSettings
 from fewshot.trials.additions import expanded
 
@@ -73,7 +73,7 @@ _OTHERS = ("methods", "descriptions")  # lists or text, as others, or mappings
 
 def _value(key: str, given: Entry) -> Any:
     if given.is_mapping and key == "descriptions":
-        return prompts.descriptions(given, "descriptions: ")
+        return descriptions.from_entry(given, "descriptions: ")
     return _read(declared(*FILE)[key], key, given, list(given.mapping()) if given.is_mapping else written(given))
 
 

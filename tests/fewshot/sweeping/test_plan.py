@@ -184,7 +184,7 @@ def test_wrong_settings_of_a_method_are_said_before_any_work(store: Callable) ->
     collection = store(table({"bow": 10, "cat": 10}))
     with pytest.raises(UsageError, match="augment must be none or flip"):
         plan(collection, methods=("finetune",), recipes={"finetune": {"augment": "rotate"}})
-    with pytest.raises(UsageError, match="lr and epochs must be positive"):
+    with pytest.raises(UsageError, match="--lr must be a number, above 0"):
         plan(collection, methods=("finetune",), recipes={"finetune": {"lr": -1.0}})
     with pytest.raises(UsageError, match=r"settings of finetune: .*warmth"):
         plan(collection, methods=("finetune",), recipes={"finetune": {"warmth": 1}})

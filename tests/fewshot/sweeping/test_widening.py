@@ -226,7 +226,7 @@ def test_an_older_sweep_is_reported_trained_from_and_explained(
     assert len(found.records) == 2
     assert "epochs = 1" in write_report(swept.out).html.read_text()
     again = settings_of(swept.out)
-    for method in swept.methods:
+    for method in swept.grid.methods:
         assert again.method_settings(method) == swept.method_settings(method)
     about = train(TrainSettings(again.replaced(methods=("finetune",), out=tmp_path / "m"), 1, folds=0)).about
     assert about.settings["lr"] == 1e-4

@@ -223,12 +223,13 @@ def test_a_sweeps_settings_come_back_from_its_directory(settings: Callable[..., 
     )
     run_sweep(asked)
     again = settings_of(asked.out)
-    for name in asked.methods:
+    for name in asked.grid.methods:
         assert again.method_settings(name) == asked.method_settings(name)
     assert planning.make(again).trials == planning.make(asked).trials
-    for name in ("splitting", "fit", "short", "model", "sets"):
-        assert getattr(again, name) == getattr(asked, name)
-    assert prompts.class_texts(("bars",), again.prompts) == prompts.class_texts(("bars",), asked.prompts)
+    assert again.splitting == asked.splitting
+    assert (again.data.fit, again.data.short) == (asked.data.fit, asked.data.short)
+    assert (again.clip.model, again.grid.sets) == (asked.clip.model, asked.grid.sets)
+    assert prompts.class_texts(("bars",), again.clip.prompts) == prompts.class_texts(("bars",), asked.clip.prompts)
 
 
 def test_of_a_sweep_other_weights_are_refused(asked: Ask) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from curate.app import dataset as datasets
-from curate.app import engine
+from curate.app import fiftyone_library
 from curate.app.dataset import build, opened, refresh, suspicious
 from curate.app.index import Features
 from curate.collection import decisions, findings
@@ -152,7 +152,7 @@ def test_a_lost_database_is_made_again_from_the_collection(collection: Collectio
     decisions.drop(collection, ["tree/1.png"], reason="blurred")
     dataset = build(collection, features(collection))
     before = {name: view(dataset, name) for name in dataset.list_saved_views()}
-    engine.fo().delete_dataset(dataset.name)
+    fiftyone_library.fo().delete_dataset(dataset.name)
     assert opened(collection) is None
     again = build(collection, features(collection))
     assert {name: view(again, name) for name in again.list_saved_views()} == before

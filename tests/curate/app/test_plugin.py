@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from curate.app import dataset as datasets
-from curate.app import engine
+from curate.app import fiftyone_library
 from curate.collection import sets
 from curate.collection.directory import Collection
 from curate.collection.ledger import Ledger
@@ -20,7 +20,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def fiftyone(fiftyone_database) -> Any:
-    return engine.fo()
+    return fiftyone_library.fo()
 
 
 @pytest.fixture

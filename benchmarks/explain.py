@@ -75,7 +75,8 @@ OURS = "ours"
 @dataclass(frozen=True)
 class Scale:
     """How much is measured: photographs, rendered test images a pose, and of the transformer training images a pose and
-    epochs."""
+    epochs.
+    """
 
     photographs: int
     mannequins: int

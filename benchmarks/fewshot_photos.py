@@ -1,4 +1,4 @@
-"""Claims, on real photographs with `lite0` (an ImageNet image tower; no text tower to speak of):
+"""Claims, on real photographs with `lite0` (an ImageNet image tower; no text tower to speak of).
 
 1. photos18, the 11 classes with at least 60 images, 78 splits: the linear probe reaches a mean accuracy of at least
    0.72 / 0.85 / 0.90 with 6 / 20 / 43 training images a class.

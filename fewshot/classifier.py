@@ -84,7 +84,8 @@ HEADS: dict[str, type[Head]] = {each.kind: each for each in (LinearHead, CacheHe
 @dataclass(frozen=True)
 class Classifier:
     """`tower`: open_clip's `visual`, fp32, from normalised images (n, 3, size, size) to features. It owns its weights,
-    or shares those of a model that nobody changes."""
+    or shares those of a model that nobody changes.
+    """
 
     tower: Any
     head: Head

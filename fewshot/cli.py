@@ -28,6 +28,7 @@ commands = console.application(
 
 
 def app() -> None:
+    """Entry point of the console script."""
     console.run(commands)
 
 

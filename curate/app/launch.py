@@ -82,6 +82,7 @@ def take_tags(built: Any, collection: Collection) -> None:
 
 
 def say_refused(difference: sync.Diff) -> None:
+    """Print the tags that could not become decisions, and why."""
     for refused in difference.refused:
         say(f"left as tags: {refused.key} ({', '.join(refused.tags)}): {refused.why}")
 

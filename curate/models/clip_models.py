@@ -150,7 +150,7 @@ def _tags(architecture: str) -> list[str]:
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" is CUDA where there is one. Raises UsageError for a device that this machine lacks."""
+    """The device of a name; auto is CUDA where there is one. Raises UsageError for one that this machine lacks."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

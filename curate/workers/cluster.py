@@ -97,8 +97,7 @@ class Actors(transport.Transport[Actor]):
         files: SameFiles | None = None,
         messages: bool = False,
     ) -> None:
-        """
-        make: Ray must be able to pickle it.
+        """make: Ray must be able to pickle it.
         claim: what each actor takes of the cluster, as Ray's options.
         files: that each must see as we do.
         messages: whether they will be sent messages (`tell`), beside being asked.
@@ -170,20 +169,20 @@ class PoolWorker:
             if files:
                 files.check()
             self._worker: Callable[[Any], Any] = make(place)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever our code raises is raised again where it was asked for
             return _fault(error)
         return Begun()
 
     def answer(self, message: Question) -> Reply:
         try:
             return transport.answer(self._worker, message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # likewise
             return _fault(error)
 
     def tell(self, message: Tell) -> Fault | None:
         try:
             self._worker.tell(message.message)  # type: ignore[attr-defined]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # likewise
             return _fault(error)
         return None
 

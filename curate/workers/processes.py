@@ -110,7 +110,7 @@ def _work(pipe: Connection, make: MakeWorker, place: Place) -> None:
         _send(pipe, Begun())
         while True:
             _send(pipe, transport.answer(worker, inbox.next()))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised again where it was asked for
         _send(pipe, transport.fault(error, "a worker process"))
         _exit()
 
@@ -139,7 +139,7 @@ class _Inbox:
                     self.worker.tell(message.message)  # type: ignore[union-attr]
                 else:
                     self._asked.put(message)
-        except BaseException as error:  # such as: the system starts no more threads
+        except BaseException as error:  # noqa: BLE001  (such as: the system starts no more threads)
             self._asked.put(error)
 
     def _receive(self) -> Message:

@@ -47,7 +47,8 @@ class Engine:
 @dataclass(frozen=True)
 class Timing:
     """Calls of one kind. `begins_with`: "pixels" (decoded) or "file". Percentiles in milliseconds a call; `p99` is None
-    where there are too few calls to tell. `limit_share`: of the device's matmul rate, where it was measured."""
+    where there are too few calls to tell. `limit_share`: of the device's matmul rate, where it was measured.
+    """
 
     engine: str
     precision: str
@@ -64,7 +65,8 @@ class Timing:
 @dataclass(frozen=True)
 class Bench:
     """`without`: why there are no figures of onnxruntime, or "". `load`: processes that wanted a CPU in the minute
-    before it began, which make all figures worse; 0 where the system doesn't say."""
+    before it began, which make all figures worse; 0 where the system doesn't say.
+    """
 
     device: str
     threads: int

@@ -26,7 +26,8 @@ from fewshot.training.low_rank import replace, shared_copy
 @dataclass(frozen=True)
 class Tokens:
     """Of a transformer: how many `blocks` it has, its `grid` of patches (rows, columns), how many tokens stand `before`
-    them, and how they are pooled: "token" (the first), "avg" (the patches' mean) or "map" (by attention)."""
+    them, and how they are pooled: "token" (the first), "avg" (the patches' mean) or "map" (by attention).
+    """
 
     blocks: int
     grid: tuple[int, int]

@@ -75,7 +75,8 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
 
 def hardest(sweep: Sweep) -> HardestMistakes:
     """Of the cell whose mistakes the report shows, the trial with most of those of the hardest pairs; the first of
-    equals. Raises FewposeError where there is none."""
+    equals. Raises FewposeError where there is none.
+    """
     measured = measure(sweep)
     cell = tables.focus(tables.results(measured))
     if cell is None:
@@ -93,7 +94,8 @@ def hardest(sweep: Sweep) -> HardestMistakes:
 
 def _of_pairs(predictions: Predictions, pairs: Sequence[tuple[int, ...]], most: int | None = None) -> list[int]:
     """Places of the images that were taken for the other class of a pair, pair by pair, the surest answers first; at
-    most so many of a pair."""
+    most so many of a pair.
+    """
     answers, chances = predictions.logits.argmax(axis=1), softmax(predictions.logits).max(axis=1)
     places: list[int] = []
     for a, b in pairs:

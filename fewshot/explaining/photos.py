@@ -118,5 +118,5 @@ def _origin(file: Path) -> str:
     try:
         with Image.open(file, formats=["PNG"]) as image:
             return str(image.info.get(MARK, ""))
-    except Exception:  # any file may lie there
+    except Exception:  # noqa: BLE001  (any file may lie there)
         return ""

@@ -72,6 +72,7 @@ def write(model: TrainedModel, path: Path, tried: Samples | None = None) -> Expo
 
 
 def graph_of(model: TrainedModel) -> Graph:
+    """The whole of a trained model as one module."""
     about = model.about
     return Graph(model.tower, model.head, about.mean, about.std, about.temperature, about.transform.size)
 

@@ -184,7 +184,7 @@ def _comparable(a: Cell, b: Cell) -> bool:
 
 
 def untrained(cells: Iterable[Cell]) -> list[str]:
-    """The methods that are trained on nothing. (Of synthetic images alone, shots are 0 as well.)"""
+    """The methods that are trained on nothing. Of synthetic images alone, shots are 0 as well."""
     return sorted({cell.method for cell in cells if not cell.shots and not composition(cell.set).alone})
 
 

@@ -105,7 +105,8 @@ def plateau(right: np.ndarray) -> tuple[int, int]:
 @dataclass(frozen=True, eq=False)
 class _PreparedDraw:
     """A draw as the probe uses it: `features` (n, d), `labels` (n,), `folds` (f, n) the weights of the images that each
-    fold learns from, and `fold_of` (n,) which fold an image is held out of."""
+    fold learns from, and `fold_of` (n,) which fold an image is held out of.
+    """
 
     features: np.ndarray
     labels: np.ndarray

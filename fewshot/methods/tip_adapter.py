@@ -33,7 +33,8 @@ CPU_BYTES, GPU_BYTES = 2**27, 2**32  # of caches that are trained at once, with 
 @dataclass(frozen=True, eq=False)
 class PreparedDraw:
     """A draw as it is used here: `keys` (n, d) and `labels` (n,); its `zero_shot` logits (n, classes); `fold_of` (n,),
-    which fold an image is held out of, all 0 where there are none (`folds` 0); the trial's `seed`."""
+    which fold an image is held out of, all 0 where there are none (`folds` 0); the trial's `seed`.
+    """
 
     keys: np.ndarray
     labels: np.ndarray

@@ -96,7 +96,8 @@ def _opencv() -> Any:
 
 def smoothed(times: np.ndarray, probabilities: np.ndarray, seconds: float) -> np.ndarray:
     """(n, classes): each frame's probabilities averaged with those around it, by a Gaussian of `seconds` (its standard
-    deviation) in time (n,). 0: as they are."""
+    deviation) in time (n,). 0: as they are.
+    """
     if seconds <= 0:
         return probabilities
     weights = np.exp(-0.5 * ((times[:, None] - times[None, :]) / seconds) ** 2)

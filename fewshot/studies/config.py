@@ -28,7 +28,8 @@ REST = "other-methods"  # the directory of the methods that a grid search doesn'
 @dataclass(frozen=True)
 class Asked:
     """`values` of the options of FILE, only those that were given. By method (its name without suffix): `recipes`,
-    single settings, and `grids`, settings with several values each."""
+    single settings, and `grids`, settings with several values each.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class Asked:
         return tuple(self.values.get("methods", Grid().methods))
 
     def over(self, under: "Asked") -> "Asked":
-        """This, and what `under` says where this says nothing."""
+        """What is asked here, and what `under` asks where nothing is asked here."""
         recipes = {base: dict(each) for base, each in under.recipes.items()}
         grids = {base: dict(each) for base, each in under.grids.items()}
         for base, name, value in _each(self.recipes):

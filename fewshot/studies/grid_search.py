@@ -29,7 +29,8 @@ RESULTS = (
 @dataclass(frozen=True)
 class GridPoint:
     """One sweep of a grid search. `name`: its directory in that of the search; "" for a sweep that is alone. `varied`:
-    the settings in which it differs from the others, by name."""
+    the settings in which it differs from the others, by name.
+    """
 
     name: str
     settings: SweepSettings

@@ -40,7 +40,7 @@ class SweepSummary:
 
     @property
     def pace(self) -> str:
-        """ "12 trials in 0:01:05, 665 an hour"; "" where none was run."""
+        """Such as "12 trials in 0:01:05, 665 an hour"; "" where none was run."""
         if not self.ran:
             return ""
         whole = round(self.seconds)

@@ -201,10 +201,12 @@ def _fit(method: Method, draw: Draw, task: Task) -> Fitted | Exception:
 
 
 def device_name(device: torch.device) -> str:
+    """What a record calls a device: the card's name, or cpu."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 @lru_cache
 def versions() -> dict[str, str]:
+    """The versions that a record names: of Python, of ours, and of what computes."""
     packages = ("fewpose", "torch", "open_clip_torch", "scikit-learn", "numpy")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}

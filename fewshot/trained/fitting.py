@@ -43,7 +43,8 @@ class Fitting:
 
     def without(self, held: pd.DataFrame, learned: pd.DataFrame) -> pd.DataFrame:
         """The photographs `learned`, and the synthetic images that may join them where the photographs `held` are
-        held back: as many a class as the set's name says."""
+        held back: as many a class as the set's name says.
+        """
         made_of, settings = additions.composition(self.trial.set), self.runner.plan.settings
         if not made_of.synthetic:
             return learned

@@ -19,7 +19,8 @@ from fewshot.training import calibration
 @dataclass(frozen=True)
 class HeldBack:
     """`logits` (n, classes), `labels` (n,), `groups` (n,) (copies of a picture share one), and `fold` (n,), in
-    which an image was held back. Images whose class was missing from the other folds are left out."""
+    which an image was held back. Images whose class was missing from the other folds are left out.
+    """
 
     logits: np.ndarray
     labels: np.ndarray

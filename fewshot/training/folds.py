@@ -28,7 +28,8 @@ def folds(draw: Draw, number: int, *, rare: bool = False) -> Parts:
 
 def _assigned(counts: np.ndarray, sizes: np.ndarray, parts: int) -> np.ndarray:
     """The part of each group, from (groups, classes) counts of images: greedily, the least even group first, each to
-    where the classes' shares then differ least between parts; of equal ones to the part that has the fewest images."""
+    where the classes' shares then differ least between parts; of equal ones to the part that has the fewest images.
+    """
     placed, assigned = np.zeros((parts, len(sizes))), np.zeros(len(counts), np.int64)
     here = np.arange(parts)
     for group in np.argsort(-counts.std(axis=1), kind="stable"):

@@ -104,7 +104,8 @@ def one_thread_full_precision() -> Iterator[None]:
 
 class _Prepared(NamedTuple):
     """The problems as the solver uses them: `labels` (b, 1, 1, n), `targets` (b, 1, classes, n) their one-hot rows,
-    `weights` (b, f, 1, n), `total` (b, f, 1, 1) their sum, `present` (b, f, classes, 1)."""
+    `weights` (b, f, 1, n), `total` (b, f, 1, 1) their sum, `present` (b, f, classes, 1).
+    """
 
     labels: torch.Tensor
     targets: torch.Tensor
@@ -125,7 +126,8 @@ class _Prepared(NamedTuple):
 
     def penalties(self, strength: float | torch.Tensor) -> torch.Tensor:
         """(b, f, 1, 1): 1 / C. Of two classes scikit-learn keeps the difference of their vectors, w, and penalises
-        |w|^2, which is twice what it would be for the two, w/2 and -w/2."""
+        |w|^2, which is twice what it would be for the two, w/2 and -w/2.
+        """
         strengths = torch.as_tensor(strength, dtype=self.total.dtype, device=self.total.device).reshape(-1, 1, 1, 1)
         return torch.where(self.present.sum(dim=2, keepdim=True) == 2, 2.0, 1.0) / strengths
 
@@ -140,7 +142,8 @@ class _Prepared(NamedTuple):
 
 class _State(NamedTuple):
     """The problems' solutions so far: their `coefficients` in their space, their logits without the bias
-    (`bare_logits`), the `bias` (b, f, classes, 1), the `logits` with it, and the `gradient_norm` (b, f, 1, 1)."""
+    (`bare_logits`), the `bias` (b, f, classes, 1), the `logits` with it, and the `gradient_norm` (b, f, 1, 1).
+    """
 
     coefficients: torch.Tensor
     bare_logits: torch.Tensor
@@ -166,7 +169,8 @@ class _State(NamedTuple):
 
 class _Samples(NamedTuple):
     """W = A X, by coefficients A: `matrix` is XX' (b, n, n), `inverse` that of h XX' + mu I in float32, where
-    mu is (b, 1, 1, 1) and no more than `most`."""
+    mu is (b, 1, 1, 1) and no more than `most`.
+    """
 
     features: torch.Tensor
     centre: torch.Tensor
@@ -190,7 +194,8 @@ class _Samples(NamedTuple):
 
     def precondition(self, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(h X'X + mu)^-1 times a residual: its coefficients z = (h XX' + mu)^-1 r, and their logits, which are XX' z =
-        (r - mu z) / h."""
+        (r - mu z) / h.
+        """
         direction = _rows(residual, self.inverse)
         return direction, (residual - self.mu * direction) / self.h
 

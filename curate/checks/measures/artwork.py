@@ -30,6 +30,7 @@ class Artwork(NamedTuple):
 
 
 def artwork(picture: Picture) -> Artwork:
+    """How much a picture looks drawn: see Artwork."""
     values = np.moveaxis(picture.rgb, 2, 0).astype(np.int16, order="C")  # (3, height, width)
     plain, background = _border(values)
     subject = np.abs(values - background[:, None, None]).max(axis=0) > _BACKGROUND

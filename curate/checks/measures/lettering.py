@@ -36,6 +36,7 @@ class Repetition(NamedTuple):
 
 
 def rows_of_letters(picture: Picture) -> Lettering:
+    """How much of a picture rows of letters cover: see Lettering."""
     grey = picture.grey.astype(np.uint8)  # three times as fast
     dark = ndimage.grey_closing(grey, _STROKE) - grey > _CONTRAST
     light = grey - ndimage.grey_opening(grey, _STROKE) > _CONTRAST

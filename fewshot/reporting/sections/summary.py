@@ -53,6 +53,7 @@ class Summary:
 
 
 def summarize(measured: Measured, results: pd.DataFrame, differences: pd.DataFrame) -> Summary:
+    """The sentences with which a report opens."""
     best = best_by_shots(results, differences)
     return Summary(
         title=_title(measured),

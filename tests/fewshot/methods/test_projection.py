@@ -30,7 +30,7 @@ def inputs_of(images: Any, given: Any) -> Tensor:
 
 
 def plain(given: Any, rows: np.ndarray, rate: float, penalty: float, steps: int, weights: Tensor | None = None) -> Any:
-    """The published training written down once more, for one draw, with an nn.Linear. -> logits of images"""
+    """The published training written down once more, for one draw, with an nn.Linear. Returns logits of images."""
     start = given.task.clip.model.visual.proj.detach()
     texts = torch.from_numpy(class_embeddings(given.task)) * given.task.clip.model.logit_scale.detach().exp()
     layer = nn.Linear(*start.shape, bias=False)

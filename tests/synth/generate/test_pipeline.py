@@ -166,7 +166,8 @@ def test_what_the_safety_checker_refuses_is_no_image(tmp_path, jobs):
 
 def lacking(generator: pipeline.Diffusion, most: int) -> list[int]:
     """Make the UNet run out of memory for more than `most` images; returns the sizes that it was given, as a list that
-    grows."""
+    grows.
+    """
     sizes: list[int] = []
 
     def forward(module, given):

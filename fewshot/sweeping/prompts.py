@@ -124,4 +124,5 @@ def _wordings(label: str, value: Entry) -> tuple[str, ...]:
 
 @cache
 def _named() -> dict[str, list[str]]:
-    return resources.load("prompts.yaml")
+    result: dict[str, list[str]] = resources.load("prompts.yaml")
+    return result

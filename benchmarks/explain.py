@@ -101,7 +101,8 @@ class Subject:
     @cached_property
     def looking(self) -> nn.Module:
         device = self.normalise.device
-        return clip_models.for_use(copy.deepcopy(self.tower), clip_models.native_precision(device))
+        result: nn.Module = clip_models.for_use(copy.deepcopy(self.tower), clip_models.native_precision(device))
+        return result
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         return softmax(self.head.scores(clip_models.encode(self.looking, self.normalise, pixels)))

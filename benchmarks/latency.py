@@ -132,7 +132,9 @@ def measure(name: str, rounds: int, seconds: float, threads: int | None) -> dict
     return summary(used, found) | {"load": {"before": before, "after": os.getloadavg()[0]}}
 
 
-def timed_rows(side: Side, model: TrainedModel, photograph: Path, seconds: float) -> Iterator[tuple[str, dict]]:
+def timed_rows(
+    side: Side, model: TrainedModel, photograph: Path, seconds: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """What was done ("file 1", "pixels 8", ...), and its Timing."""
     engine = latency.Engine(side.name, side.precision, side.pixels)
     calls = latency.measure(partial(side.file, photograph), seconds, least=FEWEST)
@@ -200,7 +202,8 @@ def plain(name: str, *, kept: bool) -> Side:
 
     def encoded_texts() -> torch.Tensor:
         texts = model.encode_text(tokens)
-        return texts / texts.norm(dim=-1, keepdim=True)
+        result: torch.Tensor = texts / texts.norm(dim=-1, keepdim=True)
+        return result
 
     with torch.no_grad():
         known = encoded_texts() if kept else None
@@ -210,7 +213,8 @@ def plain(name: str, *, kept: bool) -> Side:
         images = model.encode_image(torch.stack([preprocess(each) for each in pictures]))
         images /= images.norm(dim=-1, keepdim=True)
         texts = encoded_texts() if known is None else known
-        return (100.0 * images @ texts.T).softmax(dim=-1).numpy()
+        result: np.ndarray = (100.0 * images @ texts.T).softmax(dim=-1).numpy()
+        return result
 
     return Side(
         f"{PLAIN}, texts kept" if kept else PLAIN,

@@ -20,7 +20,8 @@ class Head(nn.Module):
     def scores(self, features: np.ndarray) -> np.ndarray:
         """As `forward`, of an array: (n, classes) float32."""
         with torch.inference_mode():
-            return self(torch.from_numpy(features)).numpy()
+            result: np.ndarray = self(torch.from_numpy(features)).numpy()
+            return result
 
     def settings(self) -> dict[str, float]:
         return {name: float(getattr(self, name)) for name in self.numbers}

@@ -72,7 +72,8 @@ class Images:
     def features(self) -> np.ndarray:
         """(n, d) float32 image features of the frozen model, of length 1."""
         stacked = np.stack([self.store.features[image] for image in self.ids])
-        return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+        result: np.ndarray = stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+        return result
 
 
 @dataclass(frozen=True)

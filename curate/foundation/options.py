@@ -107,7 +107,8 @@ def settings(cls: type[T]) -> type[T]:
             raise _error(made, error) from None
 
     made.__init__ = init
-    return made
+    result: type[T] = made
+    return result
 
 
 @dataclass(frozen=True)

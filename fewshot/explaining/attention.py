@@ -59,7 +59,8 @@ def attention_relevance(tower: Any, known: Tokens, score: Score, images: Tensor)
         row = row + (row.unsqueeze(1) @ layer).squeeze(1)
     if known.pool == "avg":
         row = row - pooled  # the start R = 1, which is the same for every patch
-    return row[:, known.before :].unflatten(1, known.grid)
+    result: Tensor = row[:, known.before :].unflatten(1, known.grid)
+    return result
 
 
 def _pooled(known: Tokens, layer: Tensor) -> Tensor:
@@ -120,4 +121,5 @@ class AttentionRecorder(TorchFunctionMode):
         if not weights.requires_grad:  # the first block's: neither images nor frozen weights have gradients
             weights.requires_grad_()
         self.weights.append(weights)
-        return weights @ v
+        result: Tensor = weights @ v
+        return result

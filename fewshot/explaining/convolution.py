@@ -46,7 +46,8 @@ def elementwise_relevance(tower: Any, module: str, score: Score, images: Tensor)
     model = Scored(shared_copy(tower), score)
     method = LayerGradientXActivation(model, model.tower.get_submodule(module))
     products = method.attribute(images.detach().clone().requires_grad_())
-    return products.sum(1).clamp(min=0).detach()
+    result: Tensor = products.sum(1).clamp(min=0).detach()
+    return result
 
 
 class Scored(nn.Module):

@@ -21,7 +21,8 @@ def log_odds(head: Head, targets: Tensor) -> Score:
     def score(features: Tensor) -> Tensor:
         logits = head(features)
         own = torch.nn.functional.one_hot(targets, logits.shape[1]).bool()
-        return logits[own] - logits.masked_fill(own, -torch.inf).logsumexp(dim=1)
+        result: Tensor = logits[own] - logits.masked_fill(own, -torch.inf).logsumexp(dim=1)
+        return result
 
     return score
 

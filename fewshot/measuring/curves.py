@@ -33,7 +33,10 @@ class PowerLaw:
 
     def at(self, images: np.ndarray) -> np.ndarray:
         """Accuracies (k, m) at numbers of images (m,)."""
-        return self.a[:, None] - self.b[:, None] * (np.asarray(images, float) / self.unit) ** -self.c[:, None]
+        result: np.ndarray = (
+            self.a[:, None] - self.b[:, None] * (np.asarray(images, float) / self.unit) ** -self.c[:, None]
+        )
+        return result
 
     def needed(self, target: np.ndarray) -> np.ndarray:
         """The number of images (k,), not rounded, at which each curve reaches its target (k,); inf where it never does.
@@ -139,7 +142,8 @@ def _resampled_means(accuracies: np.ndarray, known: np.ndarray, resamples: int) 
     counts = times @ known.astype(float)
     sums = times @ np.where(known, accuracies, 0)
     whole = (counts > 0).all(axis=1)
-    return sums[whole] / counts[whole]
+    result: np.ndarray = sums[whole] / counts[whole]
+    return result
 
 
 def fit(shots: np.ndarray, means: np.ndarray) -> PowerLaw:

@@ -141,7 +141,8 @@ class _TestedImages:
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
+    result: np.ndarray = raised / raised.sum(axis=1, keepdims=True)
+    return result
 
 
 def _difference(outcome: np.ndarray, with_: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -42,7 +42,8 @@ class FinetuneLast(Finetune):
             else:
                 head.set(*copy.get_or_make(task.texts, lambda: _of_texts(copy, task)))
 
-        return tuning.fit(draw, task, begin)
+        result: Fitted = tuning.fit(draw, task, begin)
+        return result
 
     def _with_head(self, copy: WorkingCopy, draw: Draw, task: Task) -> tuple[Tuning, FreeHead]:
         head = FreeHead(len(task.classes), draw.images.features().shape[1], task.clip.device)

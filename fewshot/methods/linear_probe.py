@@ -79,7 +79,8 @@ class LinearProbe:
         places = fold_of.to(problems.labels.device)[:, None, :, None].expand(-1, -1, -1, len(task.classes))
         solutions = logistic.regularisation_path(problems, self.strengths, ROUGH)
         found = torch.stack([solution.logits.gather(1, places)[:, 0] for solution in solutions], dim=1)
-        return found.unflatten(0, (len(given), len(self.powers))).cpu().numpy()
+        result: np.ndarray = found.unflatten(0, (len(given), len(self.powers))).cpu().numpy()
+        return result
 
     def _best(self, logits: np.ndarray, draw: "_PreparedDraw") -> dict[str, float]:
         """The power and strength that guess most of the held-out images, from (powers, strengths, n, classes)."""
@@ -129,7 +130,8 @@ class _PreparedDraw:
         learned = np.zeros((len(self.folds), self.labels.max() + 1), bool)
         for fold, weights in enumerate(self.folds):
             learned[fold, self.labels[weights > 0]] = True
-        return learned[self.fold_of, self.labels]
+        result: np.ndarray = learned[self.fold_of, self.labels]
+        return result
 
 
 def _chunks(given: list[_PreparedDraw], powers: int, task: Task) -> Iterator[list[_PreparedDraw]]:
@@ -184,4 +186,5 @@ def _padded(tensors: list[torch.Tensor]) -> torch.Tensor:
 def _normalised(features: np.ndarray, power: float) -> torch.Tensor:
     """(n, d) -> (n, d) float64 of length 1, after a power that keeps the sign."""
     values = powered(torch.from_numpy(features).double(), power)
-    return values / values.norm(dim=1, keepdim=True)
+    result: torch.Tensor = values / values.norm(dim=1, keepdim=True)
+    return result

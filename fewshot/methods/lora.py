@@ -169,7 +169,8 @@ def _fitted(
 
     def logits(images: Images) -> np.ndarray:
         with torch.inference_mode():
-            return _features(images) @ _vectors(low_rank.merged(clip.model, factors, alpha)).numpy().T
+            result: np.ndarray = _features(images) @ _vectors(low_rank.merged(clip.model, factors, alpha)).numpy().T
+            return result
 
     @torch.no_grad()
     def classifier() -> Classifier:
@@ -183,6 +184,7 @@ def _fitted(
             name.removeprefix(low_rank.IMAGE): each for name, each in factors.items() if name.startswith(low_rank.IMAGE)
         }
         features = encode(low_rank.merged(clip.frozen_encoder(), inside, alpha), clip.normalise, images.pixels())
-        return features / np.linalg.norm(features, axis=1, keepdims=True)
+        result: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True)
+        return result
 
     return Fitted(logits, classifier, about, averaged=lambda share: _fitted(task, factors, towers, about, share))

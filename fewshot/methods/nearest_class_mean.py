@@ -57,17 +57,20 @@ def _held_out(features: np.ndarray, draw: Draw, sums: np.ndarray) -> np.ndarray:
     np.add.at(copies, same, features)
     own = _unit(sums[draw.labels] - copies[same])
     cosines[np.arange(len(features)), draw.labels] = (own * features).sum(axis=1)
-    return cosines
+    result: np.ndarray = cosines
+    return result
 
 
 def _others(draw: Draw) -> np.ndarray:
     """(n,): whether an image's class has other pictures."""
     pictures = np.unique(np.stack([draw.groups, draw.labels]), axis=1)[1]
-    return np.bincount(pictures)[draw.labels] > 1
+    result: np.ndarray = np.bincount(pictures)[draw.labels] > 1
+    return result
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    result: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return result
 
 
 def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:

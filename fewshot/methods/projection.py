@@ -244,7 +244,8 @@ def _interpolated(change: np.ndarray, alpha: float, model: _Model, chosen: dict[
 
     def logits(images: Images) -> np.ndarray:
         features = model.inputs(images) @ projection + model.bias
-        return features / np.linalg.norm(features, axis=1, keepdims=True) @ model.texts.T
+        result: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True) @ model.texts.T
+        return result
 
     def classifier() -> Classifier:
         return Classifier(_with_projection(model.clip, torch.from_numpy(projection)), LinearHead(model.texts))
@@ -279,7 +280,8 @@ def _with_projection(clip: ClipModel, matrix: Tensor) -> nn.Module:
         tower.proj = value
     else:
         tower.head.proj.weight = value
-    return tower
+    result: nn.Module = tower
+    return result
 
 
 def _parts(draw: Draw, number: int) -> Parts:

@@ -54,7 +54,8 @@ class PreparedDraw:
     @property
     def values(self) -> np.ndarray:
         """(n, classes) one-hot rows."""
-        return np.eye(self.zero_shot.shape[1], dtype=np.float32)[self.labels]
+        result: np.ndarray = np.eye(self.zero_shot.shape[1], dtype=np.float32)[self.labels]
+        return result
 
 
 @settings
@@ -210,7 +211,8 @@ class Cache:
 
 def affinities(features: np.ndarray, keys: np.ndarray, beta: float) -> np.ndarray:
     """exp(-beta * (1 - cosine)) between (n, d) and (m, d): (n, m)."""
-    return np.exp(beta * (features @ keys.T - 1))
+    result: np.ndarray = np.exp(beta * (features @ keys.T - 1))
+    return result
 
 
 def _held_out(given: PreparedDraw, trained: list[np.ndarray], chosen: dict[str, float]) -> np.ndarray:
@@ -237,4 +239,5 @@ def _padded(arrays: list[np.ndarray]) -> torch.Tensor:
 
 def _distance_to_published(chosen: tuple[float, float]) -> float:
     """How far from what is published, as factors."""
-    return abs(np.log(chosen[0] / PUBLISHED[0])) + abs(np.log(chosen[1] / PUBLISHED[1]))
+    result: float = abs(np.log(chosen[0] / PUBLISHED[0])) + abs(np.log(chosen[1] / PUBLISHED[1]))
+    return result

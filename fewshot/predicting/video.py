@@ -101,7 +101,8 @@ def smoothed(times: np.ndarray, probabilities: np.ndarray, seconds: float) -> np
     if seconds <= 0:
         return probabilities
     weights = np.exp(-0.5 * ((times[:, None] - times[None, :]) / seconds) ** 2)
-    return weights @ probabilities / weights.sum(axis=1, keepdims=True)
+    result: np.ndarray = weights @ probabilities / weights.sum(axis=1, keepdims=True)
+    return result
 
 
 def segments(answers: list[Answer], rate: float) -> list[Segment]:

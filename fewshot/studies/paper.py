@@ -88,7 +88,8 @@ def make(settings: PaperSettings) -> Plan:
 
 
 def _facts() -> dict[str, Any]:
-    return resources.load("paper.yaml")
+    result: dict[str, Any] = resources.load("paper.yaml")
+    return result
 
 
 def _few(asked: tuple[str, ...], sizes: pd.Series, number: int) -> tuple[str, ...]:

@@ -86,4 +86,5 @@ def check(settings: SweepSettings, labels: Iterable[str]) -> None:
 
 @cache
 def _named() -> dict[str, list[str]]:
-    return resources.load("prompts.yaml")
+    result: dict[str, list[str]] = resources.load("prompts.yaml")
+    return result

@@ -273,7 +273,8 @@ def _of_recipe(name: str, base: str) -> dict[str, Any]:
     if name not in recipes:
         raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
     of_all = {setting: value for setting, value in recipes[name].items() if not isinstance(value, dict)}
-    return of_all | recipes[name].get(base, {})  # the latter: where a method differs
+    result: dict[str, Any] = of_all | recipes[name].get(base, {})  # the latter: where a method differs
+    return result
 
 
 def options(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,7 +120,7 @@ class Runner:
         record = Record(**self._about(trial), status="failed", cause=cause, detail=detail)
         records.write(self.plan.settings.out, record, None)
 
-    def _about(self, trial: Trial) -> dict:
+    def _about(self, trial: Trial) -> dict[str, Any]:
         return {
             "trial": trial,
             "model": self.clip.name,

@@ -81,6 +81,7 @@ def _write(file: Path, logits: np.ndarray) -> None:
 def _read(file: Path) -> np.ndarray | None:
     """(n, classes); None where there is no such file, or a damaged one."""
     try:
-        return np.load(file, allow_pickle=False)
+        result: np.ndarray | None = np.load(file, allow_pickle=False)
+        return result
     except (OSError, ValueError, EOFError):
         return None

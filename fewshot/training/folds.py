@@ -45,7 +45,8 @@ def _unevenness(shares: np.ndarray) -> list[float]:
     parts, classes = shares.shape[1:]
     away = shares - np.add.reduce(shares, axis=1, keepdims=True) / parts
     spread = np.sqrt(np.add.reduce(away * away, axis=1) / parts)
-    return (np.add.reduce(spread, axis=1) / classes).tolist()
+    result: list[float] = (np.add.reduce(spread, axis=1) / classes).tolist()
+    return result
 
 
 def _most_even(unevenness: list[float], images: np.ndarray) -> int:

@@ -40,8 +40,10 @@ def _convolve(convolution: Any, norm: Any, x: Tensor) -> Tensor:
     bias = norm.bias + scale * offset
     if isinstance(convolution, Conv2dSame):
         shape: tuple[Any, ...] = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
-        return conv2d_same(x, weight, bias, *shape)
-    return convolution._conv_forward(x, weight, bias)
+        answer: Tensor = conv2d_same(x, weight, bias, *shape)
+        return answer
+    result: Tensor = convolution._conv_forward(x, weight, bias)
+    return result
 
 
 def _act(norm: Any, x: Tensor) -> Tensor:
@@ -63,8 +65,10 @@ class _ReLU6(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (result,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, result, 0.0, 6.0)
+        answer: Tensor = torch.ops.aten.hardtanh_backward(gradient, result, 0.0, 6.0)
+        return answer
 
 
 def _relu6(x: Tensor) -> Tensor:
-    return _ReLU6.apply(x)
+    result: Tensor = _ReLU6.apply(x)
+    return result

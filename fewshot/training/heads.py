@@ -48,7 +48,8 @@ class TextHead(Head):
 
     def _scaled(self) -> Tensor:
         # CLIP keeps its temperature from falling below 1/100.
-        return self._embed() * self.logit_scale.exp().clamp(max=100)
+        result: Tensor = self._embed() * self.logit_scale.exp().clamp(max=100)
+        return result
 
     def _embed(self) -> Tensor:
         embedded = F.normalize(self.encode().float(), dim=1)
@@ -112,7 +113,8 @@ class _TextTower:
         """(texts, d)."""
         tower = self.tower
         if tower is None:
-            return self.model.encode_text(self.tokens)
+            outcome: Tensor = self.model.encode_text(self.tokens)
+            return outcome
         kind = tower.transformer.get_cast_dtype()
         x = tower.token_embedding(self.tokens[:, : self.length]).to(kind)
         x = x + tower.positional_embedding[: self.length].to(kind)
@@ -120,8 +122,10 @@ class _TextTower:
         x = tower.ln_final(x)[self.rows, self.ends]
         projection = tower.text_projection
         if projection is None:
-            return x
-        return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+            answer: Tensor = x
+            return answer
+        result: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection
+        return result
 
 
 def _text_part(model: Any) -> Any:

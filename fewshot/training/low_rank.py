@@ -109,7 +109,8 @@ class Adapter(nn.Module):
         else:
             low = (rows.unsqueeze(1) * factors) @ self.down.mT  # (T, 3, n, r)
         high = self.scale * (low @ self.up)
-        return high.transpose(1, 2).reshape(*inputs.shape[:-1], -1)
+        result: Tensor = high.transpose(1, 2).reshape(*inputs.shape[:-1], -1)
+        return result
 
     def factors(self, trial: int) -> Factors:
         return (self.scale * self.up[trial]).detach().clone(), self.down[trial].detach().clone()
@@ -123,7 +124,8 @@ class AdaptedLinear(nn.Module):
         self.base, self.adapter = base, adapter
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.base(inputs) + self.adapter(inputs)
+        result: Tensor = self.base(inputs) + self.adapter(inputs)
+        return result
 
 
 class AdaptedAttention(ExplicitAttention):
@@ -134,7 +136,8 @@ class AdaptedAttention(ExplicitAttention):
         self.adapter = adapter
 
     def qkv(self, inputs: Tensor) -> Tensor:
-        return super().qkv(inputs) + self.adapter(inputs)
+        result: Tensor = super().qkv(inputs) + self.adapter(inputs)
+        return result
 
 
 class Adapters:

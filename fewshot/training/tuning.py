@@ -81,7 +81,10 @@ class Tuning:
         self._put_back(values)
         weights, bias = (value.float().cpu().numpy() for value in self.head.class_vectors())
         features = self._features(images)
-        return (features / np.linalg.norm(features, axis=1, keepdims=True) @ weights.T + bias).astype(np.float32)
+        result: np.ndarray = (features / np.linalg.norm(features, axis=1, keepdims=True) @ weights.T + bias).astype(
+            np.float32
+        )
+        return result
 
     def _features(self, images: Images) -> np.ndarray:
         if self.blocks is None:

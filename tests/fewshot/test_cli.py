@@ -72,7 +72,9 @@ def test_flags_reach_the_sweep(run: Run, quick: list[object], tmp_path: Path) ->
     assert found["split_kind"] == "random"
 
 
-def test_classes_that_are_left_out_are_named(run: Run, make_collection: Callable, tmp_path: Path) -> None:
+def test_classes_that_are_left_out_are_named(
+    run: Run, make_collection: Callable[[Path, dict[str, int]], Collection], tmp_path: Path
+) -> None:
     made = make_collection(tmp_path / "short", {"bars": 6, "rings": 6, "[waves]": 2})
     flags = "--model tiny/random --device cpu --splits 1 --shots 4 --methods linear-probe --short drop"
     code, out, _ = run("sweep", made.root, "--out", tmp_path / "[sweep]", *flags.split())

@@ -77,7 +77,8 @@ def _steps(values: np.ndarray) -> np.ndarray:
 
 def _codes(colours: np.ndarray, bits: int) -> np.ndarray:
     red, green, blue = (colours >> 8 - bits).astype(np.int32)
-    return (red << 2 * bits) + (green << bits) + blue
+    result: np.ndarray = (red << 2 * bits) + (green << bits) + blue
+    return result
 
 
 def _log_part(chosen: np.ndarray, usual: float) -> float:

@@ -1,6 +1,7 @@
 """A collection as a FiftyOne dataset: what it holds, what stays when it is built again."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ def view(dataset: object, name: str) -> list[str]:
     return list(dataset.load_saved_view(name).values("key"))  # type: ignore[attr-defined]
 
 
-def field(dataset: object, name: str) -> dict[str, object]:
+def field(dataset: object, name: str) -> dict[str, Any]:
     return dict(zip(*dataset.values(["key", name]), strict=True))  # type: ignore[attr-defined]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from fewshot.training.folds import folds
 
 def by_hand(
     image: np.ndarray, keys: np.ndarray, labels: np.ndarray, zero: np.ndarray, alpha: float, beta: float
-) -> list:
+) -> list[Any]:
     """Equations 3 to 6, one number at a time."""
     scores = [float(z) for z in zero]
     for key, label in zip(keys, labels, strict=True):
@@ -27,7 +28,7 @@ def by_hand(
     return scores
 
 
-def test_logits_are_those_of_the_paper(patterns: Callable) -> None:
+def test_logits_are_those_of_the_paper(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 2, 3)
     fitted = TipAdapter(alphas=(2.0,), betas=(5.5,)).fit(given.draw, given.task)
     assert (fitted.chosen["alpha"], fitted.chosen["beta"]) == (2.0, 5.5)
@@ -37,7 +38,7 @@ def test_logits_are_those_of_the_paper(patterns: Callable) -> None:
         np.testing.assert_allclose(fitted.logits(given.test)[row], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_alpha_and_beta_are_those_that_guess_most_of_the_held_out_folds(patterns: Callable) -> None:
+def test_alpha_and_beta_are_those_that_guess_most_of_the_held_out_folds(patterns: Callable[..., Any]) -> None:
     given = patterns(6, 6, 6)
     adapter = TipAdapter(alphas=(0.01, 50.0), betas=(1.0, 20.0))
     features, labels = given.draw.images.features(), given.draw.labels
@@ -55,13 +56,13 @@ def test_alpha_and_beta_are_those_that_guess_most_of_the_held_out_folds(patterns
     assert min(right.values()) < max(right.values())
 
 
-def test_where_nothing_can_be_held_back_the_published_values_hold(patterns: Callable) -> None:
+def test_where_nothing_can_be_held_back_the_published_values_hold(patterns: Callable[..., Any]) -> None:
     given = patterns(1, 4)
     chosen = TipAdapter().fit(given.draw, given.task).chosen
     assert (chosen["alpha"], chosen["beta"]) == PUBLISHED
 
 
-def test_f_takes_its_first_step_down_the_gradient_of_the_cross_entropy(patterns: Callable) -> None:
+def test_f_takes_its_first_step_down_the_gradient_of_the_cross_entropy(patterns: Callable[..., Any]) -> None:
     """After one step AdamW has moved each number of the keys by the learning rate, against the gradient's sign."""
     given = patterns(3, 3)
     fixed = TipAdapterF(alphas=(1.0,), betas=(5.5,), epochs=1, lr=1e-3, epsilon=1e-12)
@@ -80,7 +81,7 @@ def test_f_takes_its_first_step_down_the_gradient_of_the_cross_entropy(patterns:
     torch.testing.assert_close(moved[clear], -1e-3 * variable.grad[clear].sign(), rtol=0.01, atol=1e-6)
 
 
-def test_f_fits_its_draw_better_than_the_cache_alone_and_is_the_same_twice(patterns: Callable) -> None:
+def test_f_fits_its_draw_better_than_the_cache_alone_and_is_the_same_twice(patterns: Callable[..., Any]) -> None:
     given = patterns(5, 5, 5)
     options = {"alphas": (1.0,), "betas": (5.5,)}
     plain, trained = (kind(**options).fit(given.draw, given.task) for kind in (TipAdapter, TipAdapterF))
@@ -95,12 +96,12 @@ def test_f_fits_its_draw_better_than_the_cache_alone_and_is_the_same_twice(patte
 
 
 @pytest.mark.parametrize("kind", [TipAdapter, TipAdapterF])
-def test_it_learns_the_patterns(patterns: Callable, kind: type[TipAdapter]) -> None:
+def test_it_learns_the_patterns(patterns: Callable[..., Any], kind: type[TipAdapter]) -> None:
     given = patterns(8, 8, 8)
     assert (kind().fit(given.draw, given.task).logits(given.test).argmax(axis=1) == given.truth).mean() > 0.7
 
 
-def test_the_temperature_is_that_of_held_out_logits(patterns: Callable) -> None:
+def test_the_temperature_is_that_of_held_out_logits(patterns: Callable[..., Any]) -> None:
     """For each fold a cache of the rest, which for Tip-Adapter-F is trained on the rest."""
     given = patterns(6, 6, 6)
     draw, settings = given.draw, {"alphas": (1.0,), "betas": (5.5,)}
@@ -118,7 +119,7 @@ def test_the_temperature_is_that_of_held_out_logits(patterns: Callable) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 2**40])
 def test_caches_that_are_trained_together_come_out_as_alone(
-    patterns: Callable, monkeypatch: pytest.MonkeyPatch, at_once: int
+    patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Of several sizes and with more batches than others, each shuffled by its own seed."""
     monkeypatch.setattr(tip_adapter, "CPU_BYTES", at_once)
@@ -132,7 +133,7 @@ def test_caches_that_are_trained_together_come_out_as_alone(
         np.testing.assert_allclose(fitted.logits(each.test), alone.logits(each.test), atol=1e-5, rtol=1e-5)
 
 
-def test_balanced_classes_weigh_the_same_in_f_s_loss(patterns: Callable) -> None:
+def test_balanced_classes_weigh_the_same_in_f_s_loss(patterns: Callable[..., Any]) -> None:
     """As if the images of the smaller class were there twice."""
     given = patterns(6, 3)
     texts, chosen = class_embeddings(given.task), {"alpha": 1.0, "beta": 5.5}

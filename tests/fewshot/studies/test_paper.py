@@ -23,7 +23,9 @@ GRID = 2 + 2 + 2 + 1  # zero-shot, wordings, recipes, and few-shot
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory: pytest.TempPathFactory, make_collection: Callable) -> Collection:
+def four(
+    tmp_path_factory: pytest.TempPathFactory, make_collection: Callable[[Path, dict[str, int]], Collection]
+) -> Collection:
     return make_collection(tmp_path_factory.mktemp("paper") / "collection", SIZES)
 
 
@@ -90,7 +92,7 @@ def test_the_whole_grid_is_the_papers(four: Collection, tmp_path: Path) -> None:
 
 
 def test_without_a_check_there_is_no_filtered_set_and_the_page_says_so(
-    make_collection: Callable, tmp_path: Path
+    make_collection: Callable[[Path, dict[str, int]], Collection], tmp_path: Path
 ) -> None:
     made = make_collection(tmp_path / "unchecked", {"boat": 6, "cat": 6})
     for path in made.root.glob("findings*"):

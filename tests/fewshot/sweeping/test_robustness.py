@@ -43,7 +43,8 @@ class Bulky:
     asked: list[int] = []  # noqa: RUF012 - the test empties it
 
     def fit(self, draw: Any, task: Any) -> Fitted:
-        return self.fit_batch([draw], [task])[0]
+        result: Fitted = self.fit_batch([draw], [task])[0]
+        return result
 
     def batching_is_faster(self, device: str) -> bool:
         return True

@@ -244,7 +244,7 @@ def test_descriptions_reach_every_worker_and_are_told(settings: Build, tmp_path:
 # Failing
 
 
-def memory_runs_out(kind: type[Exception], message: str, split_shots: int = 5) -> Callable:
+def memory_runs_out(kind: type[Exception], message: str, split_shots: int = 5) -> Callable[..., Any]:
     original = LinearProbe.fit_batch
 
     def fit_batch(self: LinearProbe, draws: Any, tasks: Any) -> list[Fitted | Exception]:

@@ -131,7 +131,7 @@ def test_without_folds_nothing_is_refused_and_the_draws_temperature_holds(asked:
 
 
 def test_a_class_of_one_picture_is_learned_and_said_nothing_of(
-    make_collection: Callable, asked: Ask, tmp_path: Path
+    make_collection: Callable[[Path, dict[str, int]], Collection], asked: Ask, tmp_path: Path
 ) -> None:
     collection = make_collection(tmp_path / "few", {"bars": 6, "rings": 6, "waves": 2})
     about = train(asked(collection=collection.root, folds=5)).about

@@ -1,5 +1,7 @@
 """Problems that are solved together are scikit-learn's, each as it would be alone."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -28,9 +30,10 @@ def probabilities(logits: torch.Tensor) -> np.ndarray:
     return torch.softmax(logits.double(), dim=-1).numpy()
 
 
-def theirs(features: np.ndarray, labels: np.ndarray, strength: float, **options: object) -> np.ndarray:
+def theirs(features: np.ndarray, labels: np.ndarray, strength: float, **options: Any) -> np.ndarray:
     model = LogisticRegression(C=strength, max_iter=50000, tol=1e-10)
-    return model.fit(features, labels, **options).predict_proba(features)
+    result: np.ndarray = model.fit(features, labels, **options).predict_proba(features)
+    return result
 
 
 @pytest.mark.parametrize("shape", [((6, 6, 6), 40), ((30, 20, 25), 10), ((5, 9), 30), ((40, 30), 5)])

@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml requirements.lock Makefile
 # The commands are printed as they run: they are the ones to use on your own photographs.
 DEMO := runs/demo
 demo: install
-	$(BIN)/synth render $(DEMO)/photos --poses $(DEMO_POSES) --per-class 24 --size 224 --trouble
+	$(BIN)/synth render $(DEMO)/photos --poses $(DEMO_POSES) --per-class 24 --size 224 --planted-defects
 	$(BIN)/curate import $(DEMO)/photos $(DEMO)/collection
 	$(BIN)/curate check $(DEMO)/collection
 	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets unfiltered,filtered --shots 12,6,3 --splits 5 \
@@ -61,7 +61,7 @@ demo-everyday: install
 
 # A rendered collection is enough to look at; the demo's sweep is shown where there is one.
 app: install
-	@test -d $(DEMO)/photos || $(BIN)/synth render $(DEMO)/photos --poses $(DEMO_POSES) --per-class 24 --size 224 --trouble
+	@test -d $(DEMO)/photos || $(BIN)/synth render $(DEMO)/photos --poses $(DEMO_POSES) --per-class 24 --size 224 --planted-defects
 	@test -f $(DEMO)/collection/images.parquet || $(BIN)/curate import $(DEMO)/photos $(DEMO)/collection
 	$(BIN)/curate check $(DEMO)/collection
 	$(BIN)/curate app $(DEMO)/collection $(if $(wildcard $(DEMO)/sweep/sweep.json),--sweep $(DEMO)/sweep)

@@ -1,7 +1,7 @@
 """Claim: all exact, recompressed, resized and mirrored copies are found, with hardly a false one among the originals;
 wrong labels are ranked far above chance, and above the nearest-neighbour baseline.
 
-Into photos18 trouble is planted (benchmarks/planted.py): copies, copies under other labels, 5 % wrong labels, spoiled
+Into photos18 defects are planted (benchmarks/planted.py): copies, copies under other labels, 5 % wrong labels, spoiled
 pictures, blank pages and rendered mannequins. Counted are, by rule, the planted pictures that are flagged (recall) and
 the photographs that nothing was done to (false alarms). Some of the latter are no errors: photos18 has copies, wrong
 labels and small pictures of its own.
@@ -128,7 +128,8 @@ def wrongly_linked(planted_: Planted, pairs: list[tuple[str, str]]) -> list[list
 
 def by_rule(planted_: Planted, flagged: dict[str, set[str]]) -> dict[str, dict[str, float]]:
     """For each rule: recall by kind, and the part of untouched photographs that it flags. A copy counts where its
-    original is flagged in its stead, which is the smaller one, or the one in train."""
+    original is flagged in its stead, which is the smaller one, or the one in train.
+    """
     originals = {plant.key: plant.original for plant in planted_.plants if plant.kind in (*COPIES, OTHER_LABEL)}
     rows = {}
     for rule, keys in flagged.items():
@@ -181,7 +182,7 @@ def chosen(folder: Path, *, quick: bool) -> list[Path]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=common.PHOTOS, help="has photos18")
-    parser.add_argument("--quick", action="store_true", help="300 photographs, and a fifth of the trouble")
+    parser.add_argument("--quick", action="store_true", help="300 photographs, and a fifth of the defects")
     options = parser.parse_args()
     if not (options.data / "photos18").is_dir():
         parser.error(f"{options.data} lacks photos18")

@@ -1,4 +1,4 @@
-"""Claims, on real photographs with `lite0` (an ImageNet image tower; no text tower to speak of):
+"""Claims, on real photographs with `lite0` (an ImageNet image tower; no text tower to speak of).
 
 1. photos18, the 11 classes with at least 60 images, 78 splits: the linear probe reaches a mean accuracy of at least
    0.72 / 0.85 / 0.90 with 6 / 20 / 43 training images a class.
@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -90,9 +91,10 @@ def tables(sweep: Path, name: str, *, quick: bool) -> tuple[pd.DataFrame, pd.Dat
     return pd.read_csv(files.csv["results"]), pd.read_csv(files.csv["differences"])
 
 
-def rows(table: pd.DataFrame) -> list[dict]:
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows for JSON, which has null and no NaN."""
-    return json.loads(table.to_json(orient="records"))
+    result: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return result
 
 
 def probe_claim(results: pd.DataFrame) -> bool:
@@ -114,10 +116,11 @@ def finetune_claim(differences: pd.DataFrame) -> bool:
     print(
         f"photos18, finetune minus probe, 20 a class: {sign * row['mean']:+.3f} [{low:+.3f}, {high:+.3f}], n={row['n']}"
     )
-    return sign * row["mean"] >= 0
+    result: bool = sign * row["mean"] >= 0
+    return result
 
 
-def photos18_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quick: bool) -> dict:
+def photos18_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quick: bool) -> dict[str, Any]:
     clean, differences = tables(photos18(splits, shots, finetuned), "photos18", quick=quick)
     holds = probe_claim(clean)
     if finetuned:
@@ -125,7 +128,7 @@ def photos18_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quic
     return {"photos18": rows(clean), "photos18_differences": rows(differences), "holds": bool(holds)}
 
 
-def photos5_noisy_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quick: bool) -> dict:
+def photos5_noisy_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quick: bool) -> dict[str, Any]:
     noisy, filtering = tables(photos5_noisy(splits, shots, finetuned), "photos5_noisy", quick=quick)
     return {"photos5_noisy": rows(noisy), "photos5_noisy_differences": rows(filtering), "holds": True}
 

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import conclude, spread, timed
 from synth.generate import library, pipeline
-from synth.generate.image_job import Made, Shot
+from synth.generate.image_job import ImageJob, Made
 from synth.generate.settings import Settings
 
 TARGET, TARGET_ON_CPU = 3.0, 1.0
@@ -83,12 +83,14 @@ def measure(run: Run) -> dict[str, Any]:
         settings = Settings(folder, steps=run.steps, width=run.size, height=run.size)
         ours = pipeline.load(settings, kind="text")
         ours.pipe.set_progress_bar_config(disable=True)
-        shots = [Shot("tree", i, str(i), seed=i, prompt=f"a person in tree pose, no. {i}") for i in range(run.images)]
+        jobs = [
+            ImageJob("tree", i, str(i), seed=i, prompt=f"a person in tree pose, no. {i}") for i in range(run.images)
+        ]
         times: dict[str, list[float]] = {"plain": [], "ours": []}
         for done in range(run.rounds + 1):
             with as_loaded(ours.pipe):
-                theirs_took, theirs = timed(lambda: plain(ours.pipe, shots, ours.choice))
-            ours_took, made = timed(lambda: ours.make(shots))
+                theirs_took, theirs = timed(lambda: plain(ours.pipe, jobs, ours.choice))
+            ours_took, made = timed(lambda: ours.make(jobs))
             if done:  # in the first, batches find their size and both sides their kernels
                 times["plain"].append(theirs_took)
                 times["ours"].append(ours_took)
@@ -104,16 +106,16 @@ def as_loaded(pipe: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        pipeline.settle(pipe, pipe.device)
+        pipeline.to_device(pipe, pipe.device)
 
 
-def plain(pipe: Any, shots: list[Shot], choice: Any) -> list[Any]:
+def plain(pipe: Any, jobs: list[ImageJob], choice: Any) -> list[Any]:
     """The loop of the model cards: a prompt a call."""
     images = []
-    for shot in shots:
-        generator = torch.Generator("cpu").manual_seed(shot.seed)
+    for job in jobs:
+        generator = torch.Generator("cpu").manual_seed(job.seed)
         output = pipe(
-            shot.prompt,
+            job.prompt,
             width=choice.width,
             height=choice.height,
             num_inference_steps=choice.steps,

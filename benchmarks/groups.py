@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from benchmarks import common
 from curate.collection import groups
 from curate.images.decoding import open_image
-from curate.images.signatures import SIDE, look
+from curate.images.signatures import SIDE, signature_of
 
 Picture = Image.Image
 Random = np.random.Generator
@@ -128,7 +128,7 @@ LARGEST_GROUP = 8
 
 
 def thumbnail(content: bytes) -> np.ndarray:
-    return np.frombuffer(look(content).thumbnail, np.uint8).reshape(SIDE, SIDE)
+    return np.frombuffer(signature_of(content).thumbnail, np.uint8).reshape(SIDE, SIDE)
 
 
 def thumbnails(files: list[Path]) -> np.ndarray:

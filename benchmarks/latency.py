@@ -41,7 +41,7 @@ from curate.images.transform import Transform
 from curate.importing.importer import import_folder
 from curate.models import clip_models
 from fewshot.bench import latency
-from fewshot.bench.thread_affinity import pinned
+from fewshot.bench.thread_affinity import fixed_affinity
 from fewshot.classifier import Classifier, LinearHead
 from fewshot.exporting import export, int8, onnx
 from fewshot.exporting.samples import Samples
@@ -118,7 +118,7 @@ def report(measured: dict[str, Any], *, quick: bool) -> int:
 def measure(name: str, rounds: int, seconds: float, threads: int | None) -> dict[str, Any]:
     """All sides in turn, `rounds` times; each row of each side for so many seconds."""
     before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder, pinned(threads) as used:
+    with tempfile.TemporaryDirectory() as folder, fixed_affinity(threads) as used:
         photograph = latency.draw_photograph(Path(folder, "drawn.jpg"))
         model = untrained(name, "cpu")
         sides = [plain(name, kept=False), plain(name, kept=True), *our_sides(model, Path(folder), used)]
@@ -132,7 +132,9 @@ def measure(name: str, rounds: int, seconds: float, threads: int | None) -> dict
     return summary(used, found) | {"load": {"before": before, "after": os.getloadavg()[0]}}
 
 
-def timed_rows(side: Side, model: TrainedModel, photograph: Path, seconds: float) -> Iterator[tuple[str, dict]]:
+def timed_rows(
+    side: Side, model: TrainedModel, photograph: Path, seconds: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """What was done ("file 1", "pixels 8", ...), and its Timing."""
     engine = latency.Engine(side.name, side.precision, side.pixels)
     calls = latency.measure(partial(side.file, photograph), seconds, least=FEWEST)
@@ -200,7 +202,8 @@ def plain(name: str, *, kept: bool) -> Side:
 
     def encoded_texts() -> torch.Tensor:
         texts = model.encode_text(tokens)
-        return texts / texts.norm(dim=-1, keepdim=True)
+        result: torch.Tensor = texts / texts.norm(dim=-1, keepdim=True)
+        return result
 
     with torch.no_grad():
         known = encoded_texts() if kept else None
@@ -210,7 +213,8 @@ def plain(name: str, *, kept: bool) -> Side:
         images = model.encode_image(torch.stack([preprocess(each) for each in pictures]))
         images /= images.norm(dim=-1, keepdim=True)
         texts = encoded_texts() if known is None else known
-        return (100.0 * images @ texts.T).softmax(dim=-1).numpy()
+        result: np.ndarray = (100.0 * images @ texts.T).softmax(dim=-1).numpy()
+        return result
 
     return Side(
         f"{PLAIN}, texts kept" if kept else PLAIN,

@@ -1,4 +1,4 @@
-"""Trouble planted among real photographs: copies, wrong labels, spoiled pictures, and pictures that are no photographs.
+"""Defects planted among real photographs: copies, wrong labels, spoiled pictures, and pictures that are no photographs.
 
 Every photograph has at most one thing done to it. What is made of it is known, so what a check finds can be counted.
 """
@@ -125,9 +125,9 @@ def jpeg(image: Picture) -> bytes:
 
 
 def plant(files: list[Path], root: Path, *, share: float = 1.0, seed: int = 0) -> list[Plant]:
-    """Make a folder of `files` (LABEL/NAME) with trouble in it, and root/list.csv, which curate imports.
+    """Make a folder of `files` (LABEL/NAME) with defects in it, and root/list.csv, which curate imports.
 
-    share: of the number of each kind of trouble; wrong labels are 5 % in any case.
+    share: of the number of each kind of defect; wrong labels are 5 % in any case.
     """
     random = np.random.default_rng(seed)
     labels = sorted({file.parent.name for file in files})

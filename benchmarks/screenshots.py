@@ -44,7 +44,7 @@ def main() -> None:
 
 def demo(folder: Path) -> Collection:
     """Four poses with planted defects, imported and checked."""
-    render_folder(folder / "photos", list(POSES), 40, trouble=True)
+    render_folder(folder / "photos", list(POSES), 40, planted_defects=True)
     import_folder(folder / "photos", folder / "demo")
     collection = Collection.open(folder / "demo")
     check(collection)

@@ -30,7 +30,7 @@ from curate.foundation import resources
 from curate.importing.importer import import_folder
 from curate.workers.settings import WorkerSettings
 from fewshot.reporting import write_report
-from fewshot.sweeping import prompts
+from fewshot.sweeping import descriptions
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from synth.body.poses import everyday, shipped
@@ -72,7 +72,7 @@ def collection(scale: Scale, domain: str, poses: tuple[str, ...], workers: int) 
 def everyday_sweep(scale: Scale, workers: int) -> Path:
     """The directory of the sweep over everyday postures."""
     poses = tuple(everyday())[: scale.postures]
-    described = prompts.read_descriptions(resources.path("everyday_descriptions.yaml"))
+    described = descriptions.read(resources.path("everyday_descriptions.yaml"))
     settings = SweepSettings.of(
         collection(scale, "everyday", poses, workers),
         RUNS / f"{scale.name}-everyday-sweep",

@@ -17,7 +17,7 @@ from curate.foundation.options import option
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
-    from curate.download.results.progress import Standing
+    from curate.download.results.progress import Progress
     from curate.importing.importer import ImportSummary
     from curate.status import Decided, Status
 
@@ -103,7 +103,7 @@ def _print_import(summary: "ImportSummary", found: "Status") -> None:
         say(f"  {change.key}: {change.what}")
     if len(summary.changed) > _NAMED:
         say(f"  and {len(summary.changed) - _NAMED} more that differ from what is in the collection")
-    _print_troubles(found)
+    _print_warnings(found)
     say(f"next: curate status {found.root}")
 
 
@@ -115,11 +115,11 @@ def _print_status(found: "Status") -> None:
         _print_links(found, found.links)
     else:
         table(("class", "images"), found.classes.items())
-    _print_troubles(found)
+    _print_warnings(found)
     table(("cache", "MB"), ((name, f"{size / 1e6:.1f}") for name, size in found.caches.items()))
 
 
-def _print_links(found: "Status", links: "Standing") -> None:
+def _print_links(found: "Status", links: "Progress") -> None:
     from curate.download import display
 
     display.totals(links)
@@ -136,7 +136,7 @@ def _print_links(found: "Status", links: "Standing") -> None:
     )
 
 
-def _print_troubles(found: "Status") -> None:
+def _print_warnings(found: "Status") -> None:
     if found.groups:
         say(
             f"copies: {found.copies} images are {found.groups} pictures (the largest group holds "

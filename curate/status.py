@@ -13,7 +13,7 @@ from curate.collection.directory import Collection
 from curate.collection.ledger import Ledger
 
 if TYPE_CHECKING:
-    from curate.download.results.progress import Standing
+    from curate.download.results.progress import Progress
 
 _NAMED = 3  # rejects named for each cause; all of them are in rejects.parquet
 
@@ -59,7 +59,7 @@ class Status:
     conflicts: list[Conflict]
     rejects: list[Rejects]  # links excepted: what became of them is in `links`
     caches: dict[str, int]  # name: bytes on disk
-    links: "Standing | None" = None  # where something was downloaded
+    links: "Progress | None" = None  # where something was downloaded
     decisions: Decided | None = None  # where something was decided
 
     def json(self) -> dict[str, Any]:
@@ -68,6 +68,7 @@ class Status:
 
 
 def status(collection: Collection) -> Status:
+    """Count what a collection holds, links and decisions among it. Raises FewposeError for an unreadable table."""
     images = sets.labelled(collection)
     groups = images["group"].value_counts()
     groups = groups[groups > 1]
@@ -75,8 +76,8 @@ def status(collection: Collection) -> Status:
     if (collection.root / "links.parquet").exists():
         from curate.download.results import progress  # what a folder of photographs needs nothing of
 
-        table = progress.standing(collection)
-        rejects, links = rejects[~rejects["key"].isin(table["key"])], progress.Standing.counted(table)
+        table = progress.link_states(collection)
+        rejects, links = rejects[~rejects["key"].isin(table["key"])], progress.Progress.counted(table)
     return Status(
         root=collection.root,
         images=len(images),

@@ -28,6 +28,7 @@ commands = console.application(
 
 
 def app() -> None:
+    """Entry point of the console script."""
     console.run(commands)
 
 
@@ -78,14 +79,14 @@ def sweep(
     values = {name: value for name, value in given.items() if name in declared(*FILE)}
     asked = file.Asked(values).over(file.read(config) if config else file.Asked())
     asked = file.Asked(recipes=flags.of_methods(asked.methods, given)).over(asked)
-    members = file.members(asked, collection, out)
-    if len(members) == 1 and not members[0].name:
-        _say_how_it_went([run_sweep(members[0].settings, retry_failed=retry_failed)], out)
+    grid_points = file.grid_points(asked, collection, out)
+    if len(grid_points) == 1 and not grid_points[0].name:
+        _say_how_it_went([run_sweep(grid_points[0].settings, retry_failed=retry_failed)], out)
         return
-    summaries = grid_search.run(members, out, retry_failed=retry_failed)
-    console.out.print(grid_search.terminal_table(grid_search.table(members)))
+    summaries = grid_search.run(grid_points, out, retry_failed=retry_failed)
+    console.out.print(grid_search.terminal_table(grid_search.table(grid_points)))
     console.out.print(f"table: {out / grid_search.TABLE}", markup=False, soft_wrap=True)
-    _say_how_it_went(summaries, out, f"{out}/{members[0].name}")
+    _say_how_it_went(summaries, out, f"{out}/{grid_points[0].name}")
 
 
 def _say_how_it_went(summaries: "list[SweepSummary]", out: Path, reported: str = "") -> None:

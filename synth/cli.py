@@ -38,13 +38,13 @@ def render(
     size: Annotated[int, option("Width and height in pixels.")] = 256,
     seed: Seed = 0,
     workers: WorkerSettings,
-    trouble: Annotated[bool, option("Plant known defects, and list them in OUT.trouble.csv.")] = False,
+    planted_defects: Annotated[bool, option("Plant known defects, and list them in OUT.planted-defects.csv.")] = False,
 ) -> None:
     """Draw images of poses with a renderer of our own; the same command goes on where it stopped.
 
     Keypoints are written beside the folder, to OUT.keypoints.jsonl.
 
-    Example: synth render pictures --poses tree,plank,warrior_ii --per-class 60 --trouble
+    Example: synth render pictures --poses tree,plank,warrior_ii --per-class 60 --planted-defects
 
     Example: synth render pictures --poses everyday
     """
@@ -52,9 +52,8 @@ def render(
     from synth.rendering.folder import render_folder, sidecar
     from synth.rendering.planted_defects import listing
 
-    done = render_folder(
-        out, chosen(poses, pose_file), per_class, size=size, seed=seed, workers=workers, trouble=trouble
-    )
+    shown = chosen(poses, pose_file)
+    done = render_folder(out, shown, per_class, size=size, seed=seed, workers=workers, planted_defects=planted_defects)
     rate = f", {60 * done.rendered / done.seconds:.0f} a minute" if done.rendered else ""
     console.out.print(f"{out}: {done.rendered} images drawn{rate}; {done.present} were there already", soft_wrap=True)
     console.out.print(f"keypoints: {sidecar(done.out)}", soft_wrap=True)

@@ -33,7 +33,7 @@ def check(
 
     Synthetic images are `synth accept`'s: no finding of a photograph depends on them.
 
-    model, checkpoint, device: whose features the rules see that need features (as in models.load); None for none.
+    model, checkpoint, device: of the features that some rules need (as in clip_models.load); model None: no features.
     rules: names of those to run; all, unless said. What the others found earlier stays where it was found in the same
         images with features of the same model, by the same version of the rule; otherwise they count as not run.
     workers: who measures and embeds; this process unless said, with a thread for each CPU.
@@ -78,7 +78,7 @@ def _features(
     device: str,
     asked: WorkerSettings,
 ) -> tuple[np.ndarray | None, str]:
-    """Features of length 1, and whose they are; or None, and why there are none."""
+    """Features of length 1, and the name of their model; or None, and why there are none."""
     if model is None:
         return None, runner.NO_MODEL
     try:

@@ -12,7 +12,8 @@ from curate.workers import blocks
 from curate.workers.places import Place
 from curate.workers.settings import WorkerSettings
 
-_FEW = 32  # pictures, below which other processes take longer to begin than they take; those that can't be read, say
+# So few pictures are measured here before other processes have begun. Those that can't be read are missing every time.
+_FEW = 32
 
 
 def measure_ahead(collection: Collection, images: pd.DataFrame, asked: WorkerSettings) -> None:
@@ -37,6 +38,6 @@ class _Measuring:
         collection = Collection.open(self.root)
 
         def work(images: pd.DataFrame) -> None:
-            measurements(collection, images, place.threads)  # what can't be read, who asked will say
+            measurements(collection, images, place.threads)  # the process that asked names what can't be read
 
         return work

@@ -53,7 +53,7 @@ def keep(collection: shared_options.CollectionPath, keys: _Keys, reason: _Reason
     opened, names = Collection.open(collection), _names(keys)
     entries = decisions.keep(opened, names, reason=reason, who=who)
     _print(opened, names, entries, "kept")
-    _print_out_all_the_same(opened, names)
+    _print_still_left_out(opened, names)
 
 
 def relabel(
@@ -125,7 +125,7 @@ def log(
     undone = {entry.of: entry.entry for entry in ledger.entries}
     shown = ledger.entries[-last:] if last else ledger.entries
     if json:
-        console.out.print_json(jsons.dumps([_told(entry, undone) for entry in shown]), indent=1)
+        console.out.print_json(jsons.dumps([_as_json(entry, undone) for entry in shown]), indent=1)
         return
     table(
         ("entry", "when", "who", "decision", "image", "reason"),
@@ -237,8 +237,8 @@ def _print(collection: "Collection", names: list[str], entries: "list[Entry]", d
         )
 
 
-def _print_out_all_the_same(collection: "Collection", names: list[str]) -> None:
-    """Those kept that are in `filtered` under no key, for what `keep` doesn't settle."""
+def _print_still_left_out(collection: "Collection", names: list[str]) -> None:
+    """Name images that were kept and are still not in `filtered`, because of rules that `keep` doesn't overrule."""
     from curate.collection import decisions
     from curate.collection.sets import explain
 
@@ -268,7 +268,7 @@ def _decision(entry: "Entry") -> str:
     return f"relabel to {entry.label}" if entry.label else f"undo {entry.of}" if entry.of else str(entry.action)
 
 
-def _told(entry: "Entry", undone: dict[str, str]) -> dict[str, str]:
+def _as_json(entry: "Entry", undone: dict[str, str]) -> dict[str, str]:
     from dataclasses import asdict
 
     return asdict(entry) | {"undone_by": undone.get(entry.entry, "")}

@@ -30,7 +30,7 @@ _EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg"}  # the other formats' names will do
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export holds; manifest.json in words."""
+    """What an export holds, as its manifest.json says."""
 
     out: Path
     set: str

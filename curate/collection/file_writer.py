@@ -1,6 +1,7 @@
 """Files of images/, for the process that holds a collection locked: each appears whole or not at all.
 
-They are too many to be synced one by one, as `atomic` does; who writes the tables that name them syncs before.
+They are too many to be synced one by one, as `atomic` does: os.sync() is called once, before the tables that name them
+are written.
 """
 
 import errno
@@ -20,15 +21,15 @@ class BadName(OSError):
     """The file system can't hold a file of this name, or another one is in its way."""
 
 
-class Placing:
-    """A context manager: what is being written lies in a folder of its own, which goes when the block ends."""
+class FileWriter:
+    """Writes files of images/. A context manager: unfinished files lie in a folder that is removed with the block."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._unfinished = collection.root / ".copying"
         self._numbers = count()
 
-    def __enter__(self) -> "Placing":
+    def __enter__(self) -> "FileWriter":
         shutil.rmtree(self._unfinished, ignore_errors=True)
         self._unfinished.mkdir()
         return self
@@ -48,20 +49,20 @@ class Placing:
         """Whether exactly these bytes lie there."""
         return self.size(file) == len(content) and self._collection.path(file).read_bytes() == content
 
-    def place(self, file: str, content: bytes) -> None:
-        """Have exactly these bytes there: what lies there is compared, not trusted. Safe in threads.
+    def write(self, file: str, content: bytes) -> None:
+        """Have exactly these bytes there; a file that is there is compared with them. Safe in threads.
 
         Raises BadName, another OSError where nothing can be written.
         """
         try:
             if not self.holds(file, content):
-                self._write(self._collection.path(file), content)
+                self._write_copy(self._collection.path(file), content)
         except OSError as error:
             if error.errno not in _BAD_NAME:
                 raise
             raise BadName(error.errno, os.strerror(error.errno), file) from error
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write_copy(self, path: Path, content: bytes) -> None:
         copy = self._unfinished / str(next(self._numbers))
         # Not open(): what it asks of each file costs as much as the writing, where there are thousands a second.
         descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

@@ -31,7 +31,7 @@ ACCEPTANCE = "acceptance"  # of synthetic images, by `synth accept`
 
 
 class Kind(StrEnum):
-    """What a rule doubts, and so what a person's word on the image settles."""
+    """What a rule doubts of an image, and so which of a person's decisions overrules it."""
 
     COPY = "copy"  # that it is another picture than the ones that we have
     LABEL = "label"  # that it shows what it is said to; a relabelled image is not doubted any more

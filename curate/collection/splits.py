@@ -54,6 +54,7 @@ def draw(pool: pd.DataFrame, shots: int, number: int, seed: int) -> pd.DataFrame
 
 
 def draw_digest(images: pd.DataFrame) -> str:
+    """Hex digits over the images of a draw, content ids with their labels, in no order."""
     return _digest(images["id"] + " " + images["label"])
 
 

@@ -1,8 +1,8 @@
 """Downloading: link lists become images of a collection, on a web that is half dead.
 
-    links ─► wanted ─► Job ─► engine (schedule: whose turn; fetch: one hop) ─► Answer or Moved
-                        ▲                                                          │
-                        └── again later, elsewhere, or from an archive ◄── run ◄───┘
+    links ─► pending ─► Job ─► engine (schedule: what may start; fetch: one hop) ─► Answer or Moved
+                         ▲                                                          │
+                         └── again later, elsewhere, or from an archive ◄── run ◄───┘
                                                                             │ store, journal
                                                                             ▼
                                                    placeholders ─► image table, rejects

@@ -48,17 +48,17 @@ def download(
 
     from curate.collection.directory import Collection
     from curate.download import display, run
-    from curate.download.results.progress import Standing
+    from curate.download.results.progress import Progress
 
     # Arrow's own allocator keeps what was freed: of 100,000 links 40 MB, all the while that they are asked.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     settings = replace(settings, archive=archive_endpoint if archive else "")
-    make_engine = run.elsewhere(workers)
+    make_engine = run.engine_for(workers)
     summary = run.download(
         links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=make_engine
     )
     _print(summary)
-    display.summary(Standing.of(Collection.open(collection)), warn_below, collection)
+    display.summary(Progress.of(Collection.open(collection)), warn_below, collection)
     console.say(f"next: curate status {collection}")
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from curate.foundation import console
 
 if TYPE_CHECKING:
-    from curate.download.results.progress import Standing
+    from curate.download.results.progress import Progress
 
 _PER_SECOND = 5  # times that the terminal is drawn, and the rate is measured
 _RECENT = 10.0  # seconds that the rate is taken over
@@ -57,7 +57,7 @@ class Display:
     def update(self, *, answered: int, kept: int, dropped: int, waiting: int, slowest: Slowest | None = None) -> None:
         """All in links, since the beginning.
 
-        waiting: on the line now, or until they are asked again.
+        waiting: being asked now, or waiting to be asked, for the first time or again.
         slowest: the host that will take longest: its name, how many links are left to it, and seconds for them.
         """
         self._answered, self._kept, self._dropped, self._waiting = answered, kept, dropped, waiting
@@ -119,14 +119,14 @@ class Display:
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
-def summary(standing: "Standing", warn_below: int, root: Path) -> None:
+def summary(progress: "Progress", warn_below: int, root: Path) -> None:
     """Print what became of the links: causes, totals, and the classes that kept fewer than `warn_below`.
 
     root: the collection.
     """
-    totals(standing)
-    causes(standing)
-    few = standing.below(warn_below)
+    totals(progress)
+    causes(progress)
+    few = progress.below(warn_below)
     if few:
         console.say(f"{console.count(len(few), 'class', 'classes')} kept fewer than {warn_below} images:")
         rows = ((one.label, one.kept, one.links, f"below {warn_below}") for one in few[:_NAMED])
@@ -135,16 +135,17 @@ def summary(standing: "Standing", warn_below: int, root: Path) -> None:
         console.say(f"and {len(few) - _NAMED} more; curate status {root} lists them")
 
 
-def totals(standing: "Standing") -> None:
+def totals(progress: "Progress") -> None:
+    """Print how many links are listed, kept, dropped and waiting."""
     console.say(
-        f"links: {standing.links:,} listed, {standing.kept:,} kept, {standing.dropped:,} dropped, "
-        f"{standing.waiting:,} waiting"
+        f"links: {progress.links:,} listed, {progress.kept:,} kept, {progress.dropped:,} dropped, "
+        f"{progress.waiting:,} waiting"
     )
 
 
-def causes(standing: "Standing") -> None:
+def causes(progress: "Progress") -> None:
     """Print why links were dropped."""
     console.table(
         ("dropped because", "links", "such as"),
-        ((cause.cause, f"{cause.count:,}", cause.first[0]) for cause in standing.causes),
+        ((cause.cause, f"{cause.count:,}", cause.first[0]) for cause in progress.causes),
     )

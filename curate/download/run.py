@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from curate.collection.directory import Collection
-from curate.collection.file_writer import Placing
+from curate.collection.file_writer import FileWriter
 from curate.download.display import Display
 from curate.download.engines import retry, shards
 from curate.download.engines.local import Counts, LocalEngine
@@ -32,20 +32,20 @@ from curate.download.web.fetch import make_fetcher
 from curate.download.web.job import Answer, Job, Moved, Result
 from curate.download.web.outcome import AGAIN, LOST, Outcome, Retry
 from curate.download.web.settings import Settings
-from curate.download.web.transport import Line
+from curate.download.web.transport import Cancellation
 from curate.foundation import console
 from curate.foundation.errors import FewposeError
 from curate.foundation.freed_memory import give_back_freed_memory
 from curate.images.signatures import Signatures
 from curate.workers.settings import WorkerSettings
 
-_MOST_PROCESSES = 2  # they bring what this one can settle; each takes 60 MB
-_OFFLINE = 20  # hosts that could not be looked up, and no answer from anybody: it's us
-_SECONDS_BETWEEN_TAKES = 0.02  # results come in bunches then: to change threads for each costs more than to settle it
+_MOST_PROCESSES = 2  # more fetch no faster than this process handles results; each takes 60 MB
+_OFFLINE = 20  # hosts that could not be looked up, while nobody has answered: then this machine is offline
+_SECONDS_BETWEEN_TAKES = 0.02  # results come in bunches then: a change of threads costs more than handling one
 
 
 class Engine(Protocol):
-    """Asks, politely. `on_threads`, `on_processes` and what `elsewhere` returns make one."""
+    """Makes requests within each site's limits. `on_threads`, `on_processes` and what `engine_for` returns make one."""
 
     def submit(self, job: Job, delay: float = 0.0) -> None: ...
     def take(self, timeout: float) -> list[Result]: ...
@@ -55,10 +55,10 @@ class Engine(Protocol):
     def stop(self) -> None: ...
 
 
-class _Threads(LocalEngine[Line]):
+class _Threads(LocalEngine[Cancellation]):
     def __init__(self, settings: Settings) -> None:
         self._fetcher = make_fetcher(settings, os.cpu_count() or 1)
-        super().__init__(partial(archive.fetch, self._fetcher), Line, settings)
+        super().__init__(partial(archive.fetch, self._fetcher), Cancellation, settings)
 
     def stop(self) -> None:
         super().stop()
@@ -70,10 +70,12 @@ def on_threads(settings: Settings) -> Engine:
     return _Threads(settings)
 
 
-def elsewhere(asked: WorkerSettings) -> Callable[[Settings], Engine]:
+def engine_for(asked: WorkerSettings) -> Callable[[Settings], Engine]:
     """Makes an engine of the workers that are asked for; one alone is threads of this process."""
     if asked.engine == "ray":
-        return lambda settings: shards.on_ray(partial(archive.asking, settings), settings, asked.workers, asked.address)
+        return lambda settings: shards.on_ray(
+            partial(archive.make_fetch, settings), settings, asked.workers, asked.address
+        )
     if asked.workers == 1:
         return on_threads
     return partial(on_processes, processes=asked.workers)
@@ -83,12 +85,12 @@ def on_processes(settings: Settings, processes: int = 0) -> Engine:
     """So many processes of this machine; 0: as many as bring something."""
     cpus = os.cpu_count() or 1
     processes = processes or min(_MOST_PROCESSES, cpus)
-    return shards.on_processes(partial(archive.asking, settings, max(1, cpus // processes)), settings, processes)
+    return shards.on_processes(partial(archive.make_fetch, settings, max(1, cpus // processes)), settings, processes)
 
 
 @dataclass(frozen=True)
 class DownloadSummary:
-    """What one run did. What the collection holds afterwards, `standing.Standing` tells."""
+    """What one run did. What the collection holds afterwards, `results.progress.Progress` tells."""
 
     root: Path
     asked: int  # links that got their answer in this run
@@ -126,13 +128,13 @@ def download(
     unsplit = sum(not link.official_split for link in listing.links) if official else 0
     try:
         target = Collection.create(collection)
-        with target.locked(), Placing(target) as placing:
-            store = Store(target, placing)
+        with target.locked(), FileWriter(target) as writer:
+            store = Store(target, writer)
             run = _Run(target, listing.links, settings or Settings(), store, make_engine)
             imported = sum(link.key in run.imported for link in listing.links)
             del listing, official  # what is needed of them is in `run`: they are large
             give_back_freed_memory()
-            left = run.whole(problems, retry, minutes)
+            left = run.complete(problems, retry, minutes)
     except OSError as error:  # the web's errors are outcomes; this is writing
         raise FewposeError(f"cannot write {error.filename or collection}: {error.strerror}") from error
     return DownloadSummary(
@@ -173,7 +175,7 @@ class _Run:
         self.transient: dict[str, Answer] = {}  # what links got that wait for another attempt
         self.unknown_hosts: set[str] | None = set()  # that could not be looked up, until somebody answers
 
-    def whole(self, problems: list[Problem], retry: Retry, minutes: float | None) -> set[str]:
+    def complete(self, problems: list[Problem], retry: Retry, minutes: float | None) -> set[str]:
         """Ask, write the tables; the URLs that were left when the time was up."""
         until = time.monotonic() + minutes * 60 if minutes is not None else float("inf")
         with (
@@ -234,7 +236,7 @@ class _Run:
                 while not self.engine.idle and time.monotonic() < until:
                     time.sleep(_SECONDS_BETWEEN_TAKES)
                     for result in self.engine.take(timeout=0.1):
-                        self._settle(result)
+                        self._handle(result)
                     self._show(display, total - len(self.open))
         finally:
             self.engine.stop()
@@ -244,12 +246,13 @@ class _Run:
         kept, slowest = self.found, self.engine.counts().slowest
         display.update(answered=done, kept=kept, dropped=done - kept, waiting=len(self.open), slowest=slowest)
 
-    def _settle(self, result: Result) -> None:
+    def _handle(self, result: Result) -> None:
+        """Ask on where it moved to, ask again later, or write down what became of the link."""
         job, answer = result.job, result.answer
         if isinstance(answer, Moved):
             self.engine.submit(job.moved(answer.target, result.seconds))
             return
-        self._mind_the_network(job, answer)
+        self._check_online(job, answer)
         spent = job.spent + result.seconds
         delay = self._delay(job, answer, spent)
         if delay is not None:
@@ -283,7 +286,7 @@ class _Run:
                 self.store.put(key, row.id, answer.content)  # what can't be stored, the tables will not find
         self.journal.append(row)
 
-    def _mind_the_network(self, job: Job, answer: Answer) -> None:
+    def _check_online(self, job: Job, answer: Answer) -> None:
         """Raises FewposeError where no host at all can be looked up: a list is not dead because we are offline."""
         if self.unknown_hosts is None:
             return

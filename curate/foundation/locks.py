@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from curate.foundation.errors import FewposeError, UsageError
 
-_POLL_SECONDS = 0.01  # between two looks whether a lock that is waited for is free
+_POLL_SECONDS = 0.01  # between two attempts to take a lock that is waited for
 
 
 class Lock:
@@ -39,17 +39,17 @@ class Lock:
             self._lock.acquire(timeout, poll_interval=_POLL_SECONDS)
         except Timeout:
             return False
-        self.say()
+        self.publish()
         return True
 
-    def say(self, **facts: Any) -> None:
-        """What others are told by `holder`, beside the process and the machine. For who holds it."""
+    def publish(self, **facts: Any) -> None:
+        """Write facts that `holder` gives other processes, beside our process and machine. Only while we hold it."""
         told = {"pid": os.getpid(), "host": socket.gethostname()} | facts
-        with suppress(OSError):  # Windows lets nobody write into a locked file: then it stays unsaid
+        with suppress(OSError):  # Windows lets nobody write into a locked file: then others know nothing
             self.file.write_text(json.dumps(told), encoding="utf-8")
 
     def holder(self) -> dict[str, Any]:
-        """What who holds it has said; empty in the moment before."""
+        """The facts that its holder published; empty in the moment before it has."""
         with suppress(OSError, ValueError, TypeError):
             return dict(json.loads(self.file.read_bytes()))
         return {}

@@ -66,7 +66,9 @@ def option(
     metavar: str = "",
     repeated: bool = False,
 ) -> Any:
-    """What is declared of a field beside type and default: `lr: Annotated[float, option("...", gt=0)] = 1e-5`.
+    """What is declared of a field beside type and default.
+
+    As in `lr: Annotated[float, option("...", gt=0)] = 1e-5`.
 
     help: one sentence about what it is.  ge, gt, le, lt, multiple_of: bounds of a number.
     min_length: how many values a list must have.
@@ -105,7 +107,8 @@ def settings(cls: type[T]) -> type[T]:
             raise _error(made, error) from None
 
     made.__init__ = init
-    return made
+    result: type[T] = made
+    return result
 
 
 @dataclass(frozen=True)

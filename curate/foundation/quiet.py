@@ -1,4 +1,4 @@
-"""Silence for libraries that remark on what is our business."""
+"""Silences warnings and logs of libraries, where errors of ours say what went wrong."""
 
 import logging
 import warnings
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Neither warnings nor log lines below critical: what fails is raised, and said in our words."""
+    """Neither warnings nor log lines below critical: what fails is raised, and our errors explain it."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -1,9 +1,9 @@
-"""What one look at a picture tells: the facts for the image table, and a thumbnail that its copies are found by.
+"""What is kept of a picture once it was decoded: the facts for the image table, and a thumbnail to find its copies by.
 
 Signatures are kept by content id, so that a picture is decoded once however often it is listed, under however many
 keys. They lie on disk, one record after the other, and in memory only where each of them is: 100,000 pictures take 20
-MB, not 400. Each is written as soon as its picture was looked at: what was looked at before a crash is not looked at
-again. The folder can be deleted; a record that is cut off or damaged counts as absent.
+MB, not 400. Each is written as soon as its picture was decoded, so that a crash costs no second decoding. The folder
+can be deleted; a record that is cut off or damaged counts as absent.
 """
 
 import errno
@@ -23,7 +23,7 @@ from curate.images.decoding import DEFAULT_LIMITS, Limits, check_pixels, open_im
 
 SIDE = 64  # of the thumbnail, pixels
 
-VERSION = "2"  # of all below: another thumbnail, decoding or record is another number, and the old ones are not read
+VERSION = "2"  # another one where thumbnail, decoding or record change; older files are then not read
 
 # A record: id, width, height, frames, format, mode, thumbnail, and the CRC-32 of all before it.
 _RECORD = struct.Struct(f"<32s3I8s16s{SIDE * SIDE}sI")
@@ -42,7 +42,7 @@ class Signature:
     thumbnail: bytes  # SIDE x SIDE grey values, row by row: the whole picture, whatever its shape
 
 
-def look(content: bytes, limits: Limits = DEFAULT_LIMITS) -> Signature:
+def signature_of(content: bytes, limits: Limits = DEFAULT_LIMITS) -> Signature:
     """Decode the whole of a picture, so that nothing damaged is accepted. Raises Unreadable."""
     # A JPEG at a fraction of its size is read to its end all the same, in a third of the time.
     decoded = open_image(content, limits=limits, draft=(2 * SIDE, 2 * SIDE), grey=True)
@@ -52,7 +52,7 @@ def look(content: bytes, limits: Limits = DEFAULT_LIMITS) -> Signature:
 
 
 class HasCache(Protocol):
-    """What is asked of a collection. Workers of a download look at pictures, and have no need of its pandas."""
+    """The part of a collection that signatures need, so that workers of a download need not import its pandas."""
 
     def cache(self, *parts: str) -> Path: ...
 
@@ -92,12 +92,12 @@ class Signatures:
         return Signature(width, height, _text(form), _text(mode), frames, thumbnail)
 
     def of(self, content_id: str, content: bytes, limits: Limits = DEFAULT_LIMITS) -> Signature:
-        """The signature of these bytes: the one that is known, or by a look at them, which is kept. Safe in threads.
+        """The signature of these bytes: the one that is kept, or a new one, which is then kept. Safe in threads.
 
         Raises Unreadable; a picture that passed other limits before must pass these now. Raises OSError as `add` does.
         """
         if content_id not in self:
-            signature = look(content, limits)
+            signature = signature_of(content, limits)
             self.add(content_id, signature)
             return signature
         known = self[content_id]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
-from curate.collection.file_writer import BadName, Placing
+from curate.collection.file_writer import BadName, FileWriter
 from curate.foundation import console
 from curate.foundation.errors import FewposeError
 from curate.images.decoding import DEFAULT_LIMITS, Limits, Unreadable, read_file
@@ -145,7 +145,7 @@ class _Import:
         self.link = link
 
     def run(self, entries: list[Entry], workers: int) -> Iterator[Outcome]:
-        with Placing(self.collection) as self.placing, console.progress("importing", len(entries)) as advance:
+        with FileWriter(self.collection) as self.writer, console.progress("importing", len(entries)) as advance:
             for outcome in tables.in_threads(self.take, entries, workers):
                 advance(1)
                 yield outcome
@@ -166,7 +166,7 @@ class _Import:
         if not self.link:
             file = f"images/{entry.key}"
             try:
-                self.placing.place(file, content)
+                self.writer.write(file, content)
             except BadName as error:
                 return Reject(entry.key, "cannot be copied", str(error.strerror), str(entry.path))
         return Added(_row(entry, file, content_id, len(content), signature))
@@ -176,7 +176,7 @@ class _Import:
         if known["id"] != content_id:
             return Changed(entry.key, "has changed since it was imported: kept the old")
         if not Path(known["file"]).is_absolute():
-            self.placing.place(known["file"], content)
+            self.writer.write(known["file"], content)
         if known["label"] != entry.label:
             return Changed(entry.key, f"is listed as {entry.label} now: kept as {known['label']}")
         return Unchanged(entry.key)

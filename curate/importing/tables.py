@@ -1,6 +1,6 @@
 """What goes into the tables of a collection, for the commands that find pictures (import, download).
 
-Groups are a function of the pictures, so copies are looked for where these are others than before, and only there.
+Groups are a function of the pictures: copies are looked for again only where the pictures are others than before.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -87,7 +87,7 @@ def _known_groups(cache: Path) -> dict[str, str]:
 
 def _groups(collection: Collection, files: Mapping[str, str], signatures: Signatures, workers: int) -> dict[str, str]:
     ids = sorted(files)
-    _look_again(collection, [(i, files[i]) for i in ids if i not in signatures], signatures, workers)
+    _restore_signatures(collection, [(i, files[i]) for i in ids if i not in signatures], signatures, workers)
     found = [i for i in ids if i in signatures]
     if found:
         console.err.print(f"looking for copies among {len(found)} images", soft_wrap=True)
@@ -95,17 +95,19 @@ def _groups(collection: Collection, files: Mapping[str, str], signatures: Signat
     return alone | dict(zip(found, groups.assign(found, signatures.thumbnails(found)), strict=True))
 
 
-def _look_again(collection: Collection, lost: Sequence[tuple[str, str]], signatures: Signatures, workers: int) -> None:
-    """Signatures that were deleted. Of a linked file that is gone there is none, and only exact copies are known."""
+def _restore_signatures(
+    collection: Collection, lost: Sequence[tuple[str, str]], signatures: Signatures, workers: int
+) -> None:
+    """Compute signatures that were deleted. A linked file that is gone has none: of it only exact copies are known."""
     if not lost:
         return
 
-    def again(content_id: str, file: str) -> None:
+    def restore(content_id: str, file: str) -> None:
         with suppress(Unreadable):
             signatures.of(content_id, read_file(collection.path(file), NO_LIMITS), NO_LIMITS)
 
     with console.progress("looking again", len(lost)) as advance:
-        for _ in in_threads(lambda row: again(*row), lost, workers):
+        for _ in in_threads(lambda row: restore(*row), lost, workers):
             advance(1)
 
 

@@ -1,4 +1,4 @@
-"""The model of the process that asks, in another process: the same weights in the same precision, or a sentence."""
+"""The model of the process that asks, in another process: the same weights and precision, or an error that says why."""
 
 import socket
 from dataclasses import dataclass

@@ -85,6 +85,7 @@ class Record:
 
 
 def trial_file(sweep: Path, trial: Trial, suffix: str) -> Path:
+    """The file of a trial: its record (.json) or its predictions (.npz)."""
     return sweep / "trials" / f"{trial.path}{suffix}"
 
 
@@ -93,7 +94,7 @@ def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
 
     Raises FewposeError where that can't be done, on a full disk say: the trial then has no record.
     """
-    with told(sweep):
+    with explaining_write_errors(sweep):
         if predictions is not None:
             content = predictions.to_bytes()
             atomic.write_bytes(trial_file(sweep, record.trial, ".npz"), content)
@@ -102,8 +103,8 @@ def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
 
 
 @contextmanager
-def told(sweep: Path) -> Iterator[None]:
-    """What keeps this block from writing into a sweep, in a sentence."""
+def explaining_write_errors(sweep: Path) -> Iterator[None]:
+    """Turns an OSError of the block, which writes into `sweep`, into a FewposeError that says what to do."""
     try:
         yield
     except OSError as error:
@@ -136,6 +137,7 @@ def read(sweep: Path, trial: Trial) -> Record | None:
 
 
 def read_predictions(sweep: Path, trial: Trial) -> Predictions:
+    """The predictions of a trial that has a record. Raises OSError or ValueError where they can't be read."""
     with np.load(trial_file(sweep, trial, ".npz"), allow_pickle=False) as arrays:
         return Predictions(**{name: arrays[name] for name in arrays.files})
 

@@ -1,4 +1,4 @@
-"""What is computed of images, in blocks, by several workers: into the collection's caches, where others find it."""
+"""Images computed on in blocks by several workers, into the collection's caches, where the caller reads the results."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -29,8 +29,8 @@ def compute(
 ) -> None:
     """Have workers, made by `make`, compute something of `images` (rows of the image table).
 
-    what: they do, for people: "measuring".
-    Raises FewposeError for an image that takes every worker along that it is given to, and as open_pool.
+    what: what they do, as the progress bar names it: "measuring".
+    Raises FewposeError for an image with which every worker dies, and as open_pool.
     """
     blocks = [images.iloc[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
     cache = collection.root / "cache"
@@ -43,7 +43,7 @@ def compute(
         for block, result in pool.run(blocks):
             if isinstance(result, GivenUp):
                 raise FewposeError(
-                    f"{block['key'].iloc[0]} takes every worker along that reads it ({result.why}), perhaps for want "
+                    f"{block['key'].iloc[0]} makes every worker die that reads it ({result.why}), perhaps for want "
                     "of memory: fewer --workers may do; what was computed of the others is kept"
                 )
             advance(len(block))
@@ -55,5 +55,5 @@ def _halves(block: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def quieten() -> None:
-    """In a worker: what is said of the work, who asked says."""
+    """Silence a worker's terminal: the process that asked prints the progress and what could not be done."""
     console.err.quiet = True

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,9 +13,9 @@ from curate.workers import transport
 from curate.workers.interrupts import ignore_ctrl_c
 from curate.workers.places import Place
 from curate.workers.same_files import SameFiles
-from curate.workers.transport import Begun, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Said, Tell
+from curate.workers.transport import Begun, Event, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Tell
 
-_SECONDS_TO_KNOCK = 10.0
+_SECONDS_TO_CONNECT = 10.0
 _STORE_BYTES = 200_000_000  # of Ray's object store, where we start Ray
 
 
@@ -28,7 +27,7 @@ class Cluster:
 
     def __init__(self, address: str = "") -> None:
         self.ray = _ray()
-        self._ours = _connect(self.ray, address)  # else somebody else ends it
+        self._ours = _connect(self.ray, address)  # a connection that was there is ended by whoever made it
 
     def __enter__(self) -> "Cluster":
         return self
@@ -53,7 +52,7 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str) -> bool:
-    """True where there was no connection before."""
+    """Connect. True where we did, so that it is ours to end; False where the program was connected already."""
     if ray.is_initialized():
         return False
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -61,10 +60,11 @@ def _connect(ray: Any, address: str) -> bool:
     address = address or os.environ.get("RAY_ADDRESS", "")
     try:
         if address:
-            _knock(address)
+            _check_reachable(address)
             ray.init(address, **quiet)
         else:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # our user was not asked whether Ray may call home
+            # Our user was not asked whether Ray may send usage statistics.
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
     except (OSError, OverflowError, ValueError, RuntimeError) as error:
         where = f"no Ray cluster answers at {named}" if address else "Ray does not start here"
@@ -72,11 +72,11 @@ def _connect(ray: Any, address: str) -> bool:
     return True
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raises OSError where nobody listens: Ray itself would try for minutes, and then end the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():  # not "auto"
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_KNOCK).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_CONNECT).close()
 
 
 @dataclass(eq=False)
@@ -95,22 +95,22 @@ class Actors(transport.Transport[Actor]):
         claim: dict[str, float],
         *,
         files: SameFiles | None = None,
-        told: bool = False,
+        messages: bool = False,
     ) -> None:
-        """
-        make: Ray must be able to pickle it.
+        """make: Ray must be able to pickle it.
         claim: what each actor takes of the cluster, as Ray's options.
         files: that each must see as we do.
-        told: whether they will be told anything, beside being asked.
+        messages: whether they will be sent messages (`tell`), beside being asked.
         """
         super().__init__()
         self._ray = cluster.ray
         self._make = self._ray.put(make)  # once, not with each actor
         self._files = files
-        # What is told comes in while a question waits. One thread alone is always the same one, as torch likes it.
-        self._options = {**claim, "max_concurrency": 2 if told else 1}
+        # A message must arrive while a question is being answered, which takes a second thread. With one, every call
+        # runs in the same thread, which suits torch.
+        self._options = {**claim, "max_concurrency": 2 if messages else 1}
 
-    def listen(self, handles: Iterable[Actor], timeout: float) -> list[tuple[Actor, Said]]:
+    def listen(self, handles: Iterable[Actor], timeout: float) -> list[tuple[Actor, Event]]:
         whose = {reply: each for each in handles for reply in each.replies}
         if not whose:
             time.sleep(timeout)
@@ -118,27 +118,27 @@ class Actors(transport.Transport[Actor]):
         ready, others = self._ray.wait(list(whose), timeout=timeout)
         if ready and others:
             ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
-        found: list[tuple[Actor, Said]] = []
-        lost: dict[Actor, Lost] = {}  # of one that died, each reply says so; what it had said before counts
+        found: list[tuple[Actor, Event]] = []
+        lost: dict[Actor, Lost] = {}  # each open reply of one that died says so; what it had answered before counts
         for reply in ready:
-            said = self._reply_of(whose[reply], reply)
-            if isinstance(said, Lost):
-                lost[whose[reply]] = said
-            elif said is not None:
-                found.append((whose[reply], said))
+            event = self._reply_of(whose[reply], reply)
+            if isinstance(event, Lost):
+                lost[whose[reply]] = event
+            elif event is not None:
+                found.append((whose[reply], event))
         return [*found, *lost.items()]
 
-    def _reply_of(self, handle: Actor, reply: Any) -> Said | None:
+    def _reply_of(self, handle: Actor, reply: Any) -> Event | None:
         handle.replies.remove(reply)
         try:
-            said: Said | Fault | None = self._ray.get(reply)
-        except self._ray.exceptions.RayTaskError:  # a fault that our code over there did not even catch
+            event: Event | Fault | None = self._ray.get(reply)
+        except self._ray.exceptions.RayTaskError:  # raised outside of what PoolWorker catches
             raise
         except self._ray.exceptions.RayError as error:
             return Lost(f"Ray says {type(error).__name__}")
-        if isinstance(said, Fault):
-            raise said.error
-        return said
+        if isinstance(event, Fault):
+            raise event.error
+        return event
 
     def _start(self, place: Place) -> Actor:
         strategy: Any = "SPREAD"
@@ -158,35 +158,31 @@ class Actors(transport.Transport[Actor]):
 
 
 class PoolWorker:
-    """What is in an actor. The worker is made by a call, as what a constructor raises would not reach us."""
+    """What an actor holds. The worker is made by a call, since what a constructor raises would not reach us."""
 
     def __init__(self) -> None:
         with suppress(ValueError):  # where Ray runs it in another thread than the first
             ignore_ctrl_c()
-        self._begun = threading.Event()
 
     def begin(self, make: MakeWorker, place: Place, files: SameFiles | None) -> Begun | Fault:
         try:
             if files:
                 files.check()
             self._worker: Callable[[Any], Any] = make(place)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever our code raises is raised again where it was asked for
             return _fault(error)
-        self._begun.set()
         return Begun()
 
     def answer(self, message: Question) -> Reply:
-        self._begun.wait()
         try:
             return transport.answer(self._worker, message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # likewise
             return _fault(error)
 
     def tell(self, message: Tell) -> Fault | None:
-        self._begun.wait()
         try:
             self._worker.tell(message.message)  # type: ignore[attr-defined]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # likewise
             return _fault(error)
         return None
 

@@ -1,4 +1,4 @@
-"""Ctrl-C reaches every process of a terminal, and belongs to the one that was asked; its helpers leave it alone."""
+"""Ctrl-C reaches every process of a terminal, but only the command's own process acts on it; its workers ignore it."""
 
 import signal
 import sys
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_ctrl_c() -> Iterator[None]:
-    """A process that starts in this block never hears of Ctrl-C, not even while it still imports.
+    """A process that starts in this block gets no Ctrl-C, not even while it still imports.
 
     It should call `ignore_ctrl_c` first of all, since libraries unblock what they find blocked.
     """
-    if sys.platform == "win32":  # has no such thing; the process ignores it, a moment later
+    if sys.platform == "win32":  # has no signal masks: the process ignores Ctrl-C from `ignore_ctrl_c` on
         yield
         return
     from multiprocessing import resource_tracker
@@ -26,5 +26,5 @@ def without_ctrl_c() -> Iterator[None]:
 
 
 def ignore_ctrl_c() -> None:
-    """For the main thread of a process that somebody else ends."""
+    """For the main thread of a process that its parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

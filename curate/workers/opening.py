@@ -1,4 +1,4 @@
-"""A pool, by what was asked for: in this process, in others of this machine, or on a cluster."""
+"""Opens the pool that was asked for: in this process, in others of this machine, or on a cluster."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -28,8 +28,9 @@ class Shared:
 def in_this_process(asked: WorkerSettings, needs: Needs, most: int | None = None) -> bool:
     """Whether one worker suffices, which is this process then.
 
-    That of a model is, whenever one was asked for, and never because few units are left: some results depend on the
-    number of threads in their last bits, and work that was interrupted must end as other work does.
+    Workers with a model (`needs.device`) stay here only where one worker was asked for, never because few units are
+    left: the last bits of some results depend on the number of threads, and work that was interrupted must end with the
+    same results as work that was not.
     """
     there = places.on_this_machine(asked, needs)
     return asked.engine != "ray" and len(there if needs.device else there[:most]) == 1
@@ -45,7 +46,7 @@ def open_pool(
     halves: Callable[[Unit], Sequence[Unit]] | None = None,
     shared: Shared | None = None,
 ) -> Iterator[Pool[Unit, Result]]:
-    """Workers, which are gone when the block ends, whatever they were doing.
+    """A pool of workers, which are ended with the block, whatever they are doing.
 
     make: makes a worker at its place: a function from a unit to its result. Other processes are sent it by pickle.
     most: workers that have something to do, at least 1.
@@ -106,7 +107,7 @@ def in_order(
     """`work(unit)` of every unit, in their order.
 
     most: workers that have enough to do; as many as there are units, unless said.
-    Raises as open_pool, and FewposeError for a unit that takes its worker along even the second time.
+    Raises as open_pool, and FewposeError for a unit whose worker died twice.
     """
     if len(units) < 2 and asked.engine != "ray":
         yield from map(work, units)

@@ -31,8 +31,10 @@ class Place:
 def on_this_machine(asked: WorkerSettings, needs: Needs, cards: int | None = None) -> list[Place]:
     """A place for each worker that was asked for, with its part of the CPUs.
 
-    Unless said how many: what needs a model has one a card where there are several, else one; other work one a CPU.
-    Cards are taken in turn, unless one was named. cards: that there are; None counts them.
+    Where no number was asked for: of workers with a model one for each card where there are several, else one; of
+    others one for each CPU. Cards are taken in turn, unless one was named.
+
+    cards: number of cards of the machine; None counts them.
     """
     cpus = os.cpu_count() or 1
     cards = _cards(needs.device) if cards is None else cards
@@ -47,7 +49,7 @@ def on_this_machine(asked: WorkerSettings, needs: Needs, cards: int | None = Non
 
 
 def _cards(device: str) -> int:
-    """Among which one may choose."""
+    """Number of cards to share out; 0 where `device` names one, or none."""
     if device not in ("auto", "cuda"):
         return 0
     import torch
@@ -88,7 +90,7 @@ def on_cluster(nodes: Sequence[dict[str, float]], asked: WorkerSettings, needs: 
 
 
 def _cpus_each(cpus: Sequence[int], most: int, workers: int) -> int:
-    """The most with which so many workers find a place on nodes of so many CPUs; 0 workers: `most`, where they are.
+    """The most CPUs for each, so that `workers` find room on these nodes; for 0 workers `most`, if a node has them.
 
     Raises FewposeError where no node has a CPU.
     """
@@ -111,4 +113,5 @@ def on_each_cpu(nodes: dict[str, dict[str, float]]) -> list[Place]:
 
 
 def no_cpu() -> FewposeError:
+    """The error of a cluster that has nothing to compute with."""
     return FewposeError("the Ray cluster has no node with a CPU: add one, or leave out --engine ray")

@@ -1,8 +1,8 @@
-"""Units of work handed out to workers, in their order, to whoever is free; results come as they come.
+"""Units of work handed out in their order, each to a worker that is free; results in the order in which they are ready.
 
 A unit that lost its worker is given again, before all others; a second time in halves, where it has any; and then it is
-given up. A worker that dies twice before it has begun ends it all: then it is no accident. What else goes wrong over
-there is raised here.
+given up. A worker that dies twice before it has begun ends the whole run, since that is no accident. What a worker
+raises is raised here.
 """
 
 import time
@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from curate.foundation.errors import FewposeError
 from curate.workers.places import Place
-from curate.workers.transport import Answer, Begun, Lost, Said, Transport
+from curate.workers.transport import Answer, Begun, Event, Lost, Transport
 
 _SECONDS_TO_LISTEN = 0.5
 _SECONDS_TO_BEGIN = 30.0  # after which the user is told what we wait for
@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class GivenUp:
-    """In the place of a result: the unit took every worker along that it was given to."""
+    """In the place of a result: every worker that was given the unit died."""
 
     why: str
 
@@ -50,7 +50,7 @@ class Pool(ABC, Generic[Unit, Result]):
 
     @abstractmethod
     def finish(self) -> Iterator[Result]:
-        """Of workers that keep something back: what each has to say at the end, by its `finish()`."""
+        """What each worker returns from its `finish()`, where workers keep results back."""
 
 
 def in_halves(items: Sequence[Item]) -> list[Sequence[Item]]:
@@ -94,8 +94,8 @@ class RemotePool(Pool[Unit, Result]):
 
     def ready(self) -> None:
         while not any(worker.begun for worker in self._workers):
-            for worker, said in self._listen():
-                self._note(worker, said)
+            for worker, event in self._listen():
+                self._note(worker, event)
 
     def run(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | GivenUp]]:
         waiting = deque(_Job(unit) for unit in units)
@@ -104,33 +104,33 @@ class RemotePool(Pool[Unit, Result]):
                 if waiting and worker.begun and worker.job is None:
                     worker.job = waiting.popleft()
                     self._transport.ask(worker.handle, worker.job.unit)
-            for worker, said in self._listen():
+            for worker, event in self._listen():
                 job = worker.job
-                self._note(worker, said)
-                if job and isinstance(said, Answer):
-                    yield job.unit, said.value
-                elif job and isinstance(said, Lost) and not self._again(job, waiting):
-                    yield job.unit, GivenUp(said.why)
+                self._note(worker, event)
+                if job and isinstance(event, Answer):
+                    yield job.unit, event.value
+                elif job and isinstance(event, Lost) and not self._again(job, waiting):
+                    yield job.unit, GivenUp(event.why)
 
     def finish(self) -> Iterator[Result]:
         asked = [worker for worker in self._workers if worker.begun]
         for worker in asked:
             self._transport.finish(worker.handle)
         while asked:
-            for worker, said in self._listen():
-                self._note(worker, said)
-                if worker in asked and not isinstance(said, Begun):
+            for worker, event in self._listen():
+                self._note(worker, event)
+                if worker in asked and not isinstance(event, Begun):
                     asked.remove(worker)
-                    if isinstance(said, Answer):
-                        yield said.value
+                    if isinstance(event, Answer):
+                        yield event.value
 
-    def _listen(self) -> list[tuple[_Worker[Unit], Said]]:
+    def _listen(self) -> list[tuple[_Worker[Unit], Event]]:
         workers = {worker.handle: worker for worker in self._workers}
-        said = self._transport.listen(workers, _SECONDS_TO_LISTEN)
+        events = self._transport.listen(workers, _SECONDS_TO_LISTEN)
         if self._remind_at and time.monotonic() > self._remind_at:
             self._remind_at = None
             self._remind()
-        return [(workers[handle], each) for handle, each in said]
+        return [(workers[handle], each) for handle, each in events]
 
     def _remind(self) -> None:
         if not any(worker.begun for worker in self._workers):
@@ -138,15 +138,15 @@ class RemotePool(Pool[Unit, Result]):
 
             console.err.print("no worker has begun yet: they load the model, or wait for a place", soft_wrap=True)
 
-    def _note(self, worker: _Worker[Unit], said: Said) -> None:
-        """What becomes of a worker by what was said."""
-        match said:
+    def _note(self, worker: _Worker[Unit], event: Event) -> None:
+        """Update what is known of a worker."""
+        match event:
             case Begun():
                 worker.begun = True
             case Answer():
                 worker.job = None
             case Lost():
-                self._replace(worker, said)
+                self._replace(worker, event)
 
     def _replace(self, worker: _Worker[Unit], lost: Lost) -> None:
         deaths = 0 if worker.begun else worker.deaths + 1
@@ -159,7 +159,7 @@ class RemotePool(Pool[Unit, Result]):
         self._workers[place] = _Worker(self._transport.replace(worker.handle), deaths)
 
     def _again(self, job: _Job[Unit], waiting: deque[_Job[Unit]]) -> bool:
-        """Next of all: the unit, or what is made of it. False where it is given up."""
+        """Put the unit of a lost worker, or its halves, before all others. False where it is given up."""
         job.losses += 1
         if job.losses < _LOSSES:
             waiting.appendleft(job)
@@ -172,7 +172,7 @@ class RemotePool(Pool[Unit, Result]):
 
 
 class PoolHere(Pool[Unit, Result]):
-    """A pool of one worker, which is this process. It is closed at the end, if it can be, as nobody kills it."""
+    """A pool of one worker, which is this process. Its `close`, where it has one, is called at the end."""
 
     def __init__(self, make: Callable[[Place], Callable[[Unit], Result]], place: Place) -> None:
         self._place = place

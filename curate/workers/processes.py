@@ -1,7 +1,7 @@
 """Workers that are processes of this machine.
 
-They are spawned, not forked: a fork has whatever locks our threads hold, and the memory of our tables, and CUDA works
-in none. Nor by a fork server, which would be one process more, to save a third of a second.
+They are spawned, not forked: a forked process inherits the locks that our threads hold and the memory of our tables,
+and CUDA does not work in it. A fork server would be one process more, and save a third of a second.
 """
 
 import multiprocessing
@@ -20,7 +20,7 @@ from curate.foundation.errors import FewposeError
 from curate.workers import transport
 from curate.workers.interrupts import ignore_ctrl_c, without_ctrl_c
 from curate.workers.places import Place
-from curate.workers.transport import Begun, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Said, Tell
+from curate.workers.transport import Begun, Event, Fault, Handle, Lost, MakeWorker, Message, Question, Reply, Tell
 
 _SECONDS_TO_END = 0.5  # that processes are given to end by themselves
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -40,7 +40,7 @@ class Processes(transport.Transport[Process]):
         self._context = multiprocessing.get_context("spawn")
         self._make = make
 
-    def listen(self, handles: Iterable[Process], timeout: float) -> list[tuple[Process, Said]]:
+    def listen(self, handles: Iterable[Process], timeout: float) -> list[tuple[Process, Event]]:
         pipes = {each.pipe: each for each in handles}
         if not pipes:
             time.sleep(timeout)
@@ -49,7 +49,7 @@ class Processes(transport.Transport[Process]):
     def _start(self, place: Place) -> Process:
         try:
             ours, theirs = self._context.Pipe()
-            # Closed here, so that the end of the process is the end of the pipe.
+            # Our copy of their end is closed, so that the pipe ends when the process does.
             with theirs, _computing_with(place.threads), without_ctrl_c():
                 process = self._context.Process(target=_work, args=(theirs, self._make, place), daemon=True)
                 process.start()
@@ -71,19 +71,19 @@ class Processes(transport.Transport[Process]):
         try:
             handle.pipe.send(message)
         except OSError:  # it died
-            # If it did not, it must. Its pipe will come to its end, after all that it still had said.
+            # Killed, should it live on without its pipe. What it had sent before can still be received, then Lost.
             handle.process.kill()
 
 
-def _reply_of(handle: Process) -> Said:
+def _reply_of(handle: Process) -> Event:
     try:
-        said: Reply = handle.pipe.recv()
+        reply: Reply = handle.pipe.recv()
     except (EOFError, OSError):
         handle.process.join(1.0)
         return Lost(f"a process with exit code {handle.process.exitcode}")
-    if isinstance(said, Fault):
-        raise said.error
-    return said
+    if isinstance(reply, Fault):
+        raise reply.error
+    return reply
 
 
 @contextmanager
@@ -98,30 +98,28 @@ def _computing_with(threads: int) -> Iterator[None]:
             del os.environ[name]
 
 
-# In a process. One thread hears, the other does all the saying, so neither side can keep the other from going on.
+# In a worker's process: one thread receives, the other sends, so that a full pipe blocks neither side for good.
 
 
 def _work(pipe: Connection, make: MakeWorker, place: Place) -> None:
-    """Until the other end of the pipe is closed, or the process is killed; a fault is said, and ends it."""
+    """Answer questions until the pipe's other end is closed or the process is killed; a fault is sent, and ends it."""
     ignore_ctrl_c()
     inbox = _Inbox(pipe)
     try:
         worker = inbox.worker = make(place)
-        inbox.begun.set()
-        _say(pipe, Begun())
+        _send(pipe, Begun())
         while True:
-            _say(pipe, transport.answer(worker, inbox.next()))
-    except BaseException as error:
-        _say(pipe, transport.fault(error, "a worker process"))
-        _leave()
+            _send(pipe, transport.answer(worker, inbox.next()))
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised again where it was asked for
+        _send(pipe, transport.fault(error, "a worker process"))
+        _exit()
 
 
 class _Inbox:
-    """The thread that hears. It takes what comes at once, so that nobody waits for us to take it."""
+    """The thread that receives. It takes each message as soon as it comes, so that the sender never waits."""
 
     def __init__(self, pipe: Connection) -> None:
         self.worker: Callable[[Any], Any] | None = None
-        self.begun = threading.Event()
         self._pipe = pipe
         self._asked: queue.SimpleQueue[Question | BaseException] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -138,29 +136,28 @@ class _Inbox:
             while True:
                 message = self._receive()
                 if isinstance(message, Tell):
-                    self.begun.wait()
                     self.worker.tell(message.message)  # type: ignore[union-attr]
                 else:
                     self._asked.put(message)
-        except BaseException as error:  # such as: the system starts no more threads
+        except BaseException as error:  # noqa: BLE001  (such as: the system starts no more threads)
             self._asked.put(error)
 
     def _receive(self) -> Message:
         try:
             message: Message = self._pipe.recv()
-        except (EOFError, OSError):  # who asked needs us no more, or was killed
-            _leave()
+        except (EOFError, OSError):  # the process that asked has closed the pipe, or was killed
+            _exit()
         return message
 
 
-def _say(pipe: Connection, message: Reply) -> None:
+def _send(pipe: Connection, message: Reply) -> None:
     try:
         pipe.send(message)
-    except OSError:  # likewise
-        _leave()
+    except OSError:  # the process that asked has closed the pipe, or was killed
+        _exit()
 
 
-def _leave() -> None:
-    """From any thread, whatever the others do."""
-    util._exit_function()  # type: ignore[attr-defined]  # libraries made semaphores, which are this machine's
+def _exit() -> None:
+    """End the process from any thread, whatever the others do."""
+    util._exit_function()  # type: ignore[attr-defined]  # else semaphores that libraries made would be left on this machine
     os._exit(1)

@@ -15,8 +15,8 @@ class WorkerSettings:
     engine: Annotated[
         Literal["auto", "processes", "ray"],
         option(
-            "Who works: auto and processes are this machine, ray a cluster, which must see the same files under the "
-            "same paths."
+            "Where work is done: auto and processes are this machine, ray a cluster, which must see the same files "
+            "under the same paths."
         ),
     ] = "auto"
     workers: Annotated[int, option("Number of workers; 0: as many as make sense.", ge=0)] = 0

@@ -1,8 +1,8 @@
-"""Workers elsewhere: started, told, asked, listened to, replaced. What they do is not known here.
+"""Workers in other processes: how they are started, asked, sent messages, listened to and replaced.
 
-A worker is made over there, by a function of a place, and is itself a function: of a question, one at a time, to its
-answer. It may have two methods more: `tell(message)`, which is called at once, whatever it is asked meanwhile, and
-`finish()`, for what it kept back.
+A worker is made in its own process, by a function of a place, and is itself a function from a question to its answer,
+one at a time. It may have two methods more: `tell(message)`, which is called at once, even while a question is being
+answered, and `finish()`, which returns what it kept back. What workers compute is not known here.
 """
 
 import pickle
@@ -19,7 +19,7 @@ from curate.workers.places import Place
 MakeWorker = Callable[[Place], Callable[[Any], Any]]
 
 
-# What can be said of or by a worker
+# What is heard of a worker
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,23 @@ class Answer:
 
 @dataclass(frozen=True)
 class Lost:
-    """It is there no more."""
+    """It died, or can't be reached any more."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What was raised over there, in a form that can travel."""
+    """What was raised in the worker, in a form that can be sent."""
 
     error: BaseException
 
 
-Said = Begun | Answer | Lost
-Reply = Begun | Answer | Fault  # as it travels
+Event = Begun | Answer | Lost
+Reply = Begun | Answer | Fault  # as it is sent
 
 
-# What is sent to it
+# What is sent to a worker
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,10 @@ class Transport(ABC, Generic[H]):
         self.stop()
 
     def start(self, place: Place) -> H:
-        """A worker that begins. Raises FewposeError where none can be started."""
+        """A worker that begins. Raises FewposeError where none can be started.
+
+        Until `listen` has said that it has begun, it may be neither asked nor told anything: Ray keeps no order.
+        """
         handle = self._start(place)
         self._living.append(handle)
         return handle
@@ -122,14 +125,14 @@ class Transport(ABC, Generic[H]):
         self._send(handle, Finish())
 
     def tell(self, handle: H, message: Any) -> None:
-        """Have it told something, which it does not answer."""
+        """Send it a message, which it does not answer."""
         self._send(handle, Tell(message))
 
     @abstractmethod
-    def listen(self, handles: Iterable[H], timeout: float) -> list[tuple[H, Said]]:
-        """What was said: the first thing, and all that is there as well; none after `timeout` seconds.
+    def listen(self, handles: Iterable[H], timeout: float) -> list[tuple[H, Event]]:
+        """What was heard: waits for the first, and takes all that has come; none after `timeout` seconds.
 
-        Raises what was raised over there, with a note of where.
+        Raises what was raised in a worker, with a note of where.
         """
 
     @abstractmethod
@@ -137,28 +140,29 @@ class Transport(ABC, Generic[H]):
 
     @abstractmethod
     def _end(self, handles: list[H]) -> None:
-        """At once, whatever they do, were they dead already."""
+        """End them at once, whatever they do; some may be dead already."""
 
     @abstractmethod
     def _send(self, handle: H, message: Message) -> None:
-        """To one that may have died, as `listen` will tell."""
+        """Send to a worker that may have died: nothing is raised then, and `listen` gives Lost."""
 
 
-# Over there
+# In the worker's process
 
 
 def answer(worker: Callable[[Any], Any], message: Question) -> Answer:
+    """What a worker answers to a message: the result of a unit, or what it holds when it is to finish."""
     if isinstance(message, Finish):
-        return Answer(worker.finish())  # type: ignore[attr-defined]  # who asks that knows that it has one
+        return Answer(worker.finish())  # type: ignore[attr-defined]  # only asked of workers that have one
     return Answer(worker(message.question))
 
 
 def fault(error: BaseException, where: str) -> Fault:
-    """An exception as it can travel: the same, or its text where pickle can't bring it over; with a note of where."""
+    """An exception in a form that can be sent: itself, or its text where it can't be pickled; with a note of where."""
     place = "".join(traceback.format_exception(error))
     try:
         same: BaseException = pickle.loads(pickle.dumps(error))  # noqa: S301  (it is our own)
-    except Exception:  # pickle calls what the error's class has to say, so it may be any
+    except Exception:  # noqa: BLE001  (pickle calls what the error's class has to say, so it may be any)
         same = RuntimeError(f"{type(error).__name__}: {error}")
     if not isinstance(error, FewposeError):  # which is a sentence for the user
         same.add_note(f"in {where}:\n{place}")

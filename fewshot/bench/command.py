@@ -24,9 +24,9 @@ def bench(
         tuple[Positive, ...],
         option("Numbers of images at a time; several make several rows.", such_as="1,8,32", min_length=1),
     ] = (1, 8, 32),
-    threads: Annotated[int | None, option("Number of threads; as many as torch likes unless said.", ge=1)] = None,
+    threads: Annotated[int | None, option("Number of threads; torch's own choice if left out.", ge=1)] = None,
     seconds: Annotated[float, option("Seconds for each row; 20 calls at least.", ge=0)] = 3.0,
-    image: Annotated[Path | None, option("Photograph to decode; one is drawn unless said.")] = None,
+    image: Annotated[Path | None, option("Photograph to decode; one is drawn if left out.")] = None,
     device: shared_options.Device = "auto",
     json: shared_options.Json = False,
 ) -> None:

@@ -41,7 +41,7 @@ def export(
     from fewshot.exporting.export import export as write
     from fewshot.trained import directory
 
-    library.onnx()  # what is missing is said before a model is loaded
+    library.onnx()  # raises, if a package is missing, before a model is loaded
     done = write(directory.load(model, "cpu"), onnx, images)
     if json:
         console.out.print_json(jsons.dumps(done.about, ensure_ascii=False), indent=1)
@@ -66,6 +66,6 @@ def _say_int8(found: dict[str, Any]) -> None:
         f"{100 * loss['agreement']:.1f} % get the same answer"
     )
     if found["of_its_training"]:
-        say("  it was trained on images of this collection: new ones are told less well, and the loss may be larger")
+        say("  it was trained on images of this collection: new ones are recognised less well, and int8 may lose more")
     if found["left_out"]:
         say("left out: " + ", ".join(f"{number} {cause}" for cause, number in found["left_out"].items()))

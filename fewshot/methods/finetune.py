@@ -44,7 +44,7 @@ class Finetune:
         """Raises Diverged."""
         copy = working_copy(task.clip)
         copy.restore()  # a head may be computed from the starting weights
-        tuning: Tuning = copy.kept((self, task.texts), lambda: self._tuning(copy, draw, task))
+        tuning: Tuning = copy.get_or_make((self, task.texts), lambda: self._tuning(copy, draw, task))
 
         def begin() -> None:
             if isinstance(tuning.head, FreeHead):

@@ -84,7 +84,7 @@ LISTED = (
 
 
 def listing(names: Iterable[str]) -> str:
-    """a, b and c"""
+    """Names as a list in a sentence: a, b and c."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 

@@ -32,7 +32,7 @@ from fewshot.training.loop import Batch, Batches, Optimisation, Trainer, mixed_p
 
 # Trials in one step. On one core of a CPU a step of ViT-B/32 is arithmetic alone (4 s for 16 images, forward and back:
 # the default 500 steps of 32 are more than an hour), and of tiny/random 17 ms, of which stacking saved a quarter: not
-# worth the memory. On CUDA (not measured yet) a whole pack, which the runner halves where memory runs out.
+# worth the memory. On CUDA (not measured yet) a whole batch of trials, which is halved where memory runs out.
 STACKED = {"cpu": 1, "cuda": 13}
 
 
@@ -69,10 +69,10 @@ class Lora:
         """Raises Diverged."""
         return fit_alone(self, draw, task)
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         return device == "cuda"  # see STACKED
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
         """Of one model and one wording of the classes; those of one number of steps together."""
         self.check(tasks[0].clip)
         settings = [self._settings(draw) for draw in draws]
@@ -144,7 +144,7 @@ def _loss(adapters: low_rank.Adapters, task: Task, towers: str) -> Callable[[lis
 
 
 def _side_by_side(batches: list[Batch]) -> Batch:
-    """The trials' images behind one another, as many of each: a smaller batch ends with weightless ones.
+    """The trials' images behind one another, as many of each: a smaller batch is filled up with images of weight 0.
 
     The weights are divided by the number of images, so that the loss's sum over a trial is its mean.
     """
@@ -161,7 +161,7 @@ def _side_by_side(batches: list[Batch]) -> Batch:
 def _fitted(
     task: Task, factors: dict[str, low_rank.Factors], towers: str, about: dict[str, str], alpha: float = 1.0
 ) -> Fitted:
-    """The model with alpha times the adapters merged into its weights; it is put together when it is asked."""
+    """The model with alpha times the adapters merged into its weights; they are merged when it is used."""
     clip = task.clip
 
     def _vectors(model: Any) -> Tensor:
@@ -169,7 +169,8 @@ def _fitted(
 
     def logits(images: Images) -> np.ndarray:
         with torch.inference_mode():
-            return _features(images) @ _vectors(low_rank.merged(clip.model, factors, alpha)).numpy().T
+            result: np.ndarray = _features(images) @ _vectors(low_rank.merged(clip.model, factors, alpha)).numpy().T
+            return result
 
     @torch.no_grad()
     def classifier() -> Classifier:
@@ -183,6 +184,7 @@ def _fitted(
             name.removeprefix(low_rank.IMAGE): each for name, each in factors.items() if name.startswith(low_rank.IMAGE)
         }
         features = encode(low_rank.merged(clip.frozen_encoder(), inside, alpha), clip.normalise, images.pixels())
-        return features / np.linalg.norm(features, axis=1, keepdims=True)
+        result: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True)
+        return result
 
     return Fitted(logits, classifier, about, averaged=lambda share: _fitted(task, factors, towers, about, share))

@@ -67,10 +67,10 @@ class Projection:
         """Raises Diverged."""
         return fit_alone(self, draw, task)
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         return True
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
         """Of one model and one wording of the classes."""
         model = _Model.of(tasks[0])
         fitted: list[Fitted | Exception] = []
@@ -175,10 +175,10 @@ class _Problems:
     texts: Tensor  # (C, o), of length temperature
 
     def train(self, rate: float, iterations: int) -> Iterator[tuple[int, _Trained]]:
-        """Each draw's place, and what comes of it, for each power."""
+        """Each draw's place and trained projection, for each power."""
         shape = (len(self.inputs), self.inputs.shape[2], self.weights.shape[2], self.start.shape[2])
         change = torch.zeros(shape, device=self.inputs.device, dtype=self.inputs.dtype, requires_grad=True)
-        # Adam of W - W0 is Adam of W: nothing decays.
+        # Adam takes the same steps for W - W0 as for W, as there is no weight decay.
         optimiser = torch.optim.Adam([change], lr=rate, eps=1e-4, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, iterations)
         losses: list[Tensor] = []
@@ -244,7 +244,8 @@ def _interpolated(change: np.ndarray, alpha: float, model: _Model, chosen: dict[
 
     def logits(images: Images) -> np.ndarray:
         features = model.inputs(images) @ projection + model.bias
-        return features / np.linalg.norm(features, axis=1, keepdims=True) @ model.texts.T
+        result: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True) @ model.texts.T
+        return result
 
     def classifier() -> Classifier:
         return Classifier(_with_projection(model.clip, torch.from_numpy(projection)), LinearHead(model.texts))
@@ -279,7 +280,8 @@ def _with_projection(clip: ClipModel, matrix: Tensor) -> nn.Module:
         tower.proj = value
     else:
         tower.head.proj.weight = value
-    return tower
+    result: nn.Module = tower
+    return result
 
 
 def _parts(draw: Draw, number: int) -> Parts:

@@ -12,13 +12,13 @@ from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
 from fewshot import flags
-from fewshot.predicting.settings import How
+from fewshot.predicting.settings import PredictSettings
 
 if TYPE_CHECKING:
     from fewshot.predicting.answers import Answer
     from fewshot.predicting.writing import Writer
 
-MANY = 100  # pictures, from which on it is said how far it is
+MANY = 100  # pictures, from which on the progress is shown
 
 
 @command
@@ -28,7 +28,7 @@ def predict(
         list[Path] | None, typer.Argument(help="Pictures, videos, and folders of them.", show_default=False)
     ] = None,
     *,
-    how: How,
+    settings: PredictSettings,
     urls: Annotated[bool, option("Read links from standard input, one a line.")] = False,
     json: Annotated[bool, option("Print a line of JSON for each picture or frame.")] = False,
     csv: Annotated[bool, option("Print a table of pictures and frames.")] = False,
@@ -49,11 +49,11 @@ def predict(
     if not (paths or urls):
         raise UsageError("name pictures, videos or folders, or say --urls and give links on standard input")
     found, others = sources(paths or ())
-    predictor = Predictor(load(model, device), how)
+    predictor = Predictor(load(model, device), settings)
     parts = predictor.sources(found)
     if urls:
         parts = _both(parts, predictor.links(filter(None, (line.strip() for line in sys.stdin))))
-    failed, asked = _write(_writer(how, json, csv), parts, len(found))
+    failed, asked = _write(_writer(settings, json, csv), parts, len(found))
     if others:
         console.err.print(f"{console.count(others, 'other file')} in these folders: neither picture nor video")
     if failed:
@@ -61,10 +61,10 @@ def predict(
         raise typer.Exit(1)
 
 
-def _writer(how: How, json: bool, csv: bool) -> "Writer":
+def _writer(settings: PredictSettings, json: bool, csv: bool) -> "Writer":
     from fewshot.predicting.writing import Csv, Json, Text
 
-    return Json() if json else Csv(how.top) if csv else Text(how.fps)
+    return Json() if json else Csv(settings.top) if csv else Text(settings.fps)
 
 
 def _both(first: "Iterator[list[Answer]]", then: "Iterator[list[Answer]]") -> "Iterator[list[Answer]]":
@@ -73,7 +73,7 @@ def _both(first: "Iterator[list[Answer]]", then: "Iterator[list[Answer]]") -> "I
 
 
 def _write(writer: "Writer", parts: "Iterable[list[Answer]]", total: int) -> tuple[int, int]:
-    """Print all answers, and errors beside them; of how many files there is none, and of how many in all."""
+    """Print all answers and errors. Returns how many files failed, and how many there were."""
     failed = asked = 0
     with console.progress("looking", total if total >= MANY and not sys.stdout.isatty() else 0, "file") as advance:
         for line in writer.head():

@@ -8,15 +8,15 @@ from curate.download.web.fetch import Fetcher
 from curate.download.web.job import Job, Moved
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
-from curate.download.web.transport import Line
+from curate.download.web.transport import Cancellation
 
 AT_ONCE = 16
 
 
 def fetched(links: Iterable[str], settings: Settings | None = None) -> Iterator[tuple[str, bytes | str]]:
-    """Each link with its bytes, or with a sentence's end that says why there are none; in their order."""
+    """Each link with its bytes, or with the reason why there are none; in their order."""
     settings = settings or Settings(min_side=1)
-    fetcher = fetch.make_fetcher(settings, looks=AT_ONCE)
+    fetcher = fetch.make_fetcher(settings, decoded_at_once=AT_ONCE)
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for part in _parts(links):
@@ -30,7 +30,7 @@ def _content(fetcher: Fetcher, link: str) -> bytes | str:
         job = Job(urls.normal(link), urls.normal(link))
     except ValueError as error:
         return f"no link: it {error}"
-    while isinstance(found := fetcher.fetch(job, Line()), Moved):
+    while isinstance(found := fetcher.fetch(job, Cancellation()), Moved):
         job = job.moved(found.target, 0.0)
     if found.outcome is Outcome.KEPT:
         return found.content

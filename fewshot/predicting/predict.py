@@ -1,4 +1,4 @@
-"""`fewshot predict`: answers, one for a picture and some for each second of a video, in the order of what is given."""
+"""`fewshot predict`: answers, one for each picture and some for each second of a video, in the order of the inputs."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from curate.images.decoding import Unreadable, open_image, read_file
 from fewshot.predicting import video
 from fewshot.predicting.answers import Answer, answer
 from fewshot.predicting.links import fetched
-from fewshot.predicting.settings import How
+from fewshot.predicting.settings import PredictSettings
 from fewshot.predicting.sources import Source
 from fewshot.trained.model import TrainedModel
 
@@ -23,9 +23,9 @@ Pixels = tuple[str, np.ndarray | str]  # of a picture by its name, or why there 
 
 
 class Predictor:
-    def __init__(self, model: TrainedModel, how: How) -> None:
-        self.model, self.how = model, how
-        self.threshold = model.about.threshold if how.threshold is None else how.threshold
+    def __init__(self, model: TrainedModel, settings: PredictSettings) -> None:
+        self.model, self.settings = model, settings
+        self.threshold = model.about.threshold if settings.threshold is None else settings.threshold
 
     def sources(self, given: Iterable[Source]) -> Iterator[list[Answer]]:
         """Each picture's answer, each video's answers; a failure is an answer with an error."""
@@ -67,7 +67,7 @@ class Predictor:
     def _video(self, path: Path) -> list[Answer]:
         times: list[float] = []
         found: list[np.ndarray] = []
-        frames = video.frames(path, self.how.fps)
+        frames = video.frames(path, self.settings.fps)
         try:
             while part := list(islice(frames, AT_ONCE)):
                 pixels = [self.model.about.transform.apply(each.image) for each in part]
@@ -75,13 +75,14 @@ class Predictor:
                 times += [each.time for each in part]
         except Unreadable as error:
             return [Answer(str(path), error=str(error))]
-        even = video.smoothed(np.array(times), np.concatenate(found), self.how.smooth)
+        smooth = video.smoothed(np.array(times), np.concatenate(found), self.settings.smooth)
         return [
-            replace(self._answer(str(path), each), time=round(time, 3)) for time, each in zip(times, even, strict=True)
+            replace(self._answer(str(path), each), time=round(time, 3))
+            for time, each in zip(times, smooth, strict=True)
         ]
 
     def _answer(self, name: str, probabilities: np.ndarray) -> Answer:
-        return answer(name, probabilities, self.model.classes, top=self.how.top, threshold=self.threshold)
+        return answer(name, probabilities, self.model.classes, top=self.settings.top, threshold=self.threshold)
 
 
 def _parts(given: Iterable[Source]) -> Iterator[list[Source]]:

@@ -6,8 +6,8 @@ from curate.foundation.options import option, settings
 
 
 @settings
-class How:
-    """How pictures and videos are looked at. Raises UsageError for what makes no sense."""
+class PredictSettings:
+    """How pictures and videos are classified. Raises UsageError for what makes no sense."""
 
     top: Annotated[int, option("Number of classes to name, the likeliest first.", ge=1)] = 3
     threshold: Annotated[

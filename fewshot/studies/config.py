@@ -1,6 +1,6 @@
 """What a sweep is asked for, from a file (YAML) and from flags, which win: checked, and made into SweepSettings.
 
-A method's setting that is given as a list makes a series of sweeps, one a value.
+A method's setting that is given as a list makes a grid search, a sweep for each value.
 """
 
 import itertools
@@ -16,19 +16,20 @@ from curate.foundation.options import Option, Text, declared
 from curate.foundation.yaml_files import Entry
 from fewshot import methods
 from fewshot.studies import grid_search
-from fewshot.studies.grid_search import Member
-from fewshot.sweeping import prompts
+from fewshot.studies.grid_search import GridPoint
+from fewshot.sweeping import descriptions
 from fewshot.sweeping.settings import FILE, OPTIONS, Grid, SweepSettings
 from fewshot.trials.additions import expanded
 
 _EXPECTED = "fewshot sweep --config-template shows one"
-REST = "other-methods"  # the directory of what a series doesn't vary
+REST = "other-methods"  # the directory of the methods that a grid search doesn't vary
 
 
 @dataclass(frozen=True)
 class Asked:
     """`values` of the options of FILE, only those that were given. By method (its name without suffix): `recipes`,
-    single settings, and `grids`, settings with several values each."""
+    single settings, and `grids`, settings with several values each.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class Asked:
         return tuple(self.values.get("methods", Grid().methods))
 
     def over(self, under: "Asked") -> "Asked":
-        """This, and what `under` says where this says nothing."""
+        """What is asked here, and what `under` asks where nothing is asked here."""
         recipes = {base: dict(each) for base, each in under.recipes.items()}
         grids = {base: dict(each) for base, each in under.grids.items()}
         for base, name, value in _each(self.recipes):
@@ -73,12 +74,12 @@ _OTHERS = ("methods", "descriptions")  # lists or text, as others, or mappings
 
 def _value(key: str, given: Entry) -> Any:
     if given.is_mapping and key == "descriptions":
-        return prompts.descriptions(given, "descriptions: ")
+        return descriptions.from_entry(given, "descriptions: ")
     return _read(declared(*FILE)[key], key, given, list(given.mapping()) if given.is_mapping else written(given))
 
 
 def settings_of(asked: Asked, collection: Path, out: Path) -> SweepSettings:
-    """One sweep, of all methods that are asked for. Grids are not looked at (see `members`)."""
+    """One sweep, of all methods that are asked for. Grids are not looked at (see `grid_points`)."""
     values = dict(asked.values)
     values["sets"] = expanded(values.get("sets", Grid().sets), values.pop("synthetic_per_class", ()))
     used = {methods.parse(name).base for name in asked.methods}
@@ -86,18 +87,18 @@ def settings_of(asked: Asked, collection: Path, out: Path) -> SweepSettings:
     return SweepSettings.of(collection, out, recipes=recipes, **values)
 
 
-def members(asked: Asked, collection: Path, out: Path) -> list[Member]:
-    """The sweeps that are asked for: one in `out` itself, or a series where a method has several recipes.
+def grid_points(asked: Asked, collection: Path, out: Path) -> list[GridPoint]:
+    """The sweeps that are asked for: one in `out` itself, or a grid search where a method has several recipes.
 
-    In a series, each combination of a method's lists is a sweep of that method alone, and the methods without lists
-    make another.
+    In a grid search, each combination of a method's lists is a sweep of that method alone, and the methods without
+    lists make another.
     """
     whole = settings_of(asked, collection, out)
     grids = {base: grid for base, grid in asked.grids.items() if grid_search.of_base(whole.grid.methods, base)}
     found = []
     rest = tuple(name for name in whole.grid.methods if methods.parse(name).base not in grids)
     if rest and grids:
-        found.append(grid_search.member(REST, out, whole.replaced(methods=rest)))
+        found.append(grid_search.grid_point(REST, out, whole.replaced(methods=rest)))
     for base, grid in grids.items():
         for values in itertools.product(*grid.values()):
             varied = dict(zip(grid, values, strict=True))
@@ -105,8 +106,8 @@ def members(asked: Asked, collection: Path, out: Path) -> list[Member]:
                 methods=grid_search.of_base(whole.grid.methods, base),
                 recipes=whole.recipes | {base: whole.recipes.get(base, {}) | varied},
             )
-            found.append(grid_search.member(f"{base}-{grid_search.settings_name(varied)}", out, own, varied))
-    return found or [Member("", whole)]
+            found.append(grid_search.grid_point(f"{base}-{grid_search.settings_name(varied)}", out, own, varied))
+    return found or [GridPoint("", whole)]
 
 
 def template() -> str:

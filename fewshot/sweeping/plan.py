@@ -1,4 +1,4 @@
-"""From settings and a collection to the list of trials, with what each class can give."""
+"""From settings and a collection to the list of trials, with the classes that have images enough."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from fewshot.trials import additions
 class Plan:
     """`images`: all photographs of the image table with the ledger's labels, which alone decide the splits.
 
-    `settings` has its methods `settled`: a worker on another machine uses what was resolved here. `sets` may only
-    change what is drawn from a pool, and which synthetic images are added to that.
+    In `settings`, all methods are `settled`: a worker on another machine uses the settings that were resolved here.
+    `sets` decide nothing but what is drawn from a pool, and which synthetic images are added to that.
     """
 
     settings: SweepSettings
@@ -70,8 +70,8 @@ def make(settings: SweepSettings) -> Plan:
     prompts.check(settings, images["label"])
     settings = replace(settings, settled={name: settings.resolved(name) for name in settings.grid.methods})
     for name in settings.grid.methods:
-        _of_this_version(name, settings.resolved(name).version)
-        methods.build(name, options(settings.method_settings(name))[0])  # wrong settings are said before any work
+        _check_version(name, settings.resolved(name).version)
+        methods.build(name, options(settings.method_settings(name))[0])  # raises for wrong settings, before any work
     trials = tuple(_trials(settings))
     if not trials:
         raise UsageError(
@@ -82,7 +82,7 @@ def make(settings: SweepSettings) -> Plan:
     return Plan(settings, images, sets, kept, dropped, trials)
 
 
-def _of_this_version(method: str, resolved: int) -> None:
+def _check_version(method: str, resolved: int) -> None:
     """Raises FewposeError where settings that a sweep remembers are of another version of a method than there is."""
     here = methods.describe(method).version
     if resolved not in (0, here):

@@ -15,12 +15,12 @@ from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping import engines, prompts
 from fewshot.sweeping import plan as planning
-from fewshot.sweeping.batched_trials import packs
+from fewshot.sweeping.batched_trials import trial_batches
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings, options
 from fewshot.sweeping.trial import device_name, versions
 from fewshot.sweeping.widening import widened
-from fewshot.task import Choosy
+from fewshot.task import ChecksModel
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SweepSummary:
 
     @property
     def pace(self) -> str:
-        """ "12 trials in 0:01:05, 665 an hour"; "" where none was run."""
+        """Such as "12 trials in 0:01:05, 665 an hour"; "" where none was run."""
         if not self.ran:
             return ""
         whole = round(self.seconds)
@@ -64,7 +64,7 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
         missing = [trial for trial in plan.trials if _is_missing(settings.out, trial, retry_failed)]
         begun = time.monotonic()
         if missing:
-            engines.run(plan, clip, packs(plan, missing, clip.device.type))
+            engines.run(plan, clip, trial_batches(plan, missing, clip.device.type))
         seconds = time.monotonic() - begun
     return _summary(plan, len(missing), seconds)
 
@@ -73,7 +73,7 @@ def check_methods(plan: Plan, clip: clip_models.ClipModel) -> None:
     """Raises UsageError for a method that can't use this model."""
     for name in plan.settings.grid.methods:
         method = methods.build(name, options(plan.settings.method_settings(name))[0])
-        if isinstance(method, Choosy):
+        if isinstance(method, ChecksModel):
             method.check(clip)
 
 
@@ -102,7 +102,7 @@ def _write_settings(plan: Plan, clip: clip_models.ClipModel) -> None:
     new = _describe(plan, clip)
     if path.exists():
         new = widened(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
-    with records.told(plan.settings.out):
+    with records.explaining_write_errors(plan.settings.out):
         atomic.write_json(path, new)
 
 
@@ -112,7 +112,7 @@ def _describe(plan: Plan, clip: clip_models.ClipModel) -> dict[str, Any]:
         "format": records.FORMAT,
         "collection": str(settings.collection.resolve()),
         "classes": list(plan.classes),
-        "texts": prompts.told(plan.classes, settings),
+        "texts": prompts.wordings_to_json(plan.classes, settings),
         "prompts": list(prompts.templates(settings.clip.prompts)),
         "class_sizes": plan.images["label"].value_counts().reindex(plan.classes).to_dict(),
         "dropped_classes": list(plan.dropped),

@@ -13,6 +13,7 @@ from curate.foundation.options import Positive, declared, option, settings
 from curate.workers.settings import WorkerSettings
 from fewshot import methods
 from fewshot.methods.listed import LISTED, listing
+from fewshot.sweeping import descriptions as descriptions_file
 
 Augment = Literal["none", "flip", "crop", "flip+crop"]
 ClassWeights = Annotated[
@@ -30,9 +31,7 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
 def _read(descriptions: Any) -> Any:
     """Those of a file, where its path is given."""
     if isinstance(descriptions, str | Path):
-        from fewshot.sweeping.prompts import read_descriptions
-
-        return read_descriptions(Path(descriptions).expanduser())
+        return descriptions_file.read(Path(descriptions).expanduser())
     if not isinstance(descriptions, dict):
         raise ValueError("must be a file (YAML) of LABEL: WORDS")
     return descriptions
@@ -274,7 +273,8 @@ def _of_recipe(name: str, base: str) -> dict[str, Any]:
     if name not in recipes:
         raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
     of_all = {setting: value for setting, value in recipes[name].items() if not isinstance(value, dict)}
-    return of_all | recipes[name].get(base, {})  # the latter: where a method differs
+    result: dict[str, Any] = of_all | recipes[name].get(base, {})  # the latter: where a method differs
+    return result
 
 
 def options(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -14,7 +14,7 @@ from fewshot import flags
 from fewshot.sweeping.settings import ClipChoice, Compute, Data, SweepSettings, Training
 from fewshot.trained.settings import TrainSettings
 
-# What a sweep has said already, but for its weights.
+# Options that a sweep has values of, but for its weights.
 _OF_A_SWEEP = {"seed", *declared(Data, ClipChoice, Training, flags.Tuning)} - {"checkpoint"}
 
 
@@ -84,7 +84,7 @@ def _of_sweep(sweep: Path, given: dict[str, Any]) -> tuple[SweepSettings, str]:
 
     if twice := sorted(_OF_A_SWEEP & given.keys()):
         flag = declared(Splitting, Data, ClipChoice, Training, flags.Tuning)[twice[0]].flag
-        raise UsageError(f"{flag}: a sweep has said that already; train on its collection")
+        raise UsageError(f"{flag}: the sweep decides that; to have it otherwise, train on its collection")
     return settings_of(sweep), read_sweep(sweep).settings["weights"]["image"]
 
 

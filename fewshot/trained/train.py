@@ -17,7 +17,7 @@ from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
-from curate.sweeps.records import told
+from curate.sweeps.records import explaining_write_errors
 from fewshot import methods
 from fewshot.measuring.metrics import softmax
 from fewshot.sweeping import plan as planning
@@ -63,7 +63,8 @@ def train(settings: TrainSettings) -> Trained:
     if settings.weights and clip.image_digest != settings.weights:
         raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
     check_methods(plan, clip)
-    with only_one(out, "fewshot train"), told(out), deterministic(compute.deterministic):
+    asked = settings.sweep.compute.deterministic
+    with only_one(out, "fewshot train"), explaining_write_errors(out), deterministic(asked):
         if (out / directory.JSON).exists():
             return _found(out, settings, plan, clip)
         return _train(settings, Runner(plan, clip))
@@ -128,7 +129,7 @@ def _about(runner: Runner, settings: TrainSettings) -> About:
 def _trained_on(settings: TrainSettings, plan: Plan, learned: pd.DataFrame) -> dict[str, Any]:
     trial = settings.trial
     if not methods.trains(trial.method):
-        learned = learned.iloc[:0]  # it was only asked what it makes of them
+        learned = learned.iloc[:0]  # such a method has learned from none of them
     counts = learned["label"].value_counts()
     return {
         "collection": str(settings.sweep.collection.resolve()),
@@ -157,8 +158,8 @@ def _measured(
     classes, (temperature, threshold) = runner.plan.classes, chosen
     found: dict[str, Any] = {}
     if held:
-        told = measured(held.probabilities(), held.labels, held.groups, classes, threshold)
-        found["held_back"] = told | {"folds": len(np.unique(held.fold))}
+        scores = measured(held.probabilities(), held.labels, held.groups, classes, threshold)
+        found["held_back"] = scores | {"folds": len(np.unique(held.fold))}
     if settings.shots:
         rows = runner.plan.split(settings.split).test
         test, logits = runner.draw(rows), fitted.logits(runner.images(rows))

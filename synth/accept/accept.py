@@ -42,7 +42,7 @@ def accept(
     What they find replaces what they found earlier; curate.collection.sets.explain_synthetic says what is accepted by
     it, and by the ledger. Photographs are compared with, and never judged.
 
-    model, checkpoint, device: whose features the rules see that need features (as in models.load); None for none.
+    model, checkpoint, device: of the features that some rules need (as in clip_models.load); model None: no features.
     keypoints: weights of torchvision's keypoint R-CNN; without, no pose is compared with its skeleton.
     workers: threads; one for each CPU unless said.
 

@@ -24,7 +24,7 @@ class Candidates(Inputs):
     photographs: pd.DataFrame  # rows of the image table, index 0 to m - 1, labels as the ledger has them
     photograph_features: np.ndarray | None  # (m, d) float32, each of length 1
     trusted: np.ndarray  # bool (m,): the photographs that no person dropped: these show what their class looks like
-    clip: ClipModel | None  # whose features
+    clip: ClipModel | None  # that gave the features
     keypoints: Path | None  # a file of weights of a keypoint detector
     device: str  # of that detector
 
@@ -68,11 +68,12 @@ def compared(candidates: Candidates, components: int) -> tuple[np.ndarray, np.nd
 
 
 def _unit(X: np.ndarray) -> np.ndarray:
-    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    result: np.ndarray = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    return result
 
 
 def _with_signature(candidates: Candidates, images: pd.DataFrame) -> Iterator[str]:
-    """The content ids that have a signature, once those that lack one were looked at."""
+    """The content ids that have a signature, once those that lack one were decoded."""
     unreadable = []
     for key, id, file in zip(images["key"], images["id"], images["file"], strict=True):
         try:

@@ -1,4 +1,4 @@
-"""Settling: change a pose's angles a little, until this person's body stands, lies or holds as the pose says.
+"""Contact solver: changes a pose's angles a little, until this person's body stands, lies or holds as the pose says.
 
 Angles alone cannot say that both hands and both feet are on the floor: that depends on the lengths of the limbs,
 which differ between people. So a pose also names its contacts, and a damped least-squares search finds the nearest
@@ -24,7 +24,7 @@ _TRUNK = {"pelvis": 2, "left_loin": 2, "right_loin": 2, "left_ribs": 2, "right_r
 
 @dataclass(frozen=True)
 class Goals:
-    """What must be true of a settled body; the names are those of `synth.body.capsules.CONTACTS`."""
+    """What must be true of a solved body; the names are those of `synth.body.capsules.CONTACTS`."""
 
     floor: tuple[str, ...] = ()
     touch: tuple[tuple[str, str], ...] = ()
@@ -42,8 +42,8 @@ def _other_side(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """A settled body: its angles (dofs,), the middle of its hips (3,), its bones, and its worst contact in metres."""
+class SolvedBody:
+    """What the solver found: angles (dofs,), the middle of the hips (3,), bones, and the worst contact in metres."""
 
     angles: Array
     position: Array
@@ -51,7 +51,7 @@ class Settled:
     miss: float
 
 
-def settle(angles: Array, people: Proportions, flesh: Flesh, goals: Goals) -> Settled:
+def solve_contacts(angles: Array, people: Proportions, flesh: Flesh, goals: Goals) -> SolvedBody:
     """The nearest pose to `angles` (dofs,) that meets the goals; the body's middle ends above x = z = 0.
 
     Miss is how far the worst floor contact is from the floor, or the worst touch from touching.
@@ -85,14 +85,14 @@ def settle(angles: Array, people: Proportions, flesh: Flesh, goals: Goals) -> Se
     middle = np.append(flesh.ends(placed)[..., [0, 2]].mean(axis=(0, 1)), 0)
     position = np.array([-middle[0], solution[-1], -middle[1]])
     placed = forward(solution[:-1], people, position)
-    return Settled(solution[:-1], position, placed, cost.miss(solution))
+    return SolvedBody(solution[:-1], position, placed, cost.miss(solution))
 
 
 class _Cost:
     """The residuals of a candidate: (batch, dofs + 1) -> (batch, m); the last column is the hips' height."""
 
     def __init__(self, angles: Array, people: Proportions, flesh: Flesh, goals: Goals) -> None:
-        self.wanted = angles
+        self.asked = angles
         self.people = people
         self.flesh = flesh
         place = {name: index for index, name in enumerate(flesh.names)}
@@ -108,7 +108,7 @@ class _Cost:
         self.mass = volume / volume.sum()
 
     def resting_height(self, angles: Array) -> float:
-        """The hips' height at which the lowest part of the unsettled body rests on the floor."""
+        """The hips' height at which the lowest part of the body rests, with these angles, on the floor."""
         ends = self.flesh.ends(forward(angles, self.people))
         return float(-(ends[..., 1] - self.flesh.radii).min())
 
@@ -154,7 +154,7 @@ class _Cost:
             touch / CONTACT,
             under / CONTACT,
             self._press(ends) / PRESS,
-            (solution[:, :-1] - self.wanted) / ANGLE,
+            (solution[:, :-1] - self.asked) / ANGLE,
         ]
         if self.balance:
             parts.append(self._off_balance(ends) / BALANCE)
@@ -166,13 +166,15 @@ class _Cost:
         centre = ends[:, capsule, 0] * (1 - along[:, None]) + ends[:, capsule, 1] * along[:, None]
         one, other = self.pairs
         apart = np.sqrt(((centre[:, one] - centre[:, other]) ** 2).sum(-1) + 1e-12)
-        return np.maximum(radius[one] + radius[other] - apart, 0)
+        result: Array = np.maximum(radius[one] + radius[other] - apart, 0)
+        return result
 
     def _off_balance(self, ends: Array) -> Array:
         """From the middle of the floor contacts to the centre of mass, on the floor, (batch, 2) metres."""
         capsule, end = self.floor.T
         centre = (ends.mean(axis=2) * self.mass[:, None]).sum(axis=1)
-        return (centre - ends[:, capsule, end].mean(axis=1))[:, [0, 2]]
+        result: Array = (centre - ends[:, capsule, end].mean(axis=1))[:, [0, 2]]
+        return result
 
 
 def _balls(flesh: Flesh) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:

@@ -16,7 +16,7 @@ from curate.images.decoding import Unreadable, read_file
 from curate.images.signatures import Signature, Signatures
 from curate.importing import tables
 from synth.generate import provenance, writing
-from synth.generate.image_job import Shot
+from synth.generate.image_job import ImageJob
 
 _NOT_OURS = "not ours"
 
@@ -29,8 +29,8 @@ class Adopted:
     rejects: list[dict[str, Any]]
 
 
-def adopt(root: Path, shots: Sequence[Shot], made: frozenset[str] = frozenset()) -> Adopted:
-    """Give each image of these shots that is there its row, or a reject with its cause; files stay as they are.
+def adopt(root: Path, jobs: Sequence[ImageJob], made: frozenset[str] = frozenset()) -> Adopted:
+    """Give each image of these jobs that is there its row, or a reject with its cause; files stay as they are.
 
     A row that is there stays. made: the keys of files that are new, whose rows, if they have any, tell of files that
     had gone.
@@ -41,18 +41,18 @@ def adopt(root: Path, shots: Sequence[Shot], made: frozenset[str] = frozenset())
     with collection.locked():
         images, rejects = collection.images(), collection.rejects()
         known = set(images["key"]) - made
-        new = [shot for shot in shots if shot.key not in known and writing.path(root, shot).exists()]
+        new = [job for job in jobs if job.key not in known and writing.path(root, job).exists()]
         refused = set(rejects["key"])
-        if not new and not any(shot.key in refused for shot in shots):
+        if not new and not any(job.key in refused for job in jobs):
             return Adopted(0, [])
         with Signatures(collection) as signatures:
-            outcomes = _looked_at(root, new, signatures, workers)
+            outcomes = _outcomes(root, new, signatures, workers)
             rows = tables.frame([row for row in outcomes if "id" in row], COLUMNS)
             images = pd.concat([images[~images["key"].isin(rows["key"])], rows], ignore_index=True)
             images = tables.with_groups(collection, images, signatures, workers)
         found = [row for row in outcomes if "cause" in row]
-        rejects = rejects[~rejects["key"].isin({shot.key for shot in shots})]
-        _keep_names({writing.path(root, shot).parent for shot in new})
+        rejects = rejects[~rejects["key"].isin({job.key for job in jobs})]
+        _keep_names({writing.path(root, job).parent for job in new})
         collection.write(images, pd.concat([rejects, tables.frame(found, REJECT_COLUMNS)], ignore_index=True))
     return Adopted(len(rows), found)
 
@@ -67,45 +67,45 @@ def _keep_names(folders: set[Path]) -> None:
             os.close(descriptor)
 
 
-def _looked_at(root: Path, shots: Sequence[Shot], signatures: Signatures, workers: int) -> list[dict[str, Any]]:
+def _outcomes(root: Path, jobs: Sequence[ImageJob], signatures: Signatures, workers: int) -> list[dict[str, Any]]:
     rows = []
-    with console.progress("recording", len(shots)) as advance:
-        for row in tables.in_threads(lambda shot: _look(root, shot, signatures), shots, workers):
+    with console.progress("recording", len(jobs)) as advance:
+        for row in tables.in_threads(lambda job: _outcome(root, job, signatures), jobs, workers):
             rows.append(row)
             advance(1)
     return rows
 
 
-def _look(root: Path, shot: Shot, signatures: Signatures) -> dict[str, Any]:
+def _outcome(root: Path, job: ImageJob, signatures: Signatures) -> dict[str, Any]:
     """A row of the image table, the group empty; or one of the rejects."""
-    path = writing.path(root, shot)
+    path = writing.path(root, job)
     try:
         content = read_file(path)
         content_id = hashlib.sha256(content).hexdigest()
         signature = signatures.of(content_id, content)
     except Unreadable as problem:
         detail = f"{problem.detail}; move it away, and synth generate makes it again"
-        return _reject(shot, str(problem.cause), detail, path)
+        return _reject(job, str(problem.cause), detail, path)
     try:
         told = provenance.read(path)
         text = provenance.text(told)
     except (OSError, ValueError, TypeError):
         told, text = {}, ""
-    if told.get("key") != shot.key:
-        return _reject(shot, _NOT_OURS, "another program put it in the place of a synthetic image; move it away", path)
-    return _row(shot, content_id, len(content), signature, text)
+    if told.get("key") != job.key:
+        return _reject(job, _NOT_OURS, "another program put it in the place of a synthetic image; move it away", path)
+    return _row(job, content_id, len(content), signature, text)
 
 
-def _reject(shot: Shot, cause: str, detail: str, path: Path) -> dict[str, Any]:
-    return {"key": shot.key, "cause": cause, "detail": detail, "file": str(path)}
+def _reject(job: ImageJob, cause: str, detail: str, path: Path) -> dict[str, Any]:
+    return {"key": job.key, "cause": cause, "detail": detail, "file": str(path)}
 
 
-def _row(shot: Shot, content_id: str, size: int, signature: Signature, told: str) -> dict[str, Any]:
+def _row(job: ImageJob, content_id: str, size: int, signature: Signature, told: str) -> dict[str, Any]:
     return {
-        "key": shot.key,
+        "key": job.key,
         "id": content_id,
-        "label": shot.label,
-        "file": f"images/{shot.key}",
+        "label": job.label,
+        "file": f"images/{job.key}",
         "source": synthetic.SOURCE,
         "url": "",
         "width": signature.width,

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 
 from curate.foundation.errors import UsageError
 from synth.generate import sources
-from synth.generate.image_job import Made, Shot
+from synth.generate.image_job import ImageJob, Made
 from synth.generate.settings import AUGMENT, Settings
 
 LONGEST = 512  # pixels of the longer side, where no size was asked for
@@ -25,7 +25,7 @@ _MARGIN = 0.15  # of each side: mirrored there, so that what is turned has no bl
 
 
 class Augment:
-    """A Generator (synth/generate/image_job.py) whose shots have a source."""
+    """A Generator (synth/generate/image_job.py) whose jobs have a source."""
 
     batch = 1
 
@@ -37,9 +37,9 @@ class Augment:
         """What stands for the digest of a model's weights: the recipe, which is this file."""
         return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 
-    def make(self, shots: Sequence[Shot]) -> list[Made]:
-        """Each shot's source, changed. Raises UsageError where it has none, FewposeError where it can't be read."""
-        return [Made(shot, self._changed(shot)) for shot in shots]
+    def make(self, jobs: Sequence[ImageJob]) -> list[Made]:
+        """Each job's source, changed. Raises UsageError where it has none, FewposeError where it can't be read."""
+        return [Made(job, self._changed(job)) for job in jobs]
 
     def facts(self) -> dict[str, str]:
         told = {
@@ -51,13 +51,13 @@ class Augment:
         }
         return told | ({"size": f"{self._width}x{self._height}"} if self._width else {})
 
-    def _changed(self, shot: Shot) -> Image.Image:
-        if shot.source is None:
+    def _changed(self, job: ImageJob) -> Image.Image:
+        if job.source is None:
             raise UsageError(f"--model {AUGMENT} changes real images; say which: --from-draw split=0,shots=6")
-        image = self._sized(sources.original(shot.source))
+        image = self._sized(sources.original(job.source))
         # torchvision knows no generator of one's own; only the CPU's is touched, and it is given back.
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(shot.seed)
+            torch.default_generator.manual_seed(job.seed)
             changed: Image.Image = _changes(image.width, image.height)(image)
         return changed
 

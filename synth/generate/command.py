@@ -64,15 +64,15 @@ def generate(
 
 
 def _print_plan(plan: "Planned") -> None:
-    console.say(f"{plan.root}: {console.count(len(plan.missing), 'image')} to make, of {len(plan.shots)}")
-    missing = [shot.label for shot in plan.missing]
-    labels = sorted({shot.label for shot in plan.shots})
-    rows = ((label, sum(shot.label == label for shot in plan.shots), missing.count(label)) for label in labels)
+    console.say(f"{plan.root}: {console.count(len(plan.missing), 'image')} to make, of {len(plan.jobs)}")
+    missing = [job.label for job in plan.missing]
+    labels = sorted({job.label for job in plan.jobs})
+    rows = ((label, sum(job.label == label for job in plan.jobs), missing.count(label)) for label in labels)
     console.table(("class", "images", "to make"), rows, numbers=(1, 2))
     if plan.refused:
         console.say(f"refused by the safety checker before, and not made again: {len(plan.refused)}")
-    for shot in [shot for shot in plan.shots if shot.prompt][:_NAMED]:
-        console.say(f"  {shot.key}: {shot.prompt}")
+    for job in [job for job in plan.jobs if job.prompt][:_NAMED]:
+        console.say(f"  {job.key}: {job.prompt}")
 
 
 def _print(summary: "Summary", collection: Path) -> None:
@@ -91,17 +91,17 @@ def _print(summary: "Summary", collection: Path) -> None:
         for x in labels
     )
     console.table(("class", "made", "there before", "refused"), rows, numbers=(1, 2, 3))
-    _print_troubles(summary, collection)
+    _print_warnings(summary, collection)
     console.say(f"next: synth accept {collection}")
 
 
-def _print_troubles(summary: "Summary", collection: Path) -> None:
+def _print_warnings(summary: "Summary", collection: Path) -> None:
     refused = sum(summary.refused.values()) + sum(summary.refused_before.values())
     if refused:
         console.say(f"refused by the safety checker: {refused}; these are not made again")
     if summary.lost:
         such = f"such as {summary.lost[0]}; a smaller --batch or fewer --workers may do"
-        console.say(f"took every worker along that made them: {console.count(len(summary.lost), 'image')}, {such}")
+        console.say(f"every worker died that tried to make them: {console.count(len(summary.lost), 'image')}, {such}")
     for key in summary.in_the_way[:_NAMED]:
         console.say(f"another program put a file there meanwhile, which stays: {key}")
     rejects = summary.adopted.rejects

@@ -19,7 +19,7 @@ from curate.collection.directory import Collection
 from curate.foundation import resources
 from curate.foundation.errors import UsageError
 from synth.body.capsules import flesh
-from synth.body.contact_solver import settle
+from synth.body.contact_solver import solve_contacts
 from synth.body.poses import named, shipped
 from synth.generate.image_job import Control
 from synth.rendering.appearance import dressed
@@ -113,13 +113,13 @@ def from_renderer(view: View) -> Control:
     pose = named(view.pose)
     scene = draw_scene(pose, generator(view.pose, view.seed, view.index))
     body = flesh(scene.people)
-    settled = settle(scene.angles, scene.people, body, pose.goals.mirrored() if scene.mirror else pose.goals)
-    solid, _ = dressed(body, settled.placement, scene.people, scene.looks)
+    solved = solve_contacts(scene.angles, scene.people, body, pose.goals.mirrored() if scene.mirror else pose.goals)
+    solid, _ = dressed(body, solved.placement, scene.people, scene.appearance)
     camera = frame(scene.view, solid.ends.reshape(-1, 3), solid.radii.reshape(-1))
     hits = trace(solid, camera, camera.rays(_TRACED))
     depth = np.full(_TRACED * _TRACED, np.inf, np.float32)
     depth[hits.pixel] = hits.distance
-    found = find_keypoints(settled.placement, scene.people, camera, depth.reshape(_TRACED, _TRACED), 1)
+    found = find_keypoints(solved.placement, scene.people, camera, depth.reshape(_TRACED, _TRACED), 1)
     return Control(f"pose {view.pose} {view.seed} {view.index}", _plain(found))
 
 

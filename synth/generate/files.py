@@ -201,7 +201,7 @@ def _directory(option: str, said: str) -> Path | None:
 
 @contextmanager
 def _from_hub(name: str, revision: str = "") -> Iterator[None]:
-    """What the hub's client and diffusers raise, in one sentence each."""
+    """Turns what the hub's client and diffusers raise into errors of one sentence."""
     try:
         yield
     except hub.GatedRepoError as error:

@@ -29,8 +29,8 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Shot:
-    """Everything that the pixels of an image depend on, beside the settings: made alone or among others, it is one."""
+class ImageJob:
+    """One image to make: all that its pixels depend on beside the settings, so it is the same alone or in a batch."""
 
     label: str
     index: int  # among those of its label and settings, and of its source where it has one
@@ -44,9 +44,9 @@ class Shot:
 
 @dataclass(frozen=True)
 class Made:
-    """What a generator made of a shot. image: upright RGB; None where the pipeline's safety checker refused it."""
+    """What a generator made of a job. image: upright RGB; None where the pipeline's safety checker refused it."""
 
-    shot: Shot
+    job: ImageJob
     image: Image.Image | None
     keypoints: np.ndarray | None = None  # (17, 3) pixels and visibility, where the generator knows them
 
@@ -54,10 +54,10 @@ class Made:
 class Generator(Protocol):
     """What makes images, in one process and on one device."""
 
-    batch: int  # how many shots `make` should be given at once; it may become smaller
+    batch: int  # how many jobs `make` should be given at once; it may become smaller
 
-    def make(self, shots: Sequence[Shot]) -> list[Made]:
-        """The image of each shot, in their order. Raises FewposeError where not even one image fits into memory."""
+    def make(self, jobs: Sequence[ImageJob]) -> list[Made]:
+        """The image of each job, in their order. Raises FewposeError where not even one image fits into memory."""
 
     def facts(self) -> dict[str, str]:
         """Of provenance.FACTS, what holds for all its images: model, weights, scheduler, steps, versions, license..."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from curate.workers.places import Place
 from synth.generate import writing
-from synth.generate.image_job import Generator, Shot
+from synth.generate.image_job import Generator, ImageJob
 from synth.generate.settings import AUGMENT, MANNEQUIN, Resources, Settings
 from synth.generate.writing import Became, Done, Writer
 
 
 @dataclass(frozen=True)
 class Making:
-    """Makes workers that make images. Plain data: it travels to them."""
+    """Makes workers that make images. Plain data, which is sent to where they are."""
 
     root: Path  # of the collection, absolute
     settings: Settings
@@ -22,22 +22,22 @@ class Making:
     kind: str  # text, or image: made from a real one
     resources: Resources
 
-    def __call__(self, place: Place) -> "Maker":
-        return Maker(self, place.device)
+    def __call__(self, place: Place) -> "ImageWorker":
+        return ImageWorker(self, place.device)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a worker says of some shots that it was given."""
+    """What a worker returns for some jobs."""
 
     done: list[Done]  # also of earlier ones: files are written while others are made
     images: int = 0  # made this time, and in how many
     seconds: float = 0.0
 
 
-def load(order: Making, device: str) -> Generator:
+def load(making: Making, device: str) -> Generator:
     """The generator. Raises UsageError, FewposeError where its model can't be had."""
-    settings, resources = order.settings, order.resources
+    settings, resources = making.settings, making.resources
     if settings.model == MANNEQUIN:
         from synth.generate.mannequin import Mannequin
 
@@ -50,7 +50,7 @@ def load(order: Making, device: str) -> Generator:
 
     return pipeline.load(
         settings,
-        kind=order.kind,
+        kind=making.kind,
         device=device,
         dtype=resources.dtype,
         batch=resources.batch,
@@ -73,24 +73,24 @@ def weights(settings: Settings) -> str:
     return pipeline.weights(settings)
 
 
-class Maker:
+class ImageWorker:
     """A worker: a generator and its writer."""
 
-    def __init__(self, order: Making, device: str) -> None:
-        self._root = order.root
-        self._generator = load(order, device)
-        facts = {**self._generator.facts(), "settings": order.digest}
-        self._writer = Writer(order.root, facts, order.settings.format)
+    def __init__(self, making: Making, device: str) -> None:
+        self._root = making.root
+        self._generator = load(making, device)
+        facts = {**self._generator.facts(), "settings": making.digest}
+        self._writer = Writer(making.root, facts, making.settings.format)
 
-    def __call__(self, shots: Sequence[Shot]) -> Reply:
+    def __call__(self, jobs: Sequence[ImageJob]) -> Reply:
         """Make these, and have them written, which goes on while the next are made.
 
-        What a worker that was lost with these shots had written of them stays.
+        What a worker that was lost with these jobs had written of them stays.
         """
         began = time.monotonic()
-        written = [Done(shot.key, Became.MADE) for shot in shots if writing.is_ours(self._root, shot)]
+        written = [Done(job.key, Became.MADE) for job in jobs if writing.is_ours(self._root, job)]
         before = {done.key for done in written}
-        missing = [shot for shot in shots if shot.key not in before]
+        missing = [job for job in jobs if job.key not in before]
         begin = 0
         while begin < len(missing):
             batch = missing[begin : begin + self._generator.batch]

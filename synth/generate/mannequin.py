@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from curate.foundation.errors import UsageError
 from synth.generate.control import poses_digest, poses_of
-from synth.generate.image_job import Made, Shot
+from synth.generate.image_job import ImageJob, Made
 from synth.generate.settings import MANNEQUIN, Settings
 from synth.rendering.folder import SIZES
 from synth.rendering.render import render
@@ -30,9 +30,9 @@ class Mannequin:
         """What stands for the digest of a model's weights: the poses and this version of the renderer."""
         return hashlib.sha256(f"{poses_digest()} {version('fewpose')}".encode()).hexdigest()[:16]
 
-    def make(self, shots: Sequence[Shot]) -> list[Made]:
-        """Each shot's mannequin, with its keypoints. Raises UsageError for a class that no pose shows."""
-        return [_drawn(shot, self.size) for shot in shots]
+    def make(self, jobs: Sequence[ImageJob]) -> list[Made]:
+        """Each job's mannequin, with its keypoints. Raises UsageError for a class that no pose shows."""
+        return [_drawn(job, self.size) for job in jobs]
 
     def facts(self) -> dict[str, str]:
         return {
@@ -45,10 +45,10 @@ class Mannequin:
         }
 
 
-def _drawn(shot: Shot, size: int) -> Made:
-    poses = poses_of(shot.label)
+def _drawn(job: ImageJob, size: int) -> Made:
+    poses = poses_of(job.label)
     if not poses:
-        raise UsageError(f"there is no pose of data/poses.yaml (see: synth poses) for {shot.label}")
-    # The shot's seed holds all that tells it from others; the index is the renderer's own.
-    drawn = render(poses[shot.index % len(poses)], seed=shot.seed, size=size)
-    return Made(shot, drawn.image, drawn.keypoints)
+        raise UsageError(f"there is no pose of data/poses.yaml (see: synth poses) for {job.label}")
+    # The job's seed holds all that tells it from others; the index is the renderer's own.
+    drawn = render(poses[job.index % len(poses)], seed=job.seed, size=size)
+    return Made(job, drawn.image, drawn.keypoints)

@@ -1,7 +1,7 @@
 """Images from a model of diffusers: text to image, image to image, each also conditioned on skeletons.
 
 One image, however it is made
-    Its noise comes from a CPU generator of its own, seeded by its shot; nothing that is drawn for one image depends on
+    Its noise comes from a CPU generator of its own, seeded by its job; nothing that is drawn for one image depends on
     another, on the batch or on the device. What remains is arithmetic: libraries multiply batches of different sizes in
     different orders. BATCH_TOLERANCE says how much of that may be seen.
 
@@ -24,7 +24,7 @@ from synth.generate import adapters, control, library, sources
 from synth.generate.batches import Batches, first_guess, is_lack_of_memory
 from synth.generate.defaults import CONSISTENCY, Choice, choose, denoiser
 from synth.generate.files import Files, all_of, weights
-from synth.generate.image_job import Made, Shot
+from synth.generate.image_job import ImageJob, Made
 from synth.generate.settings import Settings
 from synth.generate.texts import Texts
 
@@ -53,7 +53,7 @@ def load(
 ) -> "Diffusion":
     """The generator of these settings.
 
-    kind: "text", or "image" where every shot has a source that it is made from.
+    kind: "text", or "image" where every job has a source that it is made from.
     dtype: float32, bfloat16, float16; "auto" is float32 on a CPU, and on a GPU bfloat16 where it has it, else float16.
     batch: images at once to begin with; None: a guess by free memory. It is halved where it was too many.
     compile: compile the denoiser with torch.compile: minutes once, then faster.
@@ -66,15 +66,15 @@ def load(
     found = all_of(settings)
     if settings.lora:
         adapters.check_lora_can_be_read()
-    with _told(settings), quiet():
+    with _explained(settings), quiet():
         pipe = _read(settings, found, kind, number)
     _schedule(pipe, settings.scheduler)
-    with _told(settings), quiet():
+    with _explained(settings), quiet():
         if settings.lora:
             adapters.add_lora(pipe, found["lora"], settings.lora_scale)
         if settings.ip_adapter:
             adapters.add_ip_adapter(pipe, found["ip_adapter"], settings.ip_adapter_scale)
-        settle(pipe, target)
+        to_device(pipe, target)
     choice = choose(pipe, settings, kind)
     if choice.width * choice.height >= _TILED_FROM and hasattr(pipe.vae, "enable_tiling"):
         pipe.vae.enable_tiling()
@@ -85,7 +85,7 @@ def load(
 
 
 class Diffusion:
-    """A Generator (see shot.py) of any pipeline of diffusers that makes images."""
+    """A Generator (see image_job.py) of any pipeline of diffusers that makes images."""
 
     def __init__(
         self,
@@ -118,17 +118,17 @@ class Diffusion:
     def batch(self, size: int) -> None:
         self._batches.size = size
 
-    def make(self, shots: Sequence[Shot]) -> list[Made]:
-        """The image of each shot, in their order.
+    def make(self, jobs: Sequence[ImageJob]) -> list[Made]:
+        """The image of each job, in their order.
 
-        Raises UsageError for a shot that lacks what the settings need, FewposeError where not even one image fits into
+        Raises UsageError for a job that lacks what the settings need, FewposeError where not even one image fits into
         memory or a source can't be read.
         """
-        self._check(shots)
-        return self._batches.run(shots, self._make)
+        self._check(jobs)
+        return self._batches.run(jobs, self._make)
 
     def facts(self) -> dict[str, str]:
-        """See shot.Generator."""
+        """See image_job.Generator."""
         facts = {
             "generator": type(self.pipe).__name__,
             "model": self._settings.model,
@@ -151,28 +151,28 @@ class Diffusion:
                 facts[f"{part}_scale"] = f"{getattr(self._settings, f'{part}_scale'):g}"
         return {name: value for name, value in facts.items() if value}
 
-    def _check(self, shots: Sequence[Shot]) -> None:
-        if self._settings.controlnet and any(shot.control is None for shot in shots):
+    def _check(self, jobs: Sequence[ImageJob]) -> None:
+        if self._settings.controlnet and any(job.control is None for job in jobs):
             raise UsageError("--controlnet needs a skeleton for each image, and some have none")
-        if self._kind == "image" and any(shot.source is None for shot in shots):
+        if self._kind == "image" and any(job.source is None for job in jobs):
             raise UsageError("image to image needs a real image for each: say which with --from-draw")
-        if self._settings.ip_adapter and any(shot.source is None for shot in shots):
+        if self._settings.ip_adapter and any(job.source is None for job in jobs):
             raise UsageError("--ip-adapter needs a real image for each: say which with --from-draw")
 
-    def _make(self, shots: Sequence[Shot]) -> list[Made]:
-        filled = list(shots)
+    def _make(self, jobs: Sequence[ImageJob]) -> list[Made]:
+        filled = list(jobs)
         if self._compiled:  # another batch size would be compiled anew
-            filled += [shots[-1]] * (self.batch - len(shots))
+            filled += [jobs[-1]] * (self.batch - len(jobs))
         with torch.no_grad(), quiet(), _compiling():
             self.pipe.set_progress_bar_config(disable=True)
             output = self.pipe(**self._arguments(filled))
         refused = getattr(output, "nsfw_content_detected", None) or [False] * len(filled)
         return [
-            Made(shot, None if no else image.convert("RGB"))
-            for shot, image, no in zip(shots, output.images, refused, strict=False)
+            Made(job, None if no else image.convert("RGB"))
+            for job, image, no in zip(jobs, output.images, refused, strict=False)
         ]
 
-    def _arguments(self, shots: Sequence[Shot]) -> dict[str, Any]:
+    def _arguments(self, jobs: Sequence[ImageJob]) -> dict[str, Any]:
         """Of the pipeline's call; what this one does not know is left out."""
         choice = self.choice
         arguments: dict[str, Any] = {
@@ -181,14 +181,14 @@ class Diffusion:
             "width": choice.width,
             "height": choice.height,
             "strength": self._settings.strength,
-            "generator": [torch.Generator("cpu").manual_seed(shot.seed) for shot in shots],
-            **self._texts.arguments([(shot.prompt, shot.negative) for shot in shots]),
+            "generator": [torch.Generator("cpu").manual_seed(job.seed) for job in jobs],
+            **self._texts.arguments([(job.prompt, job.negative) for job in jobs]),
         }
-        real = [sources.picture(shot.source, choice.width, choice.height) for shot in shots if shot.source]
+        real = [sources.picture(job.source, choice.width, choice.height) for job in jobs if job.source]
         if self._kind == "image":
             arguments["image"] = real
         if self._settings.controlnet:
-            drawn = [control.draw(shot.control, choice.width, choice.height) for shot in shots if shot.control]
+            drawn = [control.draw(job.control, choice.width, choice.height) for job in jobs if job.control]
             arguments["control_image" if "control_image" in self._accepted else "image"] = drawn
             arguments["controlnet_conditioning_scale"] = self._settings.controlnet_scale
         if self._settings.ip_adapter:
@@ -219,7 +219,7 @@ def _read(settings: Settings, found: dict[str, Files], kind: str, number: torch.
 
 
 def _check_controlnet_fits(pipe: Any, settings: Settings) -> None:
-    """They load together, and fail at the first step."""
+    """Raises UsageError where they don't: they would load together, and fail at the first step."""
     widths = [part.config.get("cross_attention_dim") for part in (pipe.controlnet, denoiser(pipe))]
     if widths[0] != widths[1]:
         raise UsageError(
@@ -245,14 +245,15 @@ def _schedule(pipe: Any, wanted: str) -> None:
 
 def _compatible(scheduler: Any) -> list[Any]:
     """Classes that can take its place: those that it names, and those for consistency models, which nobody names and
-    which a LoRA lets any UNet use."""
+    which a LoRA lets any UNet use.
+    """
     classes = scheduler.compatibles
     if any(each.__name__ == "DDIMScheduler" for each in classes):  # of the family that predicts noise
         classes = classes + [getattr(library.diffusers(), name) for name in CONSISTENCY]
     return [each for each in classes if each.__name__ not in _UNSEEDED]
 
 
-def settle(pipe: Any, target: torch.device) -> None:
+def to_device(pipe: Any, target: torch.device) -> None:
     """Onto the device, in the memory layout that suits it."""
     pipe.to(target)
     if target.type == "cuda":
@@ -278,8 +279,8 @@ def _device_name(device: torch.device) -> str:
 
 
 @contextmanager
-def _told(settings: Settings) -> Iterator[None]:
-    """Whatever a foreign model makes its reader raise, in one sentence."""
+def _explained(settings: Settings) -> Iterator[None]:
+    """Turns whatever a foreign model makes its reader raise into a FewposeError of one sentence."""
     try:
         yield
     except FewposeError:
@@ -294,7 +295,7 @@ def _told(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _compiling() -> Iterator[None]:
-    """What the compiler could not do, in one sentence."""
+    """Turns errors of the compiler into a FewposeError of one sentence."""
     try:
         yield
     except torch._dynamo.exc.TorchDynamoException as error:

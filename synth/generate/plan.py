@@ -14,7 +14,7 @@ from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
 from synth.generate import control, prompts, sources
-from synth.generate.image_job import Control, Shot, Source
+from synth.generate.image_job import Control, ImageJob, Source
 from synth.generate.image_job import seed as seed_of
 from synth.generate.prompts import Grammar
 from synth.generate.settings import AUGMENT, KEYPOINTS, MANNEQUIN, RENDERER, WITHOUT_WEIGHTS, Settings, Wanted
@@ -34,11 +34,11 @@ class _Anchor:
     control: Control | None
 
 
-def plan(collection: Collection, settings: Settings, wanted: Wanted, weights: str) -> list[Shot]:
+def plan(collection: Collection, settings: Settings, wanted: Wanted, weights: str) -> list[ImageJob]:
     """`wanted.per_class` images of each class, class after class for each number, so that a run that is stopped early
     has made as many of each. weights: the digest of the model's weights.
 
-    The same image is always the same shot: more images a class, more classes or a larger draw only add shots.
+    The same image is always the same job: more images a class, more classes or a larger draw only add jobs.
     Images made from real ones are shared out evenly among those of their class, in the order of the draw's ranking.
     Raises UsageError or FewposeError, in one sentence, for what can't be done.
     """
@@ -46,16 +46,16 @@ def plan(collection: Collection, settings: Settings, wanted: Wanted, weights: st
     images = labelled(collection)
     classes = _classes(collection, images, wanted)
     grammar = None if settings.model in WITHOUT_WEIGHTS else Grammar.load(settings.grammar)
-    made = _Making(settings, grammar, digest(settings, weights))
+    made = _JobMaker(settings, grammar, digest(settings, weights))
     if settings.model == MANNEQUIN or (settings.controlnet and settings.control == RENDERER):
         _require({label: control.poses_of(label) for label in classes}, "no pose of data/poses.yaml (see: synth poses)")
     anchors = _anchors(collection, images, settings, wanted, classes)
-    shots = [
+    jobs = [
         made.around(label, anchors[label], number) if anchors is not None else made.free(label, number)
         for number in range(wanted.per_class)
         for label in classes
     ]
-    return _with_skeletons(shots, settings)
+    return _with_skeletons(jobs, settings)
 
 
 def digest(settings: Settings, weights: str) -> str:
@@ -70,16 +70,16 @@ def digest(settings: Settings, weights: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Making:
-    """How the shots of a plan are made. grammar: None where nobody reads prompts."""
+class _JobMaker:
+    """Makes the jobs of a plan. grammar: None where the model reads no prompts."""
 
     settings: Settings
     grammar: Grammar | None
     digest: str
 
-    def free(self, label: str, index: int) -> Shot:
+    def free(self, label: str, index: int) -> ImageJob:
         """Image `index` of a class, made from nothing."""
-        return Shot(
+        return ImageJob(
             label=label,
             index=index,
             key=self._key(label, f"{index:05d}"),
@@ -88,10 +88,10 @@ class _Making:
             negative=self._negative(),
         )
 
-    def around(self, label: str, anchors: tuple[_Anchor, ...], number: int) -> Shot:
+    def around(self, label: str, anchors: tuple[_Anchor, ...], number: int) -> ImageJob:
         """Image `number` of a class: number k of its anchor, and the same whatever other anchors there are."""
         anchor, index = anchors[number % len(anchors)], number // len(anchors)
-        return Shot(
+        return ImageJob(
             label=label,
             index=index,
             key=self._key(label, f"{anchor.id[:10]}-{index:03d}"),
@@ -195,18 +195,18 @@ def _posed(
     return _Anchor(control.digest(shown), source if made_from else None, shown)
 
 
-def _with_skeletons(shots: list[Shot], settings: Settings) -> list[Shot]:
-    """The shots, each with a skeleton of its own where a ControlNet asks for one and none was stored."""
+def _with_skeletons(jobs: list[ImageJob], settings: Settings) -> list[ImageJob]:
+    """The jobs, each with a skeleton of its own where a ControlNet asks for one and none was stored."""
     if not settings.controlnet or settings.control != RENDERER:
-        return shots
-    views = [_view(shot, settings) for shot in shots]
+        return jobs
+    views = [_view(job, settings) for job in jobs]
     asked = WorkerSettings(workers=0 if len(views) >= _MANY else 1)
     skeletons = in_order(control.from_renderer, views, asked)
-    return [replace(shot, control=skeleton) for shot, skeleton in zip(shots, skeletons, strict=True)]
+    return [replace(job, control=skeleton) for job, skeleton in zip(jobs, skeletons, strict=True)]
 
 
-def _view(shot: Shot, settings: Settings) -> control.View:
+def _view(job: ImageJob, settings: Settings) -> control.View:
     """From the user's seed alone, not from the settings: other models are shown the same skeletons."""
-    poses = control.poses_of(shot.label)
-    seed = _own_seed(settings, shot.label, shot.source.id) if shot.source else settings.seed
-    return control.View(poses[shot.index % len(poses)], seed, shot.index)
+    poses = control.poses_of(job.label)
+    seed = _own_seed(settings, job.label, job.source.id) if job.source else settings.seed
+    return control.View(poses[job.index % len(poses)], seed, job.index)

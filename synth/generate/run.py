@@ -23,7 +23,7 @@ from curate.workers.places import CPUS_OF_A_MODEL, Needs
 from curate.workers.pool import GivenUp, Pool, in_halves
 from synth.generate import making, refused, writing
 from synth.generate.adopt import Adopted, adopt
-from synth.generate.image_job import Shot
+from synth.generate.image_job import ImageJob
 from synth.generate.making import Making, Reply
 from synth.generate.plan import digest
 from synth.generate.plan import plan as planned
@@ -31,7 +31,7 @@ from synth.generate.settings import WITHOUT_WEIGHTS, Resources, Settings, Wanted
 from synth.generate.writing import Became
 
 _LOCK = ".generate.lock"  # in the collection
-_FEW = 8  # images, below which another process takes longer to begin than they take
+_FEW = 8  # images for each process, below which it takes longer to begin than to make them
 _SECONDS_TO_MENTION = 60.0
 _SECONDS_FOR_THE_TABLE = 60.0
 
@@ -42,8 +42,8 @@ class Planned:
 
     root: Path  # of the collection, absolute
     digest: str  # of settings and weights, as in the keys
-    shots: list[Shot]  # all
-    missing: list[Shot]  # of them, what is neither there nor was refused
+    jobs: list[ImageJob]  # all
+    missing: list[ImageJob]  # of them, what is neither there nor was refused
     refused: frozenset[str]  # keys, by earlier runs
 
 
@@ -57,7 +57,7 @@ class Summary:
     refused: dict[str, int]
     refused_before: dict[str, int]
     in_the_way: list[str]  # keys
-    lost: list[str]  # keys, of what takes its worker along even alone; the same command tries again
+    lost: list[str]  # keys of images with which workers died, even alone; the same command tries again
     adopted: Adopted
     seconds: float  # of making, loading the model included
 
@@ -67,11 +67,11 @@ def foresee(collection: Path, settings: Settings, wanted: Wanted) -> Planned:
     root = collection.absolute()
     opened = Collection.open(root)
     weights = making.weights(settings)
-    shots = planned(opened, settings, wanted, weights)
+    jobs = planned(opened, settings, wanted, weights)
     before = refused.read(root)
-    missing = [s for s in shots if s.key not in before and not os.path.lexists(writing.path(root, s))]
-    mine = frozenset(before.intersection(shot.key for shot in shots))
-    return Planned(root, digest(settings, weights), shots, missing, mine)
+    missing = [job for job in jobs if job.key not in before and not os.path.lexists(writing.path(root, job))]
+    mine = frozenset(before.intersection(job.key for job in jobs))
+    return Planned(root, digest(settings, weights), jobs, missing, mine)
 
 
 def generate(collection: Path, settings: Settings, wanted: Wanted, resources: Resources) -> Summary:
@@ -92,7 +92,7 @@ def generate(collection: Path, settings: Settings, wanted: Wanted, resources: Re
             try:
                 run.make()
             except BaseException:
-                with suppress(FewposeError, OSError):  # what stopped the run is said, and not what came of it
+                with suppress(FewposeError, OSError):  # the error that stopped the run is the one to report
                     _recorded(plan, run.made)
                 raise
             seconds = time.monotonic() - began
@@ -107,10 +107,10 @@ class _Run:
 
     def __init__(self, plan: Planned, settings: Settings, resources: Resources) -> None:
         self.plan = plan
-        self._label = {shot.key: shot.label for shot in plan.missing}
+        self._label = {job.key: job.label for job in plan.missing}
         self._keys: dict[Became, list[str]] = {became: [] for became in Became}
         self._lost: list[str] = []  # keys
-        kind = "image" if any(shot.source for shot in plan.shots) else "text"
+        kind = "image" if any(job.source for job in plan.jobs) else "text"
         self._making = Making(plan.root, settings, plan.digest, kind, resources)
         self._with_model = settings.model not in WITHOUT_WEIGHTS
 
@@ -119,7 +119,7 @@ class _Run:
         return frozenset(self._keys[Became.MADE])
 
     def make(self) -> None:
-        """Have what is missing made, by whoever is there to make it."""
+        """Have workers make what is missing."""
         if not self.plan.missing:
             return
         asked, many = self._making.resources.workers, len(self.plan.missing)
@@ -131,48 +131,48 @@ class _Run:
             halves=in_halves,
             shared=Shared(self.plan.root / writing.UNFINISHED, (self.plan.root / "images.parquet",)),
         ) as pool:
-            pool.ready()  # what loading takes says nothing of the images
+            pool.ready()  # loading is not counted in the progress
             self._watch(pool)
 
-    def _watch(self, pool: Pool[Sequence[Shot], Reply]) -> None:
+    def _watch(self, pool: Pool[Sequence[ImageJob], Reply]) -> None:
         slow = self._with_model and all(_is_cpu(place.device) for place in pool.places)
         with console.progress("generating", len(self.plan.missing), unit="image") as advance:
             missing = self.plan.missing
             while missing:
                 for unit, reply in pool.run(self._units(missing, slow, len(pool.places))):
                     if isinstance(reply, GivenUp):
-                        self._lost += [shot.key for shot in unit]
+                        self._lost += [job.key for job in unit]
                         advance(len(unit))
                         continue
                     self._note(reply, advance)
                     if slow and reply.images:
                         slow = False
-                        self._foretell(reply.seconds / reply.images, len(pool.places))
+                        self._announce_duration(reply.seconds / reply.images, len(pool.places))
                 for reply in pool.finish():
                     self._note(reply, advance)
-                missing = self._still(missing)
+                missing = self._unwritten(missing)
 
-    def _still(self, missing: list[Shot]) -> list[Shot]:
+    def _unwritten(self, missing: list[ImageJob]) -> list[ImageJob]:
         """What was made, but not written when its worker was lost. Raises FewposeError where that is all."""
         known = {key for keys in (*self._keys.values(), self._lost) for key in keys}
-        still = [shot for shot in missing if shot.key not in known]
-        if len(still) == len(missing):
+        unwritten = [job for job in missing if job.key not in known]
+        if len(unwritten) == len(missing):
             raise FewposeError(
                 "workers die while they write, perhaps for want of memory; what was made is kept: "
                 "give the same command again, with fewer --workers or a smaller --batch"
             )
-        return still
+        return unwritten
 
-    def _units(self, shots: list[Shot], slow: bool, workers: int) -> list[tuple[Shot, ...]]:
-        """Shots that are given to a worker at once. slow: the first alone tells how long all will take."""
+    def _units(self, jobs: list[ImageJob], slow: bool, workers: int) -> list[tuple[ImageJob, ...]]:
+        """Jobs that are given to a worker at once. slow: the first goes alone, to measure how long all will take."""
         size = 1
         if self._with_model:
             from synth.generate.batches import MOST, MOST_ON_CPU
 
             fit = self._making.resources.batch or (MOST_ON_CPU if slow else MOST)
-            size = min(fit, math.ceil(len(shots) / workers))
+            size = min(fit, math.ceil(len(jobs) / workers))
         first = 1 if slow else size
-        return [tuple(shots[:first])] + [tuple(shots[begin : begin + size]) for begin in range(first, len(shots), size)]
+        return [tuple(jobs[:first])] + [tuple(jobs[begin : begin + size]) for begin in range(first, len(jobs), size)]
 
     def _note(self, reply: Reply, advance: Callable[[int], None]) -> None:
         for done in reply.done:
@@ -181,8 +181,8 @@ class _Run:
         refused.add(self.plan.root, refusals, self.plan.digest)
         advance(len(reply.done))
 
-    def _foretell(self, seconds: float, workers: int) -> None:
-        """On a CPU, how long all will take, once the first image has told."""
+    def _announce_duration(self, seconds: float, workers: int) -> None:
+        """On a CPU, print how long all will take, as measured on the first image."""
         rest = seconds * (len(self.plan.missing) - 1) / workers
         if rest > _SECONDS_TO_MENTION:
             console.err.print(
@@ -192,15 +192,15 @@ class _Run:
             )
 
     def summary(self, adopted: Adopted, seconds: float) -> Summary:
-        missing = {shot.key for shot in self.plan.missing}
-        earlier = [shot for shot in self.plan.shots if shot.key not in missing]
+        missing = {job.key for job in self.plan.missing}
+        earlier = [job for job in self.plan.jobs if job.key not in missing]
         labels = {became: Counter(self._label[key] for key in keys) for became, keys in self._keys.items()}
         return Summary(
             root=self.plan.root,
             made=labels[Became.MADE],
-            there=Counter(shot.label for shot in earlier if shot.key not in self.plan.refused),
+            there=Counter(job.label for job in earlier if job.key not in self.plan.refused),
             refused=labels[Became.REFUSED],
-            refused_before=Counter(shot.label for shot in earlier if shot.key in self.plan.refused),
+            refused_before=Counter(job.label for job in earlier if job.key in self.plan.refused),
             in_the_way=self._keys[Became.IN_THE_WAY],
             lost=self._lost,
             adopted=adopted,
@@ -247,7 +247,7 @@ def _recorded(plan: Planned, made: frozenset[str], patience: float = 0.0) -> Ado
     end = time.monotonic() + patience
     while True:
         try:
-            return adopt(plan.root, plan.shots, made)
+            return adopt(plan.root, plan.jobs, made)
         except FewposeError as error:
             if time.monotonic() >= end:
                 raise FewposeError(f"the images are made, but not in the image table yet: {error}") from error

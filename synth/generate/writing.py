@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from curate.foundation.errors import FewposeError
 from synth.generate import provenance
-from synth.generate.image_job import Made, Shot
+from synth.generate.image_job import ImageJob, Made
 
 UNFINISHED = ".generating"  # a folder of the collection: what is being written, under names that mean nothing
 
@@ -34,7 +34,7 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.E
 
 
 class Became(StrEnum):
-    """What became of a shot."""
+    """What became of a job."""
 
     MADE = "made"
     REFUSED = "refused"  # by the safety checker
@@ -46,31 +46,31 @@ class Done(NamedTuple):
     became: Became
 
 
-def path(root: Path, shot: Shot) -> Path:
-    """Where a shot's image is, in the collection `root`."""
-    return root / "images" / shot.key
+def path(root: Path, job: ImageJob) -> Path:
+    """Where a job's image is, in the collection `root`."""
+    return root / "images" / job.key
 
 
-def is_ours(root: Path, shot: Shot) -> bool:
-    """Whether the image of a shot is there, as its provenance says."""
+def is_ours(root: Path, job: ImageJob) -> bool:
+    """Whether the image of a job is there, as its provenance says."""
     try:
-        return path(root, shot).exists() and provenance.read(path(root, shot)).get("key") == shot.key
+        return path(root, job).exists() and provenance.read(path(root, job)).get("key") == job.key
     except (OSError, ValueError, SyntaxError):  # Pillow raises all of them for what is no image
         return False
 
 
-def record(shot: Shot, facts: Mapping[str, str], size: tuple[int, int]) -> dict[str, str]:
+def record(job: ImageJob, facts: Mapping[str, str], size: tuple[int, int]) -> dict[str, str]:
     """The provenance of one image. facts: of all images of its generator. size: width, height in pixels."""
     told = {
         **facts,
-        "key": shot.key,
-        "label": shot.label,
-        "index": str(shot.index),
-        "prompt": shot.prompt,
-        "negative_prompt": shot.negative,
-        "seed": str(shot.seed),
-        "made_from": shot.source.id if shot.source else "",
-        "control": shot.control.id if shot.control else "",
+        "key": job.key,
+        "label": job.label,
+        "index": str(job.index),
+        "prompt": job.prompt,
+        "negative_prompt": job.negative,
+        "seed": str(job.seed),
+        "made_from": job.source.id if job.source else "",
+        "control": job.control.id if job.control else "",
         "size": f"{size[0]}x{size[1]}",
     }
     return {name: value for name, value in told.items() if value}
@@ -112,7 +112,7 @@ class Writer:
     def write(self, made: Made) -> None:
         """Have it written; waits while too many others are."""
         if made.image is None:
-            self._done.append(Done(made.shot.key, Became.REFUSED))
+            self._done.append(Done(made.job.key, Became.REFUSED))
             return
         while len(self._pending) >= _WAITING:
             self._done.append(self._pending.popleft().result())
@@ -132,8 +132,8 @@ class Writer:
         return self.done()
 
     def _write(self, made: Made, image: Image.Image) -> Done:
-        target = path(self._root, made.shot)
-        told = record(made.shot, self._facts, image.size)
+        target = path(self._root, made.job)
+        told = record(made.job, self._facts, image.size)
         content = encoded(image, provenance.text(told), self._kind)
         try:
             self._write_sidecar(provenance.sidecar(target), made, told)
@@ -143,19 +143,19 @@ class Writer:
                 f"cannot write {target}: {error.strerror or error}; what is there is whole, "
                 "and the same command goes on from it"
             ) from error
-        return Done(made.shot.key, became)
+        return Done(made.job.key, became)
 
     def _write_sidecar(self, sidecar: Path, made: Made, told: dict[str, str]) -> None:
         content = (json.dumps(_sidecar(made, told), indent=1, ensure_ascii=False) + "\n").encode()
         if self._appear(sidecar, content):
             return
-        if _key(sidecar) != made.shot.key:
+        if _key(sidecar) != made.job.key:
             raise FewposeError(f"{sidecar} is in the way: move it, and give the same command again")
         copy = self._copy(content)  # what a run left that was killed before it wrote the image
         copy.replace(sidecar)
 
     def _appear(self, target: Path, content: bytes) -> bool:
-        """False where something is there already."""
+        """Write a file, whole, where nothing is; False where something is there already."""
         copy = self._copy(content)
         try:
             _link(copy, target)
@@ -187,8 +187,8 @@ def _sidecar(made: Made, told: dict[str, str]) -> dict[str, Any]:
     written: dict[str, Any] = {name: told[name] for name in provenance.FACTS if name in told}
     if made.keypoints is not None:
         written["keypoints"] = [[round(float(x), 2), round(float(y), 2), int(seen)] for x, y, seen in made.keypoints]
-    if made.shot.control:
-        written["control_keypoints"] = [list(point) for point in made.shot.control.keypoints]
+    if made.job.control:
+        written["control_keypoints"] = [list(point) for point in made.job.control.keypoints]
     return written
 
 

@@ -23,7 +23,7 @@ _SKIN, _TOP, _BOTTOM, _HAIR = range(4)
 
 
 @dataclass(frozen=True)
-class Looks:
+class Appearance:
     """Cut and colours of one person."""
 
     top: str
@@ -35,9 +35,9 @@ class Looks:
     hair_colour: Colour
 
 
-def dressed(flesh: Flesh, placement: Placement, people: Proportions, looks: Looks) -> tuple[Solid, Flesh]:
+def dressed(flesh: Flesh, placement: Placement, people: Proportions, appearance: Appearance) -> tuple[Solid, Flesh]:
     """The body in the world with hair on; also the names of its capsules in the same order."""
-    hair = _hair(looks.haircut, placement, people)
+    hair = _hair(appearance.haircut, placement, people)
     ends = np.concatenate([flesh.ends(placement), np.array([[start, end] for start, end, _, _ in hair])])
     radii = np.concatenate([flesh.radii, np.array([(a, b) for _, _, a, b in hair])])
     group = np.concatenate([flesh.group, np.full(len(hair), GROUPS.index("hair"))])
@@ -70,32 +70,33 @@ def _hair(haircut: str, placement: Placement, people: Proportions) -> list[tuple
     return [(start, end, a * size, b * size) for start, end, a, b in cap]
 
 
-def colours(hits: Hits, flesh: Flesh, placement: Placement, people: Proportions, looks: Looks) -> Array:
+def colours(hits: Hits, flesh: Flesh, placement: Placement, people: Proportions, appearance: Appearance) -> Array:
     """The colour (N, 3) in linear RGB of every place on the body that was hit."""
-    first, split, second = np.array([_cloth(name, looks) for name in flesh.names]).T
+    first, split, second = np.array([_cloth(name, appearance) for name in flesh.names]).T
     material = np.where(hits.along < split[hits.capsule], first[hits.capsule], second[hits.capsule]).astype(int)
-    palette = np.array([looks.skin, looks.top_colour, looks.bottom_colour, looks.hair_colour])
+    palette = np.array([appearance.skin, appearance.top_colour, appearance.bottom_colour, appearance.hair_colour])
     colour = palette[material]
     head = np.isin(np.array(flesh.names), ("skull", "face"))[hits.capsule]
     local = hits.point[head] - placement.origins[BONE["neck"]]
     local = local @ placement.turns[BONE["neck"]] / (people.height * people.head)
     local[:, 1] -= people.neck * 0.5 / people.head
-    colour[head] = _face(local, looks, colour[head])
-    return colour
+    colour[head] = _face(local, appearance, colour[head])
+    result: Array = colour
+    return result
 
 
-def _cloth(name: str, looks: Looks) -> tuple[int, float, int]:
+def _cloth(name: str, appearance: Appearance) -> tuple[int, float, int]:
     """Material at the start of a capsule, where along it that ends, and the material after."""
     part = name.removeprefix("left_").removeprefix("right_")
     if name == "hair":
         return _HAIR, 2, _HAIR
     if part in _LIMB:
         arm = part in ("upper_arm", "biceps", "elbow", "forearm")
-        reach = (SLEEVES[looks.top] if arm else LEGS[looks.bottom]) or -1
+        reach = (SLEEVES[appearance.top] if arm else LEGS[appearance.bottom]) or -1
         start, end = _LIMB[part]
         return (_TOP if arm else _BOTTOM), (reach - start) / (end - start), _SKIN
-    bare = looks.top in ("none", "bra")
-    if looks.top == "none" and part in ("ribs", "breast"):
+    bare = appearance.top in ("none", "bra")
+    if appearance.top == "none" and part in ("ribs", "breast"):
         return _SKIN, 2, _SKIN
     covered = {
         "pelvis": (_BOTTOM, 2, _BOTTOM),
@@ -103,21 +104,21 @@ def _cloth(name: str, looks: Looks) -> tuple[int, float, int]:
         "loin": (_BOTTOM, 0.25, _SKIN if bare else _TOP),
         "ribs": (_SKIN, 0.3, _TOP) if bare else (_TOP, 2, _TOP),
         "breast": (_TOP, 2, _TOP),
-        "collar": (_SKIN, 2, _SKIN) if looks.top in ("none", "bra", "tank") else (_TOP, 2, _TOP),
+        "collar": (_SKIN, 2, _SKIN) if appearance.top in ("none", "bra", "tank") else (_TOP, 2, _TOP),
     }
     return covered.get(part, (_SKIN, 2, _SKIN))
 
 
-def _face(local: Array, looks: Looks, colour: Array) -> Array:
+def _face(local: Array, appearance: Appearance, colour: Array) -> Array:
     """Eyes, brows, mouth and the hairline, painted on the head; `local` (n, 3) is in heights from the skull's base."""
     x, y, z = np.abs(local[:, 0]), local[:, 1], local[:, 2]
     front = z > 0.02
     painted = colour.copy()
-    painted[(y > 0.094) | ((z < -0.012) & (y > 0.012))] = looks.hair_colour
-    skin = np.array(looks.skin)
+    painted[(y > 0.094) | ((z < -0.012) & (y > 0.012))] = appearance.hair_colour
+    skin = np.array(appearance.skin)
     for centre, radii, ink in (
         ((0.0190, 0.0530), (0.0078, 0.0046), skin * 0.05 + 0.01),
-        ((0.0195, 0.0640), (0.0098, 0.0024), 0.35 * skin + 0.3 * np.array(looks.hair_colour)),
+        ((0.0195, 0.0640), (0.0098, 0.0024), 0.35 * skin + 0.3 * np.array(appearance.hair_colour)),
         ((0.0, 0.0150), (0.0130, 0.0034), skin * [0.75, 0.34, 0.34]),
     ):
         inside = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 < 1

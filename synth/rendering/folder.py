@@ -55,19 +55,22 @@ def render_folder(
     size: int = 256,
     seed: int = 0,
     workers: WorkerSettings | None = None,
-    trouble: bool = False,
+    planted_defects: bool = False,
 ) -> Summary:
     """Fill `out` with `per_class` images of each pose, `POSE/POSE_0007.jpg`; what is there already stays.
 
-    poses: themselves, or names of shipped ones. Beside the folder: `OUT.keypoints.jsonl`, and with `trouble` also
-    `OUT.trouble.csv`. One run at a time may work on a folder. UsageError for an unknown pose, a number that makes no
-    sense, or a folder made with other settings.
+    poses: themselves, or names of shipped ones.
+    planted_defects: whether known defects are added, for what is to find them (see `planted_defects.plan`).
+
+    Beside the folder: `OUT.keypoints.jsonl`, and with `planted_defects` also `OUT.planted-defects.csv`. One run at a
+    time may work on a folder. UsageError for an unknown pose, a number that makes no sense, or a folder made with other
+    settings.
     """
     began = time.monotonic()
     out = Path(out).absolute()
     _check(out, per_class, size)
     wanted = {named(pose).name: named(pose) for pose in poses}
-    plan = planted.plan(out, list(wanted), per_class, seed) if trouble else ()
+    plan = planted.plan(out, list(wanted), per_class, seed) if planted_defects else ()
     records = _known(sidecar(out), size, seed)
     _check_poses(out, records, wanted)
     _sweep(out, wanted)

@@ -35,7 +35,7 @@ class Plant:
 
 def listing(out: Path) -> Path:
     """Where the defects of a folder are listed: beside it."""
-    return out.with_name(out.name + ".trouble.csv")
+    return out.with_name(out.name + ".planted-defects.csv")
 
 
 def plan(out: Path, poses: list[str], per_class: int, seed: int) -> tuple[Plant, ...]:
@@ -46,7 +46,10 @@ def plan(out: Path, poses: list[str], per_class: int, seed: int) -> tuple[Plant,
     total = len(poses) * per_class
     each = max(1, round(SHARE * total))
     if len(poses) < 2 or total < 3 * each + 1:
-        raise UsageError("--trouble needs at least two poses and four images; name more poses or a larger --per-class")
+        raise UsageError(
+            "--planted-defects needs at least two poses and four images; name more poses or a larger --per-class"
+        )
+    # The old word stays in what is hashed, so that a seed plants the defects that it always planted.
     digest = blake2b(f"fewpose trouble\0{seed}\0{per_class}\0{','.join(poses)}".encode(), digest_size=16).digest()
     rng = np.random.default_rng(int.from_bytes(digest, "big"))
     kinds = [COPY] * each + [MIRRORED] * each + [RECOMPRESSED] * each + [TRUNCATED]

@@ -1,4 +1,4 @@
-"""Drawing one image of a pose: settle the body, place the camera, trace, colour, light."""
+"""Drawing one image of a pose: solve the contacts, place the camera, trace, colour, light."""
 
 import io
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synth.body.capsules import flesh
-from synth.body.contact_solver import Settled, settle
+from synth.body.contact_solver import SolvedBody, solve_contacts
 from synth.body.poses import Pose, named
 from synth.body.skeleton import Array
 from synth.rendering import backdrop, shadow
@@ -25,13 +25,14 @@ _JPEG_QUALITY = 92
 @dataclass(frozen=True)
 class Rendering:
     """`image` RGB; `keypoints` (17, 3) in COCO's order: x, y in pixels and 0 outside the frame, 1 hidden, 2 visible;
-    `mask` (size, size) true where the person is; the `camera` and the `settled` body behind them."""
+    `mask` (size, size) true where the person is; the `camera` and the `solved` body behind them.
+    """
 
     image: Image.Image
     keypoints: NDArray[np.float32]
     mask: NDArray[np.bool_]
     camera: Camera
-    settled: Settled
+    solved: SolvedBody
 
 
 def render(pose: str | Pose, *, seed: int, size: int = 256, index: int = 0) -> Rendering:
@@ -44,15 +45,15 @@ def render_scene(pose: Pose, scene: Scene, size: int) -> Rendering:
     """Draw a scene as a square of `size` pixels."""
     body = flesh(scene.people)
     goals = pose.goals.mirrored() if scene.mirror else pose.goals
-    settled = settle(scene.angles, scene.people, body, goals)
-    solid, named_parts = dressed(body, settled.placement, scene.people, scene.looks)
+    solved = solve_contacts(scene.angles, scene.people, body, goals)
+    solid, named_parts = dressed(body, solved.placement, scene.people, scene.appearance)
     camera = frame(scene.view, solid.ends.reshape(-1, 3), solid.radii.reshape(-1))
     fine = size * SUPERSAMPLE
     rays = camera.rays(fine)
     hits = trace(solid, camera, rays)
     shade = shadow.cast(solid, scene.light.towards)
     canvas = _surroundings(scene, solid, camera, shade, hits, rays)
-    own = colours(hits, named_parts, settled.placement, scene.people, scene.looks)
+    own = colours(hits, named_parts, solved.placement, scene.people, scene.appearance)
     canvas[hits.pixel] = _lit(own, hits, scene, camera, shade)
     cover = np.zeros(fine * fine, np.float32)
     cover[hits.pixel] = 1
@@ -60,10 +61,10 @@ def render_scene(pose: Pose, scene: Scene, size: int) -> Rendering:
     depth[hits.pixel] = hits.distance
     return Rendering(
         image=_develop(_shrunk(canvas.reshape(fine, fine, 3)), scene.noise),
-        keypoints=find_keypoints(settled.placement, scene.people, camera, depth.reshape(fine, fine), size),
+        keypoints=find_keypoints(solved.placement, scene.people, camera, depth.reshape(fine, fine), size),
         mask=_shrunk(cover.reshape(fine, fine, 1))[..., 0] >= 0.5,
         camera=camera,
-        settled=settled,
+        solved=solved,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from synth.body.poses import Pose
 from synth.body.skeleton import DOFS, Array, Proportions, mirrored
-from synth.rendering.appearance import HAIRCUTS, Colour, Looks
+from synth.rendering.appearance import HAIRCUTS, Appearance, Colour
 from synth.rendering.backdrop import Backdrop
 from synth.rendering.camera import View
 
@@ -28,12 +28,12 @@ class Light:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that one image shows, before the body has settled; `angles` (dofs,) are those of the side done."""
+    """Everything that one image shows, before the contacts are solved; `angles` (dofs,) are those of the side done."""
 
     angles: Array
     mirror: bool
     people: Proportions
-    looks: Looks
+    appearance: Appearance
     view: View
     light: Light
     backdrop: Backdrop
@@ -64,7 +64,7 @@ def draw(pose: Pose, rng: np.random.Generator) -> Scene:
         angles=mirrored(angles) if mirror else angles,
         mirror=mirror,
         people=people,
-        looks=_looks(people.bust == 0, rng),
+        appearance=_appearance(people.bust == 0, rng),
         view=view,
         light=_light(view.azimuth, rng),
         backdrop=Backdrop.draw(rng),
@@ -99,11 +99,11 @@ def _people(rng: np.random.Generator) -> Proportions:
     return base.scaled(factors)
 
 
-def _looks(man: bool, rng: np.random.Generator) -> Looks:
+def _appearance(man: bool, rng: np.random.Generator) -> Appearance:
     def pick(options: tuple[str, ...], weights: tuple[float, ...]) -> str:
         return options[int(rng.choice(len(options), p=np.array(weights) / sum(weights)))]
 
-    return Looks(
+    return Appearance(
         top=pick(("none" if man else "bra", "tank", "tee", "long"), (1 if man else 2, 4, 3, 2)),
         bottom=pick(("shorts", "capri", "leggings"), (2, 2, 5)),
         haircut=pick(HAIRCUTS, (6, 1, 0.5, 0.2) if man else (1, 3, 4, 1.5)),

@@ -72,7 +72,9 @@ def test_flags_reach_the_sweep(run: Run, quick: list[object], tmp_path: Path) ->
     assert found["split_kind"] == "random"
 
 
-def test_classes_that_are_left_out_are_named(run: Run, make_collection: Callable, tmp_path: Path) -> None:
+def test_classes_that_are_left_out_are_named(
+    run: Run, make_collection: Callable[[Path, dict[str, int]], Collection], tmp_path: Path
+) -> None:
     made = make_collection(tmp_path / "short", {"bars": 6, "rings": 6, "[waves]": 2})
     flags = "--model tiny/random --device cpu --splits 1 --shots 4 --methods linear-probe --short drop"
     code, out, _ = run("sweep", made.root, "--out", tmp_path / "[sweep]", *flags.split())
@@ -88,7 +90,7 @@ def test_failed_trials_are_counted_by_cause_and_make_exit_code_1(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        for name in ("fit", "fit_many"):
+        for name in ("fit", "fit_batch"):
             patch.setattr(LinearProbe, name, fit)
         code, out, errors = run(*quick, "--methods", "zero-shot,linear-probe")
     assert code == 1
@@ -247,7 +249,7 @@ def test_a_mistake_in_descriptions_is_one_sentence_and_exit_code_2(
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_list_of_recipes_is_a_series_with_a_table(run: Run, quick: list[object], tmp_path: Path) -> None:
+def test_a_list_of_recipes_is_a_grid_search_with_a_table(run: Run, quick: list[object], tmp_path: Path) -> None:
     text = "methods: {nearest-class-mean: , finetune: {lr: [1e-4, 1e-5], epochs: 1, towers: image}}\n"
     (tmp_path / "recipes.yaml").write_text(text)
     arguments = [*quick[:-2], "--config", tmp_path / "recipes.yaml"]
@@ -265,12 +267,12 @@ def test_a_list_of_recipes_is_a_series_with_a_table(run: Run, quick: list[object
     assert (tmp_path / "sweep" / "recipes.csv").read_bytes() == before
 
 
-def test_a_series_is_not_mixed_with_a_single_sweep(run: Run, quick: list[object], tmp_path: Path) -> None:
+def test_a_grid_search_is_not_mixed_with_a_single_sweep(run: Run, quick: list[object], tmp_path: Path) -> None:
     assert run(*quick[:-1], "zero-shot")[0] == 0
     (tmp_path / "recipes.yaml").write_text("methods: {finetune: {lr: [1e-4, 1e-5]}}\n")
     code, _, errors = run(*quick[:-2], "--config", tmp_path / "recipes.yaml")
     assert (code, errors.count("\n")) == (2, 1)
-    assert "holds a single sweep, and this is a series of them; choose another --out" in errors
+    assert "holds a single sweep, and this is a grid search of several; choose another --out" in errors
 
 
 def test_the_template_of_a_file_is_printed(run: Run) -> None:

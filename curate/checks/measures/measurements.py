@@ -19,7 +19,7 @@ from curate.foundation import console
 from curate.foundation.cache import RowCache, in_shards
 from curate.images.decoding import NO_LIMITS, Cause, Unreadable, open_image, read_file
 
-VERSION = "1"  # where a measure gives other numbers than before, it is another one
+VERSION = "1"  # another one where a measure gives other numbers than before
 
 
 class Light(NamedTuple):
@@ -38,6 +38,7 @@ class Sharpness(NamedTuple):
 
 
 def light(picture: Picture) -> Light:
+    """How bright the darkest and the brightest parts are: percentiles 5 and 99 of the grey values."""
     shadow, highlight = np.percentile(picture.grey, (5, 99))
     return Light(float(shadow), float(highlight))
 
@@ -109,12 +110,12 @@ def missing(collection: Collection, images: pd.DataFrame) -> pd.DataFrame:
 
 
 def cache_folder(collection: Collection) -> Path:
-    """Of these measures: where one has joined or left, another one."""
+    """Another folder for another set of measures."""
     return collection.cache("measurements", f"{VERSION}-{hashlib.sha256(' '.join(NAMES).encode()).hexdigest()[:8]}")
 
 
 def _measure(collection: Collection, images: pd.DataFrame, cache: RowCache, workers: int) -> None:
-    """Into the cache. images: by content id."""
+    """Measure images into the cache. images: rows of the image table, by content id."""
     unreadable = []
 
     def numbers(key: str, content_id: str, file: str) -> dict[str, float] | str:

@@ -26,9 +26,9 @@ class Inputs:
     images: pd.DataFrame  # the image table, index 0 to n - 1, labels as the ledger has them
     signatures: Signatures
     features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
-    model: str  # whose features; where there are none, why
+    model: str  # that gave the features; where there are none, why
     workers: int  # threads of this process
-    asked: WorkerSettings = field(default=WorkerSettings(workers=1), kw_only=True)  # who measures the pictures
+    asked: WorkerSettings = field(default=WorkerSettings(workers=1), kw_only=True)  # for measuring the pictures
 
     def needed_features(self) -> np.ndarray:
         """`features`. Raises CannotRun where there are none."""
@@ -51,10 +51,11 @@ _Inputs = TypeVar("_Inputs", bound=Inputs)  # the rules of `synth accept` look a
 
 @dataclass(frozen=True)
 class Rule(Generic[_Inputs]):
-    """
+    """What finds images of one kind, and its defaults.
+
     run: (inputs, parameters) to a frame with the columns key (of the image table), score in [0, 1], and, if it likes,
-        detail (a clause for people), other (the id of the image that it is a copy of, or in conflict with) and
-        suggestion (a label). Images that it has nothing to say of may be left out. Raises CannotRun.
+    detail (a clause for people), other (the id of the image that it is a copy of, or in conflict with) and suggestion
+    (a label). Images that it has nothing to say of may be left out. Raises CannotRun.
     """
 
     name: str  # "near_duplicate": a field of the FiftyOne dataset, too

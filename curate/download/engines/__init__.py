@@ -1,1 +1,1 @@
-"""Whose turn it is, and who asks: the schedule, on threads, processes or a cluster."""
+"""Engines: which request may start when (the schedule), made by threads, by processes or on a cluster."""

@@ -1,7 +1,7 @@
-"""Runs jobs on threads of this process: each takes the next job whose turn it is, fetches it, puts down the result.
+"""Runs jobs on threads of this process: each takes the next job that may start, fetches it, and queues the result.
 
-There is no dispatcher. A thread that finds nothing to do waits; one of them, at most, waits with an alarm, for the
-moment at which a job may start just because time has passed. What has not been taken yet is bounded, as it holds
+There is no dispatcher. A thread that finds nothing to do waits to be woken; one of them, at most, waits with a timeout,
+until a job may start just because time has passed. What has not been taken yet is bounded, as it holds
 pictures: while there is too much of it, no job is started.
 """
 
@@ -20,22 +20,22 @@ from curate.download.web.outcome import TIMEOUTS, Outcome
 from curate.download.web.settings import Settings
 
 _UNTAKEN_BYTES = 64_000_000  # of pictures: no job is started while more than that lies here
-_SECONDS_BETWEEN_LOOKS = 0.05  # for jobs that have reached their deadline
+_SECONDS_BETWEEN_CHECKS = 0.05  # for jobs that have reached their deadline
 _SECONDS_TO_STOP = 0.5  # that threads are given to close their connections
 
 
-class Line(Protocol):
-    """What a job talks through, so that it can be cut from another thread: see `transport.Line`."""
+class Cancellation(Protocol):
+    """Ends what a job waits for, from another thread: see `transport.Cancellation`."""
 
-    def cut(self, reason: Outcome) -> None: ...
+    def cancel(self, reason: Outcome) -> None: ...
 
 
-_L = TypeVar("_L", bound=Line)
+_C = TypeVar("_C", bound=Cancellation)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How it goes, for people."""
+    """How the download goes, for the display."""
 
     waiting: int  # jobs
     in_flight: int  # jobs
@@ -44,25 +44,24 @@ class Counts:
 
 
 @dataclass(slots=True, eq=False)
-class _Flight(Generic[_L]):
+class _Flight(Generic[_C]):
     job: Job
-    line: _L
+    cancellation: _C
     started: float
-    cut: bool = False  # at its deadline
+    cancelled: bool = False  # at its deadline
 
 
-class LocalEngine(Generic[_L]):
+class LocalEngine(Generic[_C]):
     """`submit` jobs, `take` results until it is `idle`, then `stop`; from any thread."""
 
     def __init__(
-        self, fetch: Callable[[Job, _L], Answer | Moved], make_line: Callable[[], _L], settings: Settings
+        self, fetch: Callable[[Job, _C], Answer | Moved], make_cancellation: Callable[[], _C], settings: Settings
     ) -> None:
-        """
-        fetch: called in up to settings.connections threads at once; an exception that it raises is raised by `take`.
-        make_line: the line for one call of `fetch`, which must return soon after it was cut.
+        """fetch: called in up to settings.connections threads at once; an exception that it raises is raised by `take`.
+        make_cancellation: makes what cancels one call of `fetch`, which must return soon after it was cancelled.
         """
         self._fetch = fetch
-        self._make_line = make_line
+        self._make_cancellation = make_cancellation
         self._settings = settings
         self._schedule = Schedule(
             connections=settings.connections, per_site=settings.per_site, spacing=settings.spacing
@@ -73,7 +72,7 @@ class LocalEngine(Generic[_L]):
         self._threads: list[threading.Thread] = []
         self._resting = 0  # threads that wait for work
         self._alarm = float("inf")  # when the thread that waits with one wakes up
-        self._flights: set[_Flight[_L]] = set()
+        self._flights: set[_Flight[_C]] = set()
         self._results: deque[Result] = deque()
         self._untaken_bytes = 0
         self._error: BaseException | None = None
@@ -85,7 +84,7 @@ class LocalEngine(Generic[_L]):
             now = time.monotonic()
             self._schedule.add(job, now, delay)
             self._collect_abandoned()
-            self._call_for_work(now)
+            self._wake_or_start_thread(now)
 
     def take(self, timeout: float, most_bytes: float = float("inf")) -> list[Result]:
         """The results that are there, or the first to come; none after `timeout` seconds.
@@ -104,7 +103,7 @@ class LocalEngine(Generic[_L]):
                 size += _size(taken[-1])
             self._untaken_bytes -= size
             if taken:
-                self._call_for_work(time.monotonic())
+                self._wake_or_start_thread(time.monotonic())
             return taken
 
     @property
@@ -124,19 +123,19 @@ class LocalEngine(Generic[_L]):
             return Counts(schedule.waiting, schedule.in_flight, schedule.aside, slowest)
 
     def stop(self) -> None:
-        """Cut every line and end the threads. What they were about is lost; results that came before can be taken."""
+        """Cancel every fetch and end the threads. What was in flight is lost; results that came before can be taken."""
         with self._lock:
             self._stopped.set()
             self._work.notify_all()
             self._results_came.notify_all()
             flights = list(self._flights)
         for flight in flights:
-            flight.line.cut(Outcome.DEADLINE)  # whatever the answer, it is not kept
+            flight.cancellation.cancel(Outcome.DEADLINE)  # whatever the answer, it is not kept
         end = time.monotonic() + _SECONDS_TO_STOP
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _call_for_work(self, now: float) -> None:
+    def _wake_or_start_thread(self, now: float) -> None:
         """See to it that a thread takes the job that may start now, or waits for the moment when one may."""
         if self._full:
             return
@@ -160,25 +159,25 @@ class LocalEngine(Generic[_L]):
     def _guarded(self, run: Callable[[], None]) -> None:
         try:
             run()
-        except BaseException as error:  # whatever it is, a thread that ends in silence would leave `take` waiting
+        except BaseException as error:  # noqa: BLE001  (whatever it is, a thread that ends in silence would leave `take` waiting)
             with self._lock:
                 self._error = error
                 self._results_came.notify_all()
 
     def _run(self) -> None:
         while flight := self._next():
-            self._finish(flight, self._fetch(flight.job, flight.line))
+            self._finish(flight, self._fetch(flight.job, flight.cancellation))
 
-    def _next(self) -> _Flight[_L] | None:
+    def _next(self) -> _Flight[_C] | None:
         """Wait for the next job and start it; None after `stop`."""
         with self._lock:
             while not self._stopped.is_set():
                 now = time.monotonic()
                 job = None if self._full else self._schedule.next(now)
                 if job:
-                    flight = _Flight(job, self._make_line(), now)
+                    flight = _Flight(job, self._make_cancellation(), now)
                     self._flights.add(flight)
-                    self._call_for_work(now)
+                    self._wake_or_start_thread(now)
                     return flight
                 self._rest(now)
         return None
@@ -197,7 +196,7 @@ class LocalEngine(Generic[_L]):
         if first and self._alarm == alarm:
             self._alarm = float("inf")
 
-    def _finish(self, flight: _Flight[_L], answer: Answer | Moved) -> None:
+    def _finish(self, flight: _Flight[_C], answer: Answer | Moved) -> None:
         outcome, pause = None, 0.0
         if isinstance(answer, Answer):
             outcome, pause = answer.outcome, retry.pause(answer, flight.job.attempt)
@@ -205,7 +204,7 @@ class LocalEngine(Generic[_L]):
         with self._lock:
             now = time.monotonic()
             self._flights.remove(flight)
-            if self._stopped.is_set():  # it was cut, and the answer says nothing of the link or of its host
+            if self._stopped.is_set():  # it was cancelled, and the answer says nothing of the link or of its host
                 return
             self._schedule.finished(flight.job, now, timed_out=timed_out, deadline=deadline, pause=pause)
             self._put(Result(flight.job, answer, now - flight.started))
@@ -226,15 +225,15 @@ class LocalEngine(Generic[_L]):
         return len(self._results) >= 2 * self._settings.connections or self._untaken_bytes >= _UNTAKEN_BYTES
 
     def _watch(self) -> None:
-        """Cut what has reached its deadline."""
-        while not self._stopped.wait(_SECONDS_BETWEEN_LOOKS):
+        """Cancel what has reached its deadline."""
+        while not self._stopped.wait(_SECONDS_BETWEEN_CHECKS):
             now, deadline = time.monotonic(), self._settings.deadline
             with self._lock:
                 late = [each for each in self._flights if now - each.started >= deadline - each.job.spent]
             for flight in late:
-                if not flight.cut:
-                    flight.cut = True
-                    flight.line.cut(Outcome.DEADLINE)
+                if not flight.cancelled:
+                    flight.cancelled = True
+                    flight.cancellation.cancel(Outcome.DEADLINE)
 
 
 def _size(result: Result) -> int:

@@ -1,4 +1,4 @@
-"""When a link is asked again in the same run, and how long a site that says "later" is left in peace.
+"""When a link is asked again in the same run, and how long a site that says "later" is not asked.
 
 Waits grow exponentially with full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015):
 links that failed together don't come back together. Where the server names a time (Retry-After, RFC 9110 10.2.3 and
@@ -23,7 +23,7 @@ def delay(answer: Answer, attempt: int, settings: Settings, spent: float, random
     """Seconds until the next attempt of a link; None where there is none in this run.
 
     attempt: number of the one that got this answer, from 1.
-    spent: seconds that the link was on the line so far, this attempt included.
+    spent: seconds that requests for the link took so far, this attempt included.
     random: see `jitter`.
     """
     attempts = min(settings.attempts, 2) if answer.outcome in _ONCE_MORE else settings.attempts
@@ -37,7 +37,7 @@ def delay(answer: Answer, attempt: int, settings: Settings, spent: float, random
 
 
 def pause(answer: Answer, attempt: int) -> float:
-    """Seconds that the whole site is left in peace after this answer; 0 where it didn't ask for it."""
+    """Seconds that the whole site is not asked after this answer; 0 where it didn't ask for a pause."""
     if answer.outcome is not Outcome.THROTTLED and answer.status != 503:
         return 0.0
     if answer.retry_after is not None:

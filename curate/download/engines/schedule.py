@@ -1,4 +1,4 @@
-"""Whose turn it is: at most so many requests at once, at most so many to one site, and none too soon after another.
+"""Which request may start when: at most so many at once, at most so many to one site, none too soon after another.
 
 Nothing here waits or looks at a clock: `now` (seconds, monotonic) is handed in, so that whole downloads can be played
 through in a test within milliseconds. A call costs O(log sites).
@@ -80,8 +80,7 @@ class Schedule:
         host: Callable[[str], str] = urls.host,
         site: Callable[[str], str] = urls.site,
     ) -> None:
-        """
-        connections: requests at once, over all sites.
+        """connections: requests at once, over all sites.
         per_site: requests at once to one site.
         spacing: seconds between the starts of two requests to one site.
         host: from a job's target to the name of its host.
@@ -101,7 +100,7 @@ class Schedule:
         self._aside: dict[_Host, None] = {}  # set aside or probed, in order
         self._abandoned: list[Job] = []
         self._held = 0  # jobs of hosts that are set aside
-        self._startable = 0  # jobs whose turn may come
+        self._startable = 0  # jobs that wait at hosts which may be asked
         self._in_flight = 0
 
     def __len__(self) -> int:
@@ -212,7 +211,7 @@ class Schedule:
         host.state = _State.OPEN
         del self._aside[host]
         for job in self._held_back(host):
-            self._line_up(host, job, now)
+            self._enqueue(host, job, now)
 
     def _give_up(self, host: _Host) -> None:
         host.state = _State.GIVEN_UP
@@ -225,7 +224,7 @@ class Schedule:
             if host.held and host.state is _State.ASIDE and not host.in_flight:
                 host.state = _State.PROBED
                 self._held -= 1
-                self._line_up(host, host.held.popleft(), now)
+                self._enqueue(host, host.held.popleft(), now)
 
     def _advance(self, now: float) -> None:
         """Do what the time that has passed brings with it."""
@@ -248,14 +247,14 @@ class Schedule:
     def _enter(self, job: Job, now: float) -> None:
         host = self._host(job)
         if host.state is _State.OPEN:
-            self._line_up(host, job, now)
+            self._enqueue(host, job, now)
         elif host.state is _State.GIVEN_UP:
             self._abandoned.append(job)
         else:
             host.held.append(job)
             self._held += 1
 
-    def _line_up(self, host: _Host, job: Job, now: float) -> None:
+    def _enqueue(self, host: _Host, job: Job, now: float) -> None:
         if not host.waiting:
             host.site.hosts.append(host)
         host.waiting.append(job)
@@ -264,7 +263,7 @@ class Schedule:
         self._place(host.site, now)
 
     def _withdraw(self, host: _Host) -> deque[Job]:
-        """Take a host's jobs out of its site's line."""
+        """Take a host's jobs out of its site's queue."""
         jobs, host.waiting = host.waiting, deque()
         if jobs:
             host.site.hosts.remove(host)

@@ -1,4 +1,4 @@
-"""An engine whose workers are elsewhere: each site belongs to one worker, so that its limits hold.
+"""An engine whose workers are other processes: each site belongs to one of them, so that its limits hold.
 
 A worker runs a LocalEngine on its share of the connections. Results come back to the process that asks for them, in
 batches that are bounded in bytes, and a worker whose results are not taken stops fetching, as a LocalEngine does:
@@ -14,21 +14,21 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, NoReturn
 
-from curate.download.engines.local import Counts, Line, LocalEngine
+from curate.download.engines.local import Cancellation, Counts, LocalEngine
 from curate.download.web import urls
 from curate.download.web.job import Answer, Job, Moved, Result
 from curate.download.web.settings import Settings
 from curate.foundation.errors import FewposeError
 from curate.workers.places import Place, on_each_cpu
 from curate.workers.transport import Answer as Answered
-from curate.workers.transport import Handle, Lost, Transport
+from curate.workers.transport import Begun, Handle, Lost, Transport
 
 Fetch = Callable[[Job, Any], Answer | Moved]
-MakeFetch = Callable[[], tuple[Fetch, Callable[[], Line]]]
+MakeFetch = Callable[[], tuple[Fetch, Callable[[], Cancellation]]]
 Reply = tuple[list[Result], Counts]  # of a worker
 
 BATCH_BYTES = 8_000_000  # of pictures, in one answer of a worker
-SECONDS_TO_TAKE = 0.5  # that a worker waits for a result; it then says how it goes
+SECONDS_TO_TAKE = 0.5  # that a worker waits for a result, before it replies with its counts alone
 
 _BATCH_JOBS = 1000  # in one message to a worker
 _CONNECTIONS_EACH = 8  # at least, of a worker: with fewer, a few slow hosts would keep it from all others
@@ -40,7 +40,8 @@ class _Shard:
 
     handle: Handle
     due: dict[Job, float] = field(default_factory=dict)  # jobs whose results have not come: when they may start
-    unsent: list[Job] = field(default_factory=list)  # those of them that it has not been told of
+    unsent: list[Job] = field(default_factory=list)  # those of them that were not sent to it
+    begun: bool = False  # it can be sent jobs, and asked
     asked: bool = False  # for results, which have not come
     counts: Counts | None = None
     died: bool = False
@@ -77,7 +78,7 @@ class ShardedEngine:
             raise ValueError(f"{job} was submitted before, and its result was not taken")
         shard.due[job] = time.monotonic() + delay
         shard.unsent.append(job)
-        if len(shard.unsent) >= _BATCH_JOBS:
+        if shard.begun and len(shard.unsent) >= _BATCH_JOBS:
             self._send(shard)
 
     def take(self, timeout: float) -> list[Result]:
@@ -116,7 +117,7 @@ class ShardedEngine:
 
     def _receive(self, timeout: float) -> list[Result]:
         """What the first worker to answer brings, and others that have answered as well."""
-        for shard in self._shards:
+        for shard in filter(lambda shard: shard.begun, self._shards):
             if shard.unsent:
                 self._send(shard)
             if shard.due and not shard.asked:
@@ -137,12 +138,15 @@ class ShardedEngine:
     def _listen(self, handles: Iterable[Handle], timeout: float) -> list[tuple[Handle, list[Result]]]:
         shards = {shard.handle: shard for shard in self._shards}
         heard = []
-        for handle, said in self._transport.listen(handles, timeout):
+        for handle, event in self._transport.listen(handles, timeout):
             results: list[Result] = []
-            if isinstance(said, Answered):
-                results = _settle(shards[handle], said.value)
-            elif isinstance(said, Lost):
-                self._replace(shards[handle], said)
+            match event:
+                case Begun():
+                    shards[handle].begun = True
+                case Answered():
+                    results = _noted(shards[handle], event.value)
+                case Lost():
+                    self._replace(shards[handle], event)
             heard.append((handle, results))
         return heard
 
@@ -154,7 +158,8 @@ class ShardedEngine:
         self._shards[self._shards.index(shard)] = fresh
 
 
-def _settle(shard: _Shard, reply: Reply) -> list[Result]:
+def _noted(shard: _Shard, reply: Reply) -> list[Result]:
+    """The results of a worker's reply, once they are taken from what it still owes."""
     results, shard.counts = reply
     shard.asked = False
     for result in results:
@@ -170,11 +175,11 @@ def _give_up(lost: Lost) -> NoReturn:
 
 
 class Worker:
-    """What runs in a worker: it is told of jobs with the seconds before each may start, and asked for results."""
+    """What runs in a worker: it is sent jobs, with the seconds before each may start, and asked for results."""
 
     def __init__(self, make_fetch: MakeFetch, settings: Settings) -> None:
-        fetch, make_line = make_fetch()
-        self._engine: LocalEngine[Line] = LocalEngine(fetch, make_line, settings)
+        fetch, make_cancellation = make_fetch()
+        self._engine: LocalEngine[Cancellation] = LocalEngine(fetch, make_cancellation, settings)
 
     @staticmethod
     def make(make_fetch: MakeFetch, shares: Sequence[Settings], place: Place) -> "Worker":
@@ -219,7 +224,7 @@ def on_ray(make_fetch: MakeFetch, settings: Settings, workers: int = 0, address:
         places = [replace(there[number % len(there)], number=number) for number in range(len(shares))]
         # No CPU is claimed: a worker mostly waits for the network, and would wait for ever in a cluster that is full.
         make = partial(Worker.make, make_fetch, shares)
-        transport = stack.enter_context(Actors(cluster, make, {"num_cpus": 0}, told=True))
+        transport = stack.enter_context(Actors(cluster, make, {"num_cpus": 0}, messages=True))
         return ShardedEngine(transport, places, stack.pop_all().close)
 
 

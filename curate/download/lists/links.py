@@ -162,7 +162,7 @@ class _Places:
         return self._files.values()
 
     def add(self, link: Link) -> tuple[Cause, str] | None:
-        """Take the place of this link; the reason why that can't be, None where it can or has been done before."""
+        """Reserve the key of this link; why that can't be, or None (also where the same link has it already)."""
         place = keys.folded(link.key)
         before = self._files.get(place)
         if before:

@@ -59,7 +59,7 @@ def read(spec: str) -> Splits:
             if isinstance(found, Problem):
                 problems.append(found)
             else:
-                counts[found.key], contradiction = _settled(counts.get(found.key), found)
+                counts[found.key], contradiction = _merged(counts.get(found.key), found)
                 problems += contradiction
     # One pair a class and split, not one a key.
     pairs: dict[tuple[str, str], tuple[str, str]] = {}
@@ -79,7 +79,7 @@ def _named(item: str) -> tuple[str, Path]:
     return said[0], Path(item)
 
 
-def _settled(before: _Line | None, now: _Line) -> tuple[_Line, list[Problem]]:
+def _merged(before: _Line | None, now: _Line) -> tuple[_Line, list[Problem]]:
     """Which of two lines about one key counts, and what is wrong with that."""
     if before is None or (before.split, before.label) == (now.split, now.label):
         return before or now, []

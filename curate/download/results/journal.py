@@ -30,7 +30,7 @@ class Row:
     status: int = 0  # HTTP's, 0 where there was none
     final_url: str = ""  # after redirects, "" where nothing answered
     time: str = ""  # UTC when it ended, ISO 8601 to the second
-    seconds: float = 0.0  # on the line, all attempts; kept to the millisecond
+    seconds: float = 0.0  # that its requests took, all attempts; kept to the millisecond
     robots: str = ""  # the X-Robots-Tag, where there was one
     id: str = ""  # of what is kept, as in the image table, and so are the next six
     bytes: int = 0
@@ -51,7 +51,7 @@ _REPEATED = {"via", "detail", "time", "robots", "format", "mode"}  # one string 
 
 
 class Journal:
-    """The rows of a journal, and more of them where it was opened, by the one who holds `Collection.locked`."""
+    """The rows of a journal, and more of them where it was opened, by the process that holds `Collection.locked`."""
 
     rows: dict[tuple[str, str], Row]  # (url, via): the last row of it
     damaged: int  # lines that make no row, though they are whole; what they said is lost
@@ -133,7 +133,7 @@ class Journal:
 
 
 def _line(row: Row) -> bytes:
-    """Defaults are left out: most links are short stories."""
+    """Values that are defaults are left out, which most are."""
     values = {field.name: getattr(row, field.name) for field in fields(Row)}
     told = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
     return json.dumps(told, separators=(",", ":")).encode() + b"\n"

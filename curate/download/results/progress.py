@@ -1,4 +1,4 @@
-"""How a download stands: what has become of every link so far, counted by cause, class and host.
+"""Progress of a download: what has become of every link so far, counted by cause, class and host.
 
 Read from what was listed, the journal and the tables, so it can be asked while a download runs or after it was killed.
 The journal is the newer one; the tables know what no answer tells: that a picture is a placeholder, and that a key is
@@ -24,7 +24,7 @@ _VERDICTS = (str(Outcome.PLACEHOLDER), str(Outcome.CANNOT_STORE))  # on what was
 _NAMED = 3  # links named for each cause
 
 
-def standing(collection: Collection) -> pd.DataFrame:
+def link_states(collection: Collection) -> pd.DataFrame:
     """Every link that was ever listed: key, label, url, host, site, and cause: KEPT, WAITING, or why it was dropped.
 
     A link whose key is that of an image from elsewhere (an import) does not count.
@@ -81,7 +81,7 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Progress:
     """Counts of links."""
 
     links: int
@@ -93,13 +93,13 @@ class Standing:
     hosts: list[Host]  # those with most dropped links first
 
     @classmethod
-    def of(cls, collection: Collection) -> "Standing":
+    def of(cls, collection: Collection) -> "Progress":
         """Raises FewposeError where a table or the journal cannot be read."""
-        return cls.counted(standing(collection))
+        return cls.counted(link_states(collection))
 
     @classmethod
-    def counted(cls, links: pd.DataFrame) -> "Standing":
-        """links: as `standing` gives them."""
+    def counted(cls, links: pd.DataFrame) -> "Progress":
+        """links: as `link_states` gives them."""
         links = links.assign(
             kept=links["cause"] == KEPT,
             waiting=links["cause"] == WAITING,

@@ -3,21 +3,21 @@
 from pathlib import Path
 
 from curate.collection.directory import Collection
-from curate.collection.file_writer import BadName, Placing
+from curate.collection.file_writer import BadName, FileWriter
 
 
 class Store:
-    """The images/ of one collection, for the one process that holds it locked."""
+    """The images/ of one collection, for the process that holds it locked."""
 
-    def __init__(self, collection: Collection, placing: Placing) -> None:
+    def __init__(self, collection: Collection, writer: FileWriter) -> None:
         self._collection = collection
-        self._placing = placing
+        self._writer = writer
 
     def find(self, key: str, content_id: str, size: int) -> str | None:
         """The file, relative to the collection, that holds these bytes of this key; None where none does."""
         # The one beside first: its name tells whose bytes it holds, and others may be as many.
         places = _beside(key, content_id), f"images/{key}"
-        return next((file for file in places if self._placing.size(file) == size), None)
+        return next((file for file in places if self._writer.size(file) == size), None)
 
     def put(self, key: str, content_id: str, content: bytes) -> str | None:
         """Have these bytes under this key; the file, or None where this file system can't hold its name.
@@ -26,10 +26,10 @@ class Store:
         """
         file = f"images/{key}"
         # An empty file is what a power cut may leave.
-        if self._placing.size(file) and not self._placing.holds(file, content):
+        if self._writer.size(file) and not self._writer.holds(file, content):
             file = _beside(key, content_id)
         try:
-            self._placing.place(file, content)
+            self._writer.write(file, content)
         except BadName:
             return None
         return file

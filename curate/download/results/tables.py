@@ -115,7 +115,7 @@ def _sorted_out(links: pd.DataFrame, rows: Rows, store: Store) -> tuple[list[_Ke
 
 
 def _replaced(links: pd.DataFrame, rows: Rows) -> list[_Kept]:
-    """The pictures that an archive's took the place of: placeholders, and what tells the others of their kind."""
+    """The pictures that an archive's copies replaced: placeholders, which help to recognise others of their kind."""
     found = []
     for key, label, url, split in _each(links):
         counts, direct = best(url, rows), rows.get((url, ""))

@@ -66,7 +66,7 @@ class Resolver:
 
     allow_private: give out addresses that are not on the public internet, too.
     timeout: seconds that a lookup may take.
-    lookup: called like socket.getaddrinfo, for names; numbers need nobody to ask.
+    lookup: called like socket.getaddrinfo, for names; addresses in numbers need no lookup.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class Resolver:
         port: int,
         *,
         within: float = float("inf"),
-        hold: Callable[[Callable[[], None]], None] = lambda end: None,
+        on_cancel: Callable[[Callable[[], None]], None] = lambda end: None,
     ) -> list[Address]:
         """The addresses of a host, in the order in which to try them; at least one.
 
         within: seconds to wait at most, where that is less than the timeout.
-        hold: is given a function that ends the wait at once, for another thread to call.
+        on_cancel: is given a function that ends the wait at once, for another thread to call.
 
         Raises NoSuchHost, LookupFailed, Blocked.
         """
@@ -98,7 +98,7 @@ class Resolver:
         if not question.answer.done():
             over = threading.Event()
             question.answer.add_done_callback(lambda _: over.set())
-            hold(over.set)
+            on_cancel(over.set)
             # Counted from when it was asked: a name server that is silent costs a host's links one timeout in all.
             over.wait(max(0.0, min(within, question.asked + self._timeout - time.monotonic())))
         if not question.answer.done():

@@ -16,7 +16,7 @@ from curate.download.web.fetch import Fetcher, make_fetcher
 from curate.download.web.job import Answer, Job, Moved
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
-from curate.download.web.transport import Line
+from curate.download.web.transport import Cancellation
 
 VIA = "archive"
 
@@ -26,22 +26,25 @@ def job(url: str, endpoint: str) -> Job:
     return Job(url, f"{endpoint}{'&' if '?' in endpoint else '?'}url={quote(url, safe='')}", VIA)
 
 
-def fetch(fetcher: Fetcher, job: Job, line: Line) -> Answer | Moved:
+def fetch(fetcher: Fetcher, job: Job, cancellation: Cancellation) -> Answer | Moved:
     """As `fetcher.fetch`; but an archive's answer to where a copy is becomes Moved, or NOT_ARCHIVED."""
     is_question = job.via == VIA and not job.hops
-    return _ask(fetcher, job, line) if is_question else fetcher.fetch(job, line)
+    return _ask(fetcher, job, cancellation) if is_question else fetcher.fetch(job, cancellation)
 
 
-def asking(settings: Settings, looks: int = 1) -> tuple[Callable[[Job, Line], Answer | Moved], Callable[[], Line]]:
-    """What a LocalEngine is given: how a job is fetched, and the line that it is fetched on.
+def make_fetch(
+    settings: Settings, decoded_at_once: int = 1
+) -> tuple[Callable[[Job, Cancellation], Answer | Moved], Callable[[], Cancellation]]:
+    """What a LocalEngine is given: the function that fetches a job, and the class whose instances cancel one.
 
-    In whatever process it runs: nothing large, such as pandas, is imported for it.
+    Called in the process that fetches. Nothing large, such as pandas, is imported for it.
+    decoded_at_once: see Fetcher.
     """
-    return partial(fetch, make_fetcher(settings, looks)), Line
+    return partial(fetch, make_fetcher(settings, decoded_at_once)), Cancellation
 
 
-def _ask(fetcher: Fetcher, job: Job, line: Line) -> Answer | Moved:
-    found = fetcher.fetch_text(job, line)
+def _ask(fetcher: Fetcher, job: Job, cancellation: Cancellation) -> Answer | Moved:
+    found = fetcher.fetch_text(job, cancellation)
     if not isinstance(found, bytes):
         return found
     copy = _copy(found)

@@ -25,9 +25,9 @@ from curate.download.web.addresses import Blocked, LookupFailed, NoSuchHost, Res
 from curate.download.web.job import Answer, Job, Moved
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
-from curate.download.web.transport import AUTHORITIES, Line, NotConnected, Transport
+from curate.download.web.transport import AUTHORITIES, Cancellation, NotConnected, Transport
 from curate.images.decoding import Cause, Unreadable, sniff
-from curate.images.signatures import look
+from curate.images.signatures import signature_of
 
 _CHUNK = 1 << 16  # bytes that are read, and decompressed, at once
 _HEAD = 1 << 10  # bytes that tell a picture from a web page
@@ -65,7 +65,7 @@ _KINDS: tuple[tuple[type[BaseException], Outcome], ...] = (
     (ssl.CertificateError, Outcome.TLS),
     (ConnectionError, Outcome.RESET),
     (http.client.HTTPException, Outcome.BAD_ANSWER),
-    (urllib3_errors.HTTPError, Outcome.BAD_ANSWER),  # two lengths, for one
+    (urllib3_errors.HTTPError, Outcome.BAD_ANSWER),  # such as two lengths
     (requests.RequestException, Outcome.BAD_ANSWER),
     (OSError, Outcome.RESET),
 )
@@ -78,7 +78,7 @@ _ERRORS = (
     urllib3_errors.HTTPError,
     http.client.HTTPException,
     OSError,
-    UnicodeError,  # a host that is none, in a URL that looked like one
+    UnicodeError,  # such as a host name that can't be encoded
 )
 _NO_TIME = "no time left"
 
@@ -120,38 +120,40 @@ class _Page(NamedTuple):
 class Fetcher:
     """Asks for links, from as many threads as one likes.
 
-    looks: pictures that are looked at at once; one of 64 megapixels is 200 MB meanwhile.
+    decoded_at_once: pictures that are decoded at the same time; one of 64 megapixels is 200 MB meanwhile.
     authorities: a file of the certificates that are trusted, where it isn't the usual ones.
     """
 
     def __init__(
-        self, settings: Settings, resolver: Resolver, *, looks: int = 1, authorities: str = AUTHORITIES
+        self, settings: Settings, resolver: Resolver, *, decoded_at_once: int = 1, authorities: str = AUTHORITIES
     ) -> None:
         self._settings = settings
         self._transport = Transport(
             resolver, user_agent=settings.user_agent, per_host=settings.per_site, authorities=authorities
         )
-        self._looking = threading.BoundedSemaphore(looks)
+        self._decoding = threading.BoundedSemaphore(decoded_at_once)
 
-    def fetch(self, job: Job, line: Line) -> Answer | Moved:
+    def fetch(self, job: Job, cancellation: Cancellation) -> Answer | Moved:
         """What becomes of the job, redirects within its site included. Another site is Moved to.
 
-        Raises nothing that the web can cause. Soon after the line was cut, the answer says why it was.
+        Raises nothing that the web can cause. Soon after it was cancelled, the answer says why it was.
         """
-        found = self._follow(job, line, self._picture)
+        found = self._follow(job, cancellation, self._picture)
         return self._judged(found) if isinstance(found, _Page) else found
 
-    def fetch_text(self, job: Job, line: Line) -> bytes | Answer | Moved:
+    def fetch_text(self, job: Job, cancellation: Cancellation) -> bytes | Answer | Moved:
         """As `fetch`, but for the bytes of an answer that need be no picture: 100 kB at most."""
-        found = self._follow(job, line, _text)
+        found = self._follow(job, cancellation, _text)
         return found.content if isinstance(found, _Page) else found
 
     def close(self) -> None:
         """Close all connections; those in use, when they are done with."""
         self._transport.close()
 
-    def _follow(self, job: Job, line: Line, read: Callable[[Any, Line], bytes]) -> _Page | Answer | Moved:
-        line.ends = time.monotonic() + self._settings.deadline - job.spent
+    def _follow(
+        self, job: Job, cancellation: Cancellation, read: Callable[[Any, Cancellation], bytes]
+    ) -> _Page | Answer | Moved:
+        cancellation.deadline = time.monotonic() + self._settings.deadline - job.spent
         target, visited = job.target, list(job.hops)
         while True:
             if target in visited:
@@ -159,50 +161,53 @@ class Fetcher:
             if len(visited) > self._settings.max_redirects:
                 return Answer(Outcome.REDIRECT_LOOP, f"more than {self._settings.max_redirects}", final_url=target)
             visited.append(target)
-            found = self._ask(target, line, read)
+            found = self._ask(target, cancellation, read)
             if not isinstance(found, Moved) or _site(found.target) != _site(target):
                 return found
             target = found.target
 
-    def _ask(self, url: str, line: Line, read: Callable[[Any, Line], bytes]) -> _Page | Answer | Moved:
+    def _ask(
+        self, url: str, cancellation: Cancellation, read: Callable[[Any, Cancellation], bytes]
+    ) -> _Page | Answer | Moved:
         """One request."""
         status, headers = 0, HTTPHeaderDict()
         try:
-            with self._response(url, line) as response:
+            with self._response(url, cancellation) as response:
                 status, headers = response.status_code, response.raw.headers
                 if status in _REDIRECTS:
                     return Moved(_location(url, status, headers))
                 _check(status)
-                content = read(response.raw, line)
+                content = read(response.raw, cancellation)
                 return _Page(content, status, url, _robots(headers))
         except _Refused as refused:
             outcome, detail = refused.outcome, refused.detail
         except _ERRORS as error:
             outcome, detail = _why(error)
-            if not line.left:  # the timeouts were what was left, and a line that is cut breaks in many ways
-                outcome, detail = line.reason or Outcome.DEADLINE, _NO_TIME
+            # The timeouts were what was left of the time, and what is cancelled breaks in many ways.
+            if not cancellation.seconds_left:
+                outcome, detail = cancellation.reason or Outcome.DEADLINE, _NO_TIME
         finally:
-            line.release()
+            cancellation.release()
         return Answer(outcome, detail, status, url, retry_after=_retry_after(headers), robots=_robots(headers))
 
-    def _response(self, url: str, line: Line) -> requests.Response:
+    def _response(self, url: str, cancellation: Cancellation) -> requests.Response:
         settings = self._settings
         return self._transport.get(
-            url, line, connect_timeout=settings.connect_timeout, read_timeout=settings.read_timeout
+            url, cancellation, connect_timeout=settings.connect_timeout, read_timeout=settings.read_timeout
         )
 
-    def _picture(self, raw: Any, line: Line) -> bytes:
+    def _picture(self, raw: Any, cancellation: Cancellation) -> bytes:
         """The whole body, where its head is a picture's. Raises _Refused."""
         if not self._settings.ignore_noai and _opted_out(raw.headers):
             raise _Refused(Outcome.OPTED_OUT, f"X-Robots-Tag: {_robots(raw.headers)}")
-        return _read(raw, line, self._settings.max_bytes, _check_head)
+        return _read(raw, cancellation, self._settings.max_bytes, _check_head)
 
     def _judged(self, page: _Page) -> Answer:
         """Whether what was read is a picture to be kept."""
         answer = partial(Answer, status=page.status, final_url=page.url, robots=page.robots)
         try:
-            with self._looking:
-                seen = look(page.content, self._settings.limits)
+            with self._decoding:
+                seen = signature_of(page.content, self._settings.limits)
         except Unreadable as problem:
             return answer(_UNREADABLE[problem.cause], _OBJECT.sub("", problem.detail))
         least = self._settings.min_side
@@ -212,10 +217,10 @@ class Fetcher:
         return answer(Outcome.KEPT, content=page.content, signature=seen)
 
 
-def make_fetcher(settings: Settings, looks: int) -> Fetcher:
-    """With a resolver of its own. looks: pictures that are looked at at once."""
+def make_fetcher(settings: Settings, decoded_at_once: int) -> Fetcher:
+    """With a resolver of its own. decoded_at_once: see Fetcher."""
     resolver = Resolver(allow_private=settings.allow_private, timeout=settings.connect_timeout)
-    return Fetcher(settings, resolver, looks=looks)
+    return Fetcher(settings, resolver, decoded_at_once=decoded_at_once)
 
 
 def _site(url: str) -> str:
@@ -291,12 +296,12 @@ def _opted_out(headers: HTTPHeaderDict) -> bool:
 # The body
 
 
-def _text(raw: Any, line: Line) -> bytes:
-    return _read(raw, line, _MOST_TEXT, lambda head: None)
+def _text(raw: Any, cancellation: Cancellation) -> bytes:
+    return _read(raw, cancellation, _MOST_TEXT, lambda head: None)
 
 
-def _read(raw: Any, line: Line, most: int, check_head: Callable[[bytearray], None]) -> bytes:
-    """The whole body, gzip undone. Raises _Refused for more than `most` bytes, and when the line is cut."""
+def _read(raw: Any, cancellation: Cancellation, most: int, check_head: Callable[[bytearray], None]) -> bytes:
+    """The whole body, gzip undone. Raises _Refused for more than `most` bytes, and where it is cancelled."""
     announced = raw.length_remaining
     if announced is not None and announced > most:
         raise _Refused(Outcome.TOO_LARGE, f"more than {most:,} bytes")
@@ -309,10 +314,10 @@ def _read(raw: Any, line: Line, most: int, check_head: Callable[[bytearray], Non
         if not checked and len(content) >= _HEAD:
             check_head(content[:_HEAD])
             checked = True
-        if not line.left:
+        if not cancellation.seconds_left:
             break
-    if not line.left:  # the end of a line that was cut looks like the end of a body
-        raise _Refused(line.reason or Outcome.DEADLINE, _NO_TIME)
+    if not cancellation.seconds_left:  # a connection that was shut looks like the end of a body
+        raise _Refused(cancellation.reason or Outcome.DEADLINE, _NO_TIME)
     if not content and announced is None and not raw.chunked:  # most likely, not even the headers were whole
         raise _Refused(Outcome.CUT_OFF, "no body, and no length")
     if content and not checked:

@@ -15,7 +15,7 @@ class Job:
     via: str = ""  # "", or "archive"
     attempt: int = 1  # of this link in this run; redirects belong to the attempt
     hops: tuple[str, ...] = ()  # targets before this one, in this attempt
-    spent: float = 0.0  # seconds on the line so far, all attempts
+    spent: float = 0.0  # seconds that its requests took so far, all attempts
 
     def moved(self, target: str, seconds: float) -> "Job":
         return replace(self, target=target, hops=(*self.hops, self.target), spent=self.spent + seconds)
@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A redirect to another site: that site's turn is not ours to take."""
+    """A redirect to another site: a job of its own, so that the other site's limits hold for it."""
 
     target: str
 
@@ -55,4 +55,4 @@ class Result:
 
     job: Job
     answer: Answer | Moved
-    seconds: float  # on the line
+    seconds: float  # that its requests took

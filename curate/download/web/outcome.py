@@ -12,7 +12,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # any other 4xx
     THROTTLED = "throttled"  # 429
     SERVER_ERROR = "server error"  # 5xx, and 408 and 425, which mean: try again
-    # There was nobody, or nobody to trust.
+    # No server was reached, or none that can be trusted.
     NO_SUCH_HOST = "no such host"
     DNS_FAILED = "name lookup failed"  # the name may well exist
     TLS = "TLS failed"
@@ -27,10 +27,10 @@ class Outcome(StrEnum):
     DEADLINE = "deadline"  # it never ended
     CUT_OFF = "cut off"  # fewer bytes than announced
     HOST_ASIDE = "host set aside"  # not asked: its host timed out again and again
-    # It led nowhere.
+    # Redirects led nowhere.
     REDIRECT_LOOP = "redirect loop"  # in a circle, or too many of them
     BAD_REDIRECT = "bad redirect"  # to nowhere, or to something that is not http or https
-    # It answered, and it is not what we want.
+    # It answered with something that is not kept.
     EMPTY = "empty"
     NOT_AN_IMAGE = "not an image"
     TRUNCATED = "truncated"  # a whole answer that holds part of a picture

@@ -43,7 +43,7 @@ class Settings:
     spacing: Annotated[float, option("Seconds between two requests to one site.", ge=0)] = 0.1
     connect_timeout: Annotated[float, option("Seconds for a name lookup, and for each address.", gt=0)] = 10.0
     read_timeout: Annotated[float, option("Seconds without a byte, after which a link is given up.", gt=0)] = 15.0
-    # On the line: attempts and redirects together, without the waiting between them.
+    # Of its requests: attempts and redirects together, without the waiting between them.
     deadline: Annotated[float, option("Seconds for one link, all in all.", gt=0)] = 60.0
     attempts: Annotated[int, option("Attempts for one link in one run.", ge=1)] = 3
     max_redirects: Annotated[int, Field(ge=0)] = 10

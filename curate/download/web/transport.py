@@ -1,4 +1,4 @@
-"""HTTP through `requests`, to addresses that were checked, on lines that another thread can cut."""
+"""HTTP through `requests`, to addresses that were checked, and requests that another thread can cancel."""
 
 import contextlib
 import errno
@@ -39,42 +39,42 @@ class NotConnected(Exception):
         self.detail = detail
 
 
-class Line:
-    """What one request waits for, so that another thread can end the wait, at any moment and for good.
+class Cancellation:
+    """Lets another thread end one job's requests, at any moment and for good. It knows what the job waits for now.
 
-    ends: time.monotonic() at which the request should be done; timeouts are no longer than what is left.
+    deadline: time.monotonic() at which the job should be done; timeouts are no longer than what is left.
     """
 
     def __init__(self) -> None:
-        self.ends = float("inf")
-        self.reason: Outcome | None = None  # what became of the request, where it was cut
+        self.deadline = float("inf")
+        self.reason: Outcome | None = None  # what became of the request, where it was cancelled
         self._lock = threading.Lock()
         self._end: Callable[[], None] | None = None
 
     @property
-    def left(self) -> float:
-        """Seconds; 0 when it was cut or its time is over."""
-        return 0.0 if self.reason else max(0.0, self.ends - time.monotonic())
+    def seconds_left(self) -> float:
+        """0 when it was cancelled or its time is over."""
+        return 0.0 if self.reason else max(0.0, self.deadline - time.monotonic())
 
-    def cut(self, reason: Outcome = Outcome.DEADLINE) -> None:
+    def cancel(self, reason: Outcome = Outcome.DEADLINE) -> None:
         """End what the request waits for now, and all that it would wait for later."""
         with self._lock:
             self.reason = self.reason or reason
             if self._end:
                 self._end()
 
-    def hold(self, end: Callable[[], None]) -> None:
-        """From now on `end` is what ends the wait."""
+    def on_cancel(self, end: Callable[[], None]) -> None:
+        """From now on `end` is what ends the wait; at once, where it was cancelled already."""
         with self._lock:
             self._end = end
             if self.reason:
                 end()
 
-    def hold_socket(self, sock: socket.socket) -> None:
-        self.hold(lambda: _shut(sock))
+    def shut_on_cancel(self, sock: socket.socket) -> None:
+        self.on_cancel(lambda: _shut(sock))
 
     def release(self) -> None:
-        """What was held is somebody else's now."""
+        """Nothing is waited for any more: a socket that was handed over may serve another request."""
         with self._lock:
             self._end = None
 
@@ -86,44 +86,44 @@ def _shut(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-class _Lines(threading.local):
-    """The line of the request that this thread is making: urllib3 has no way to hand it down to a connection."""
+class _OfThread(threading.local):
+    """The cancellation of the request that this thread makes: urllib3 has no way to hand it down to a connection."""
 
-    line = Line()
+    cancellation = Cancellation()
 
 
-_current = _Lines()
+_current = _OfThread()
 
 
 class _Socket(ssl.SSLSocket):
     """A TLS socket replaces the plain one in the middle of connecting, before its handshake."""
 
     def do_handshake(self, block: bool = False) -> None:
-        _current.line.hold_socket(self)
+        _current.cancellation.shut_on_cancel(self)
         super().do_handshake(block)
 
 
 def _connected(host: str, port: int, timeout: float, resolver: Resolver) -> socket.socket:
     """A socket to one of the checked addresses. Raises NotConnected, and what the resolver raises."""
-    line = _current.line
+    cancellation = _current.cancellation
     problem = NotConnected(Outcome.DEADLINE, "no time left")
-    for address in resolver.addresses(host, port, within=line.left, hold=line.hold):
-        seconds = min(timeout, line.left)
+    for address in resolver.addresses(host, port, within=cancellation.seconds_left, on_cancel=cancellation.on_cancel):
+        seconds = min(timeout, cancellation.seconds_left)
         if not seconds:
             break
         try:
-            return _connect(address, seconds, line)
+            return _connect(address, seconds, cancellation)
         except OSError as error:
             problem = NotConnected(_why(error), os.strerror(error.errno) if error.errno else "timed out")
     raise problem
 
 
-def _connect(address: Address, seconds: float, line: Line) -> socket.socket:
+def _connect(address: Address, seconds: float, cancellation: Cancellation) -> socket.socket:
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(seconds)
-        line.hold_socket(sock)
+        cancellation.shut_on_cancel(sock)
         sock.connect(address.sockaddr)
     except BaseException:
         sock.close()
@@ -161,7 +161,7 @@ class _TlsConnection(HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    """The connections to one host; the one that a request uses is on its line for as long."""
+    """The connections to one host; the one that a request uses is shut where that request is cancelled."""
 
     ConnectionCls: Any = _Connection
     resolver: Resolver
@@ -174,11 +174,11 @@ class _Pool(HTTPConnectionPool):
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)
         if connection.sock:
-            _current.line.hold_socket(connection.sock)
+            _current.cancellation.shut_on_cancel(connection.sock)
         return connection
 
     def _put_conn(self, conn: Any) -> None:
-        _current.line.release()
+        _current.cancellation.release()
         super()._put_conn(conn)
 
 
@@ -259,19 +259,21 @@ class Transport:
         self._adapter = _Adapter(resolver, per_host, authorities)
         self._headers = CaseInsensitiveDict({"User-Agent": user_agent, **_HEADERS})
 
-    def get(self, url: str, line: Line, *, connect_timeout: float, read_timeout: float) -> requests.Response:
+    def get(
+        self, url: str, cancellation: Cancellation, *, connect_timeout: float, read_timeout: float
+    ) -> requests.Response:
         """The answer of a server, its body still to be read; the caller closes it. Redirects are answers, too.
 
-        url: in normal form. Timeouts are in seconds, and not longer than what is left of the line.
+        url: in normal form. Timeouts are in seconds, and not longer than what is left until the deadline.
 
         Raises NotConnected, what the resolver raises, and what requests, urllib3, http.client and sockets raise.
         """
-        _current.line = line
+        _current.cancellation = cancellation
         request = requests.PreparedRequest()
         request.method, request.url, request.headers = "GET", url, self._headers
-        left = line.left
+        left = cancellation.seconds_left
         if not left:
-            raise NotConnected(line.reason or Outcome.DEADLINE, "no time left")
+            raise NotConnected(cancellation.reason or Outcome.DEADLINE, "no time left")
         timeout: Any = Timeout(connect=min(connect_timeout, left), read=min(read_timeout, left))
         return self._adapter.send(request, stream=True, timeout=timeout)
 

@@ -6,6 +6,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from curate.collection import groups
 from curate.collection.directory import Collection
-from curate.images.signatures import SIDE, Signatures, look
+from curate.images.signatures import SIDE, Signatures, signature_of
 
 
 def photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
@@ -33,10 +34,10 @@ def photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
     return image
 
 
-def thumbnail(image: Image.Image, form: str = "PNG", **options: object) -> np.ndarray:
+def thumbnail(image: Image.Image, form: str = "PNG", **options: Any) -> np.ndarray:
     file = io.BytesIO()
     image.save(file, form, **options)
-    return np.frombuffer(look(file.getvalue()).thumbnail, np.uint8).reshape(SIDE, SIDE)
+    return np.frombuffer(signature_of(file.getvalue()).thumbnail, np.uint8).reshape(SIDE, SIDE)
 
 
 def are_copies(first: np.ndarray, second: np.ndarray) -> bool:
@@ -127,7 +128,7 @@ def test_thumbnails_on_disk_give_the_same_groups_as_an_array(tmp_path: Path) -> 
             make(photo(seed)).save(file, "JPEG")
             contents.append(file.getvalue())
     ids = [hashlib.sha256(content).hexdigest() for content in contents]
-    thumbnails = np.stack([np.frombuffer(look(content).thumbnail, np.uint8) for content in contents])
+    thumbnails = np.stack([np.frombuffer(signature_of(content).thumbnail, np.uint8) for content in contents])
     expected = groups.assign(ids, thumbnails.reshape(-1, SIDE, SIDE))
     assert len(set(expected)) == 6
     with Signatures(Collection.create(tmp_path / "yoga")) as signatures:
@@ -178,7 +179,7 @@ def test_a_picture_moved_a_little_is_laid_back(scale: float, right: float, down:
 @pytest.mark.data
 def test_no_giant_group_among_skeletons_on_black(shared_data: Path) -> None:
     files = sorted((shared_data / "skeletons82").glob("*/*.jpg"))[::8]
-    thumbnails = np.stack([np.frombuffer(look(f.read_bytes()).thumbnail, np.uint8) for f in files])
+    thumbnails = np.stack([np.frombuffer(signature_of(f.read_bytes()).thumbnail, np.uint8) for f in files])
     found = Counter(groups.assign([str(f) for f in files], thumbnails.reshape(-1, SIDE, SIDE)))
     assert max(found.values()) <= 4
 

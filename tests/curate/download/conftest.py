@@ -12,7 +12,7 @@ from benchmarks import web
 from curate.collection.directory import Collection
 from curate.download import run
 from curate.download.results.journal import Journal, Row
-from curate.download.results.progress import standing
+from curate.download.results.progress import link_states
 from curate.download.web.settings import Settings
 
 # Generous for a busy machine, and over in seconds for a host that hangs.
@@ -55,7 +55,7 @@ class Place:
     @property
     def causes(self) -> dict[str, str]:
         """Of each key what became of it."""
-        found = standing(self.collection)
+        found = link_states(self.collection)
         return dict(zip(found["key"], found["cause"], strict=True))
 
     @property

@@ -100,8 +100,8 @@ def answer(result: Result) -> Answer:
 # What processes are given
 
 
-class Line:
-    def cut(self, reason: Outcome) -> None:
+class Cancellation:
+    def cancel(self, reason: Outcome) -> None:
         pass
 
 
@@ -119,14 +119,14 @@ class Unreadable(str):
         return int, ("nine",)
 
 
-Fetch = Callable[[Job, Line], Answer]
+Fetch = Callable[[Job, Cancellation], Answer]
 
 
-def make_fetch() -> tuple[Fetch, type[Line]]:
-    return _fetch, Line
+def make_fetch() -> tuple[Fetch, type[Cancellation]]:
+    return _fetch, Cancellation
 
 
-def _fetch(job: Job, _: Line) -> Answer:
+def _fetch(job: Job, _: Cancellation) -> Answer:
     """Who fetched is in the answer."""
     parts = urlsplit(job.target)
     match parts.path:
@@ -146,28 +146,28 @@ def _fetch(job: Job, _: Line) -> Answer:
         connection.close()
 
 
-def make_nothing() -> tuple[Fetch, type[Line]]:
+def make_nothing() -> tuple[Fetch, type[Cancellation]]:
     raise ZeroDivisionError("eight")
 
 
-def make_dead() -> tuple[Fetch, type[Line]]:
+def make_dead() -> tuple[Fetch, type[Cancellation]]:
     os._exit(1)
 
 
-def make_dead_once(mark: Path) -> tuple[Fetch, type[Line]]:
+def make_dead_once(mark: Path) -> tuple[Fetch, type[Cancellation]]:
     """mark: a file that tells the second one that it is not the first."""
     try:
         mark.touch(exist_ok=False)
     except FileExistsError:
-        return _fetch, Line
+        return _fetch, Cancellation
     os._exit(1)
 
 
-def make_report(settings: Settings) -> tuple[Fetch, type[Line]]:
+def make_report(settings: Settings) -> tuple[Fetch, type[Cancellation]]:
     """What was imported to do what a worker does, as the answer to anything."""
-    archive.asking(settings)
-    return _report, Line
+    archive.make_fetch(settings)
+    return _report, Cancellation
 
 
-def _report(_: Job, __: Line) -> Answer:
+def _report(_: Job, __: Cancellation) -> Answer:
     return Answer(Outcome.GONE, " ".join(sys.modules))

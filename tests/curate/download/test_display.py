@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from curate.download.display import Display, summary
-from curate.download.results.progress import Cause, Class, Standing
+from curate.download.results.progress import Cause, Class, Progress
 
 # A download of 2,000 links, and one that is interrupted by a fault.
 PROGRAM = r"""
@@ -133,10 +133,10 @@ def test_a_download_of_nothing_says_nothing(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", "")
 
 
-def stands(kept: list[int]) -> Standing:
+def progress_of(kept: list[int]) -> Progress:
     """Classes that kept so many of 50 links; the others were not found."""
     dropped = 50 * len(kept) - sum(kept)
-    return Standing(
+    return Progress(
         links=50 * len(kept),
         kept=sum(kept),
         waiting=0,
@@ -148,7 +148,7 @@ def stands(kept: list[int]) -> Standing:
 
 
 def test_the_end_says_what_became_of_the_links_and_which_classes_are_short(capsys: pytest.CaptureFixture[str]) -> None:
-    summary(stands([50, 42, 0, 43]), 43, Path("runs/yoga"))
+    summary(progress_of([50, 42, 0, 43]), 43, Path("runs/yoga"))
     assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
         "links: 200 listed, 135 kept, 65 dropped, 0 waiting",
         "dropped because links such as",
@@ -161,12 +161,12 @@ def test_the_end_says_what_became_of_the_links_and_which_classes_are_short(capsy
 
 
 def test_fifteen_short_classes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    summary(stands(list(range(20))), 43, Path("runs/yoga"))
+    summary(progress_of(list(range(20))), 43, Path("runs/yoga"))
     said = capsys.readouterr().out
     assert said.count("below 43") == 15
     assert said.endswith("and 5 more; curate status runs/yoga lists them\n")
 
 
 def test_nothing_is_said_of_classes_that_have_enough(capsys: pytest.CaptureFixture[str]) -> None:
-    summary(stands([50, 50]), 43, Path("runs/yoga"))
+    summary(progress_of([50, 50]), 43, Path("runs/yoga"))
     assert capsys.readouterr().out == "links: 100 listed, 100 kept, 0 dropped, 0 waiting\n"

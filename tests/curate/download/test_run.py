@@ -24,7 +24,7 @@ from curate.download.web.addresses import Resolver
 from curate.download.web.fetch import Fetcher
 from curate.download.web.outcome import TIMEOUTS, Outcome, Retry
 from curate.download.web.settings import Settings
-from curate.download.web.transport import Line
+from curate.download.web.transport import Cancellation
 from curate.foundation.errors import FewposeError
 from curate.importing.importer import import_folder
 
@@ -436,10 +436,10 @@ def _offline(*_: Any, **__: Any) -> Any:
     raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
-def _without_names(settings: Settings) -> LocalEngine[Line]:
+def _without_names(settings: Settings) -> LocalEngine[Cancellation]:
     """An engine that finds no name, and every number."""
     fetcher = Fetcher(settings, Resolver(allow_private=True, lookup=_offline))
-    return LocalEngine(partial(archive.fetch, fetcher), Line, settings)
+    return LocalEngine(partial(archive.fetch, fetcher), Cancellation, settings)
 
 
 def test_a_machine_that_is_offline_is_said_to_be_and_no_link_is_given_up(place: "Place") -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import web
-from curate.images.signatures import look
+from curate.images.signatures import signature_of
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def get(served: web.Web, host: str, path: str, times: int = 1) -> bytes:
 
 def test_a_picture_is_a_function_of_its_number_and_no_two_are_alike() -> None:
     assert web.picture(12) == web.picture(12)
-    seen = [np.frombuffer(look(web.picture(n)).thumbnail, np.uint8).astype(int) for n in range(150)]
+    seen = [np.frombuffer(signature_of(web.picture(n)).thumbnail, np.uint8).astype(int) for n in range(150)]
     apart = [np.abs(a - b).mean() for i, a in enumerate(seen) for b in seen[:i]]
     assert min(apart) > 15  # grey levels of 255
 

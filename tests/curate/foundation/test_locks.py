@@ -22,7 +22,7 @@ from curate.foundation.locks import Lock
 
 lock = Lock(Path(sys.argv[1]))
 assert lock.taken()
-lock.say(uri="mongodb://here")
+lock.publish(uri="mongodb://here")
 print("held", flush=True)
 time.sleep(600)
 """

@@ -16,7 +16,7 @@ from PIL import Image
 from curate.collection.directory import Collection
 from curate.images import signatures
 from curate.images.decoding import Cause, Limits, Unreadable
-from curate.images.signatures import SIDE, Signature, Signatures, look
+from curate.images.signatures import SIDE, Signature, Signatures, signature_of
 
 
 def content_id(number: int) -> str:
@@ -136,7 +136,7 @@ def test_what_another_version_kept_is_left_alone(collection: Collection) -> None
 def test_a_look_is_kept_and_not_taken_again(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     with Signatures(collection) as known:
         first = known.of(content_id(0), png(0))
-        assert first == look(png(0))
+        assert first == signature_of(png(0))
     monkeypatch.setattr("curate.images.signatures.open_image", None)
     with Signatures(collection) as known:
         assert known.of(content_id(0), png(0)) == first
@@ -162,7 +162,7 @@ def test_threads_may_look_and_add_at_once(collection: Collection) -> None:
     with Signatures(collection) as known:
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda number: known.of(content_id(number), png(number)), numbers))
-        assert found == [look(png(number)) for number in range(20)] * 20
+        assert found == [signature_of(png(number)) for number in range(20)] * 20
     size = records(collection).stat().st_size
     with Signatures(collection) as known:
         assert all(known[content_id(number)] == found[number] for number in range(20))

@@ -74,5 +74,5 @@ def test_an_image_that_takes_every_worker_along_is_named(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 4)  # with one block for one worker, this process would be it
-    with pytest.raises(FewposeError, match=r"^tree/3.png takes every worker along that reads it \(a process with exit"):
+    with pytest.raises(FewposeError, match=r"^tree/3.png makes every worker die that reads it \(a process with exit"):
         blocks.compute(deadly, collection, collection.images(), TWO, what="working")  # type: ignore[arg-type]

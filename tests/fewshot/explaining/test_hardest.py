@@ -27,7 +27,9 @@ Settings = Callable[..., SweepSettings]
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory, make_collection: Callable) -> Collection:
+def many(
+    tmp_path_factory: pytest.TempPathFactory, make_collection: Callable[[Path, dict[str, int]], Collection]
+) -> Collection:
     """Ten classes, of which an untrained model that goes by their words mixes up nearly all."""
     return make_collection(tmp_path_factory.mktemp("many") / "collection", dict.fromkeys("abcdefghij", 12))
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_description_is_true_of_its_class(about: Description) -> None:
         assert getattr(built, about.numbered.field) == 2
 
 
-def flags(**given: object) -> dict[str, object]:
+def flags(**given: Any) -> dict[str, Any]:
     return {"lr": None, "epochs": None, "batch_size": None, "image_only": False} | given
 
 
@@ -79,7 +80,7 @@ def test_help_names_every_method_and_loads_none() -> None:
         ({"needs": ("luck",)}, "toy needs 'luck'; there are pixels"),
     ],
 )
-def test_a_description_that_makes_no_sense_is_refused(wrong: dict, said: str) -> None:
+def test_a_description_that_makes_no_sense_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Description(**{"name": "toy", "where": "toy:Toy", "help": "a toy"} | wrong)
 

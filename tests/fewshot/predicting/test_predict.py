@@ -19,7 +19,7 @@ from curate.foundation.errors import UsageError
 from curate.importing.importer import import_folder
 from fewshot.predicting import links, predict
 from fewshot.predicting.predict import Predictor
-from fewshot.predicting.settings import How
+from fewshot.predicting.settings import PredictSettings
 from fewshot.predicting.sources import Source, sources
 from fewshot.predicting.video import segments
 from fewshot.sweeping.settings import SweepSettings
@@ -71,7 +71,9 @@ def photos(collection: Any, tmp_path: Path) -> Path:
 
 def predicted(model: Path, paths: list[Path], **how: Any) -> list[Any]:
     found, _ = sources(paths)
-    return [each for part in Predictor(directory.load(model, "cpu"), How(**how)).sources(found) for each in part]
+    return [
+        each for part in Predictor(directory.load(model, "cpu"), PredictSettings(**how)).sources(found) for each in part
+    ]
 
 
 def test_each_picture_is_named_in_order_and_a_bad_one_does_not_end_it(patterns_model: Path, photos: Path) -> None:
@@ -116,7 +118,9 @@ def test_a_rendered_clip_smoothed_over_time_has_its_two_poses_and_no_flicker(
     loaded = directory.load(mannequins, "cpu")
 
     def answers(smooth: float) -> list[Any]:
-        (found,) = Predictor(loaded, How(fps=RATE, smooth=smooth, threshold=0)).sources([Source(path, True)])
+        (found,) = Predictor(loaded, PredictSettings(fps=RATE, smooth=smooth, threshold=0)).sources(
+            [Source(path, True)]
+        )
         return found
 
     raw, even = answers(0.0), answers(0.4)
@@ -154,7 +158,7 @@ def test_a_link_to_a_private_address_is_not_asked(served: web.Web) -> None:
 @pytest.mark.parametrize("wrong", [{"top": 0}, {"threshold": 1.5}, {"fps": 0}, {"smooth": -1}])
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="--"):
-        How(**wrong)
+        PredictSettings(**wrong)
 
 
 def run(*words: Any, given: str = "") -> subprocess.CompletedProcess[str]:

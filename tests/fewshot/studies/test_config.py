@@ -167,23 +167,23 @@ def test_what_is_said_later_wins_setting_by_setting() -> None:
 
 def test_lists_make_a_sweep_for_each_combination(file) -> None:
     text = "methods: {zero-shot: , finetune: {lr: [1e-5, 1e-4], epochs: [1, 2], weight_decay: 0}, finetune@0.5: }"
-    members = config.members(config.read(file(text)), HERE, THERE)
-    assert [each.name for each in members] == [
+    grid_points = config.grid_points(config.read(file(text)), HERE, THERE)
+    assert [each.name for each in grid_points] == [
         "other-methods",
         "finetune-lr=1e-05,epochs=1",
         "finetune-lr=1e-05,epochs=2",
         "finetune-lr=0.0001,epochs=1",
         "finetune-lr=0.0001,epochs=2",
     ]
-    assert all(each.settings.out == THERE / each.name for each in members)
-    assert members[0].settings.grid.methods == ("zero-shot",)
-    last = members[-1]
+    assert all(each.settings.out == THERE / each.name for each in grid_points)
+    assert grid_points[0].settings.grid.methods == ("zero-shot",)
+    last = grid_points[-1]
     assert last.varied == {"lr": 1e-4, "epochs": 2}
     assert last.settings.grid.methods == ("finetune", "finetune@0.5")
     assert last.settings.recipes == {"finetune": {"weight_decay": 0.0, "lr": 1e-4, "epochs": 2}}
 
 
-def test_a_list_of_a_method_that_is_not_run_makes_no_series(file) -> None:
+def test_a_list_of_a_method_that_is_not_run_makes_no_grid_search(file) -> None:
     asked = Asked({"methods": ("zero-shot",)}).over(config.read(file("methods: {finetune: {lr: [1, 2]}}")))
-    (only,) = config.members(asked, HERE, THERE)
+    (only,) = config.grid_points(asked, HERE, THERE)
     assert (only.name, only.settings) == ("", SweepSettings.of(HERE, THERE, methods=("zero-shot",)))

@@ -26,7 +26,7 @@ from fewshot.methods.linear_probe import LinearProbe
 from fewshot.reporting import write_report
 from fewshot.sweeping import engines
 from fewshot.sweeping import plan as planning
-from fewshot.sweeping.batched_trials import Pack
+from fewshot.sweeping.batched_trials import TrialBatch
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner
@@ -54,8 +54,8 @@ def files(sweep: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in sorted((sweep / "trials").rglob("*.*"))}
 
 
-def alone(trial: Trial) -> Pack:
-    return Pack((trial,), (trial,))
+def alone(trial: Trial) -> TrialBatch:
+    return TrialBatch((trial,), (trial,))
 
 
 def outcomes_of(out: Path, trials: tuple[Trial, ...]) -> list[str]:
@@ -244,15 +244,15 @@ def test_descriptions_reach_every_worker_and_are_told(settings: Build, tmp_path:
 # Failing
 
 
-def memory_runs_out(kind: type[Exception], message: str, split_shots: int = 5) -> Callable:
-    original = LinearProbe.fit_many
+def memory_runs_out(kind: type[Exception], message: str, split_shots: int = 5) -> Callable[..., Any]:
+    original = LinearProbe.fit_batch
 
-    def fit_many(self: LinearProbe, draws: Any, tasks: Any) -> list[Fitted | Exception]:
+    def fit_batch(self: LinearProbe, draws: Any, tasks: Any) -> list[Fitted | Exception]:
         if len(draws[0].images) == 3 * split_shots:
             raise kind(message)
         return original(self, draws, tasks)
 
-    return fit_many
+    return fit_batch
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_trial_that_runs_out_of_memory_is_a_record_and_the_rest_goes_on(
 ) -> None:
     asked = settings()
     with monkeypatch.context() as patch:
-        patch.setattr(LinearProbe, "fit_many", memory_runs_out(kind, message))
+        patch.setattr(LinearProbe, "fit_batch", memory_runs_out(kind, message))
         summary = run_sweep(asked)
     assert summary.failed == {"out of memory": 2}
     assert summary.done == 4
@@ -286,7 +286,7 @@ def test_a_trial_that_runs_out_of_memory_is_a_record_and_the_rest_goes_on(
 
 
 def test_a_fault_of_ours_is_not_taken_for_a_failed_trial(settings: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LinearProbe, "fit_many", memory_runs_out(RuntimeError, "shapes cannot be multiplied"))
+    monkeypatch.setattr(LinearProbe, "fit_batch", memory_runs_out(RuntimeError, "shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
         run_sweep(settings())
 
@@ -303,7 +303,7 @@ def test_a_trial_that_diverges_is_a_record_with_its_cause(settings: Build) -> No
 
 def test_scores_that_are_not_numbers_are_no_result(settings: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     nonsense = Fitted(lambda images: np.full((len(images), 3), np.nan, np.float32), pytest.fail)
-    monkeypatch.setattr(LinearProbe, "fit_many", lambda self, draws, tasks: [nonsense] * len(draws))
+    monkeypatch.setattr(LinearProbe, "fit_batch", lambda self, draws, tasks: [nonsense] * len(draws))
     summary = run_sweep(settings(splits=1, shots=(2,)))
     assert summary.failed == {"diverged": 1}
     assert summary.done == 1
@@ -446,8 +446,8 @@ class Trap:
         (self.out / f"place {place.number} {place.device} {place.threads}").touch()
         return self.run
 
-    def run(self, pack):
-        for trial in pack.missing:
+    def run(self, batch):
+        for trial in batch.missing:
             self.run_one(trial)
 
     def run_one(self, trial):
@@ -494,11 +494,11 @@ def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: 
     assert "fewer --workers may do" in lost.detail
 
 
-def test_a_pack_that_kills_its_worker_is_taken_apart(trapped: Any) -> None:
+def test_a_batch_that_kills_its_worker_is_halved(trapped: Any) -> None:
     plan, trials, hand_out = trapped
     (plan.settings.out / "always-5").touch()
     advanced: list[int] = []
-    hand_out([Pack(tuple(trials), tuple(trials[1:]))], advanced.append)
+    hand_out([TrialBatch(tuple(trials), tuple(trials[1:]))], advanced.append)
     assert outcomes_of(plan.settings.out, tuple(trials)) == ["as it should"] * 4 + ["killed"] + ["as it should"] * 4
     assert sum(advanced) == 9
     # One process, but as one of two: with other threads, trials that are left over would end in other bits.

@@ -43,7 +43,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tiny: clip_models.ClipModel) -> None
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory, make_collection: Callable) -> Collection:
+def many(
+    tmp_path_factory: pytest.TempPathFactory, make_collection: Callable[[Path, dict[str, int]], Collection]
+) -> Collection:
     """Eight classes, of which little is learned from one image each: there are mistakes to explain."""
     return make_collection(tmp_path_factory.mktemp("many") / "collection", dict.fromkeys("abcdefgh", 6))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ QUICK = {
 def asked(collection: Collection, tmp_path: Path) -> Callable[..., TrainSettings]:
     """Settings that take seconds: `asked("finetune", folds=2, model="lite0", shots=3)`; fields of either settings."""
 
-    def build(method: str = "linear-probe", **changes: object) -> TrainSettings:
+    def build(method: str = "linear-probe", **changes: Any) -> TrainSettings:
         own = {name: changes.pop(name) for name in ("shots", "split", "folds", "unknown", "weights") if name in changes}
         sweep = SweepSettings.of(
             collection.root,

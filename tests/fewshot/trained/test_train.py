@@ -89,10 +89,10 @@ def test_it_loads_without_the_collection_and_answers(own_collection: Collection,
 
 def test_what_is_held_back_was_not_learned_from_nor_any_copy_of_it(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     learned, looked_at = [], []
-    fit_many = LinearProbe.fit_many
+    fit_batch = LinearProbe.fit_batch
 
     def spy(self: LinearProbe, draws: Any, tasks: Any) -> Any:
-        for draw, fitted in zip(draws, fit_many(self, draws, tasks), strict=True):
+        for draw, fitted in zip(draws, fit_batch(self, draws, tasks), strict=True):
             learned.append(set(draw.images.ids))
 
             def logits(images: Any, mine: int = len(learned) - 1, ask: Any = fitted.logits) -> Any:
@@ -101,7 +101,7 @@ def test_what_is_held_back_was_not_learned_from_nor_any_copy_of_it(asked: Ask, m
 
             yield replace(fitted, logits=logits)
 
-    monkeypatch.setattr(LinearProbe, "fit_many", spy)
+    monkeypatch.setattr(LinearProbe, "fit_batch", spy)
     train(asked(folds=4))
     assert len(looked_at) == 4
     for mine, images in looked_at:
@@ -131,7 +131,7 @@ def test_without_folds_nothing_is_refused_and_the_draws_temperature_holds(asked:
 
 
 def test_a_class_of_one_picture_is_learned_and_said_nothing_of(
-    make_collection: Callable, asked: Ask, tmp_path: Path
+    make_collection: Callable[[Path, dict[str, int]], Collection], asked: Ask, tmp_path: Path
 ) -> None:
     collection = make_collection(tmp_path / "few", {"bars": 6, "rings": 6, "waves": 2})
     about = train(asked(collection=collection.root, folds=5)).about
@@ -164,7 +164,7 @@ def test_interrupted_it_goes_on_with_the_next_fold(asked: Ask, monkeypatch: pyte
 
 def test_the_same_command_finds_it_done(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train(asked())
-    monkeypatch.setattr(LinearProbe, "fit_many", pytest.fail)
+    monkeypatch.setattr(LinearProbe, "fit_batch", pytest.fail)
     second = train(asked())
     assert second.found
     assert second.about == first.about

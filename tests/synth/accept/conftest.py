@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from curate.collection.directory import Collection
-from curate.images.signatures import look
+from curate.images.signatures import signature_of
 from curate.importing.importer import import_folder
 
 
@@ -36,7 +36,7 @@ def add_synthetic(
         path = collection.root / "images" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        known, id = look(content), hashlib.sha256(content).hexdigest()
+        known, id = signature_of(content), hashlib.sha256(content).hexdigest()
         told = {"key": key, "generator": "mannequin"} | dict((facts or {}).get(key, {}))
         rows.append(
             {

@@ -6,36 +6,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.workers.places import Place
-from synth.generate.image_job import Shot
-from synth.generate.making import Maker, Making, Reply
+from synth.generate.image_job import ImageJob
+from synth.generate.making import ImageWorker, Making, Reply
 
 
 @dataclass(frozen=True)
 class DiesOfOne(Making):
     """Its workers die of the fourth tree."""
 
-    def __call__(self, place: Place) -> Maker:
+    def __call__(self, place: Place) -> ImageWorker:
         return _DiesOfOne(self, place.device)
 
 
-class _DiesOfOne(Maker):
-    def __call__(self, shots: Sequence[Shot]) -> Reply:
-        if any((shot.label, shot.index) == ("tree", 3) for shot in shots):
+class _DiesOfOne(ImageWorker):
+    def __call__(self, jobs: Sequence[ImageJob]) -> Reply:
+        if any((job.label, job.index) == ("tree", 3) for job in jobs):
             os._exit(9)
-        return super().__call__(shots)
+        return super().__call__(jobs)
 
 
 @dataclass(frozen=True)
 class DiesAtTheEnd(Making):
     """The first of its workers to be asked for the rest dies, and has told of nothing that it wrote."""
 
-    def __call__(self, place: Place) -> Maker:
+    def __call__(self, place: Place) -> ImageWorker:
         return _DiesAtTheEnd(self, place.device)
 
 
-class _DiesAtTheEnd(Maker):
-    def __call__(self, shots: Sequence[Shot]) -> Reply:
-        told = super().__call__(shots)
+class _DiesAtTheEnd(ImageWorker):
+    def __call__(self, jobs: Sequence[ImageJob]) -> Reply:
+        told = super().__call__(jobs)
         return told if self._mark.exists() else Reply([], told.images, told.seconds)
 
     def finish(self) -> Reply:

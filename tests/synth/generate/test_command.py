@@ -82,8 +82,8 @@ def test_a_dry_run_shows_the_plan_and_three_prompts_and_makes_nothing(
 def test_other_files_in_the_place_of_an_image_are_named(synth, root: Path) -> None:
     options = (root, "--model", "mannequin", "--per-class", "1", "--size", "64", "--workers", "1")
     settings = Settings("mannequin", width=64, height=64)
-    for shot in foresee(root, settings, Wanted(per_class=1)).shots:
-        (root / "images" / shot.key).write_bytes(b"text")
+    for job in foresee(root, settings, Wanted(per_class=1)).jobs:
+        (root / "images" / job.key).write_bytes(b"text")
     code, out, _ = synth(*options)
     assert code == 0
     assert "not in the image table: tree/synthetic-" in out

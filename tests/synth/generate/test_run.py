@@ -22,7 +22,7 @@ from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.settings import WorkerSettings
 from synth.generate import making, provenance, run
-from synth.generate.image_job import Made, Shot
+from synth.generate.image_job import ImageJob, Made
 from synth.generate.run import Summary, foresee, generate
 from synth.generate.settings import Resources, Settings, Wanted
 from tests.synth.generate import deadly
@@ -149,7 +149,7 @@ def test_damaged_and_foreign_files_are_reported_and_stay(root: Path) -> None:
     collection = Collection.open(root)
     rejects = pd.DataFrame([{"key": "tree/x.jpg", "cause": "empty file", "detail": "0 bytes", "file": "/x.jpg"}])
     collection.write(collection.images(), rejects)
-    first, second, *_ = (shot.key for shot in foresee(root, MANNEQUIN, Wanted(per_class=3)).shots)
+    first, second, *_ = (job.key for job in foresee(root, MANNEQUIN, Wanted(per_class=3)).jobs)
     (root / "images" / first).parent.mkdir(parents=True, exist_ok=True)
     (root / "images" / second).parent.mkdir(parents=True, exist_ok=True)
     (root / "images" / first).write_bytes(b"\x89PNG\r\n\x1a\nno more")
@@ -300,7 +300,7 @@ def test_workers_that_die_again_and_again_end_the_run_with_a_sentence(root: Path
 
 
 def test_what_a_worker_raises_is_the_users_sentence(root: Path) -> None:
-    in_the_way = provenance.sidecar(root / "images" / foresee(root, MANNEQUIN, Wanted(per_class=4)).shots[5].key)
+    in_the_way = provenance.sidecar(root / "images" / foresee(root, MANNEQUIN, Wanted(per_class=4)).jobs[5].key)
     in_the_way.write_text("{}")
     with pytest.raises(FewposeError, match=r"images/tree/synthetic.*\.json is in the way: move it"):
         mannequins(root, per_class=4, resources=TWO)
@@ -323,20 +323,20 @@ class Painter:
         self._seconds = seconds
         self._fails_after = fails_after
 
-    def make(self, shots: Sequence[Shot]) -> list[Made]:
-        self.batches.append(len(shots))
+    def make(self, jobs: Sequence[ImageJob]) -> list[Made]:
+        self.batches.append(len(jobs))
         time.sleep(self._seconds)
         if len(self.made) >= self._fails_after:
             raise KeyboardInterrupt
-        self.made += [shot.key for shot in shots]
-        return [Made(shot, None if shot.index % 3 == 2 else self._paint(shot)) for shot in shots]
+        self.made += [job.key for job in jobs]
+        return [Made(job, None if job.index % 3 == 2 else self._paint(job)) for job in jobs]
 
     def facts(self) -> dict[str, str]:
         return {"generator": "Painter", "model": "a/painter"}
 
-    def _paint(self, shot: Shot) -> Image.Image:
-        assert "tree" in shot.prompt.lower()
-        return Image.fromarray(np.random.default_rng(shot.seed).integers(0, 256, (32, 32, 3), np.uint8))
+    def _paint(self, job: ImageJob) -> Image.Image:
+        assert "tree" in job.prompt.lower()
+        return Image.fromarray(np.random.default_rng(job.seed).integers(0, 256, (32, 32, 3), np.uint8))
 
 
 def paint(root: Path, monkeypatch: pytest.MonkeyPatch, painter: Painter, per_class: int) -> Summary:

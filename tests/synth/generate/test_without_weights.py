@@ -1,4 +1,4 @@
-"""The two generators without weights: equal shots are equal pixels, and each shows what it should."""
+"""The two generators without weights: equal jobs are equal pixels, and each shows what it should."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 from curate.foundation.errors import FewposeError, UsageError
 from synth.generate import provenance, sources
 from synth.generate.augment import LONGEST, Augment
-from synth.generate.image_job import Made, Shot, Source
+from synth.generate.image_job import ImageJob, Made, Source
 from synth.generate.mannequin import SIZE, Mannequin
 from synth.generate.settings import Settings
 from synth.rendering.render import render
@@ -19,17 +19,17 @@ from synth.rendering.render import render
 RENDER, CHANGE = Settings(model="mannequin", width=64, height=64), Settings(model="augment")
 
 
-def shot(label: str, index: int, path: Path | None = None) -> Shot:
+def job(label: str, index: int, path: Path | None = None) -> ImageJob:
     source = Source(f"{index:064d}", path) if path else None
-    return Shot(label, index, f"{label}/{index}.png", seed=(1 << 62) + 977 * index, source=source)
+    return ImageJob(label, index, f"{label}/{index}.png", seed=(1 << 62) + 977 * index, source=source)
 
 
 def same(one: Made, other: Made) -> bool:
-    return one.shot == other.shot and np.array_equal(np.asarray(one.image), np.asarray(other.image))
+    return one.job == other.job and np.array_equal(np.asarray(one.image), np.asarray(other.image))
 
 
 @pytest.fixture(scope="module")
-def photo(tmp_path_factory) -> Path:
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture that is wider than high, with a person in it."""
     drawn = render("plank", seed=3, size=256).image.crop((0, 64, 256, 224))
     path = tmp_path_factory.mktemp("photo") / "plank.png"
@@ -38,12 +38,12 @@ def photo(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["mannequin", "augment"])
-def test_an_image_is_the_same_alone_among_others_and_again(kind, photo):
+def test_an_image_is_the_same_alone_among_others_and_again(kind: str, photo: Path) -> None:
     generator = Mannequin(RENDER) if kind == "mannequin" else Augment(CHANGE)
-    shots = [shot("plank", index, photo if kind == "augment" else None) for index in range(4)]
-    together = generator.make(shots)
-    assert [made.shot for made in together] == shots
-    assert all(same(one, generator.make([one.shot])[0]) for one in reversed(together))
+    jobs = [job("plank", index, photo if kind == "augment" else None) for index in range(4)]
+    together = generator.make(jobs)
+    assert [made.job for made in together] == jobs
+    assert all(same(one, generator.make([one.job])[0]) for one in reversed(together))
     pictures = [np.asarray(made.image, np.int64) for made in together]
     assert all(np.abs(one - other).mean() > 2 for n, one in enumerate(pictures) for other in pictures[:n])
     facts = generator.facts()
@@ -52,47 +52,47 @@ def test_an_image_is_the_same_alone_among_others_and_again(kind, photo):
     assert provenance.text(facts)
 
 
-def test_a_mannequin_shows_its_class_by_any_of_its_names():
-    made = Mannequin(RENDER).make([shot("Tree_Pose_or_Vrksasana_", 0), shot("downdog", 0)])
+def test_a_mannequin_shows_its_class_by_any_of_its_names() -> None:
+    made = Mannequin(RENDER).make([job("Tree_Pose_or_Vrksasana_", 0), job("downdog", 0)])
     assert [each.image.size for each in made] == [(64, 64)] * 2
     assert all(each.keypoints.shape == (17, 3) for each in made)
     nose, left_ankle = made[0].keypoints[0], made[0].keypoints[15]
     assert nose[1] < left_ankle[1]
-    expected = render("tree", seed=made[0].shot.seed, size=64)
+    expected = render("tree", seed=made[0].job.seed, size=64)
     np.testing.assert_array_equal(made[0].keypoints, expected.keypoints)
 
 
-def test_a_mannequin_of_a_class_that_has_no_pose():
+def test_a_mannequin_of_a_class_that_has_no_pose() -> None:
     with pytest.raises(UsageError, match="for goddess"):
-        Mannequin(RENDER).make([shot("goddess", 0)])
+        Mannequin(RENDER).make([job("goddess", 0)])
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 128), (None, 2048), (8, None)])
-def test_sizes_that_cant_be_rendered(width, height):
+def test_sizes_that_cant_be_rendered(width: int | None, height: int | None) -> None:
     with pytest.raises(UsageError, match="--model mannequin draws"):
         Mannequin(replace(RENDER, width=width, height=height))
 
 
-def test_the_usual_size():
+def test_the_usual_size() -> None:
     assert Mannequin(Settings(model="mannequin")).size == SIZE
 
 
-def test_no_random_state_is_left_changed(photo):
+def test_no_random_state_is_left_changed(photo: Path) -> None:
     torch.manual_seed(5)
     np.random.seed(5)
     before = torch.get_rng_state(), np.random.get_state()[1]
-    first = Augment(CHANGE).make([shot("plank", 1, photo)])
+    first = Augment(CHANGE).make([job("plank", 1, photo)])
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])
     torch.manual_seed(6)
-    assert same(Augment(CHANGE).make([shot("plank", 1, photo)])[0], first[0])
+    assert same(Augment(CHANGE).make([job("plank", 1, photo)])[0], first[0])
 
 
-def test_changes_are_mild_and_leave_no_black_corners(photo):
+def test_changes_are_mild_and_leave_no_black_corners(photo: Path) -> None:
     with Image.open(photo) as opened:
         original = np.asarray(opened.convert("RGB"), np.float64)
     mirrored = 0
-    for made in Augment(CHANGE).make([shot("plank", index, photo) for index in range(30)]):
+    for made in Augment(CHANGE).make([job("plank", index, photo) for index in range(30)]):
         assert made.image.mode == "RGB"
         assert made.image.size == (256, 160)
         pixels = np.asarray(made.image, np.float64)
@@ -104,29 +104,29 @@ def test_changes_are_mild_and_leave_no_black_corners(photo):
     assert 5 <= mirrored <= 25
 
 
-def test_sizes_of_changed_images(tmp_path):
+def test_sizes_of_changed_images(tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     Image.new("RGB", (1200, 600), (90, 140, 60)).save(large)
-    assert Augment(CHANGE).make([shot("a", 0, large)])[0].image.size == (LONGEST, LONGEST // 2)
+    assert Augment(CHANGE).make([job("a", 0, large)])[0].image.size == (LONGEST, LONGEST // 2)
     for width, height, expected in ((64, None, (64, 64)), (64, 96, (64, 96))):
         settings = replace(CHANGE, width=width, height=height)
-        assert Augment(settings).make([shot("a", 0, large)])[0].image.size == expected
+        assert Augment(settings).make([job("a", 0, large)])[0].image.size == expected
 
 
-def test_a_tiny_and_a_grey_image_can_be_changed(tmp_path):
+def test_a_tiny_and_a_grey_image_can_be_changed(tmp_path: Path) -> None:
     for name, image in {"dot": Image.new("RGB", (1, 1)), "grey": Image.new("L", (40, 3), 128)}.items():
         image.save(tmp_path / f"{name}.png")
-        assert Augment(CHANGE).make([shot("a", 0, tmp_path / f"{name}.png")])[0].image.size == image.size
+        assert Augment(CHANGE).make([job("a", 0, tmp_path / f"{name}.png")])[0].image.size == image.size
 
 
-def test_a_source_that_is_missing(tmp_path):
+def test_a_source_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="say which: --from-draw"):
-        Augment(CHANGE).make([shot("a", 0)])
+        Augment(CHANGE).make([job("a", 0)])
     with pytest.raises(FewposeError, match=r"gone\.jpg, which images are made from, cannot be read"):
-        Augment(CHANGE).make([shot("a", 0, tmp_path / "gone.jpg")])
+        Augment(CHANGE).make([job("a", 0, tmp_path / "gone.jpg")])
 
 
-def test_a_picture_is_laid_whole_into_an_image(tmp_path):
+def test_a_picture_is_laid_whole_into_an_image(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     pixels = np.zeros((50, 100, 3), np.uint8)
     pixels[:, :50], pixels[:, 50:] = (200, 0, 0), (0, 0, 200)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from curate.foundation.errors import FewposeError
 from synth.generate import provenance
-from synth.generate.image_job import Control, Made, Shot, Source
+from synth.generate.image_job import Control, ImageJob, Made, Source
 from synth.generate.writing import UNFINISHED, Became, Done, Writer, path
 
 FACTS = {"generator": "mannequin", "settings": "abc"}
@@ -19,8 +19,8 @@ PICTURE = Image.linear_gradient("L").resize((32, 24)).convert("RGB")
 POINTS = tuple((0.1, number / 20, 2) for number in range(17))
 
 
-def shot(number: int = 0, ending: str = "png") -> Shot:
-    return Shot("tree", number, f"tree/synthetic-abc-{number:05d}.{ending}", 7, "a tree, vṛkṣāsana 树式", "blurry")
+def job(number: int = 0, ending: str = "png") -> ImageJob:
+    return ImageJob("tree", number, f"tree/synthetic-abc-{number:05d}.{ending}", 7, "a tree, vṛkṣāsana 树式", "blurry")
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def whole(root: Path) -> list[str]:
 
 @pytest.mark.parametrize(("kind", "ending"), [("png", "png"), ("jpeg", "jpg")])
 def test_the_record_is_in_the_file_and_beside_it(root: Path, kind: str, ending: str) -> None:
-    made = shot(3, ending)
+    made = job(3, ending)
     assert write(root, Made(made, PICTURE), kind=kind) == [Done(made.key, Became.MADE)]
     record = provenance.read(path(root, made))
     assert record == {
@@ -71,7 +71,9 @@ def test_the_record_is_in_the_file_and_beside_it(root: Path, kind: str, ending: 
 
 
 def test_what_it_was_made_from_and_where_its_joints_are(root: Path) -> None:
-    made = Shot("a", 0, "a/0.png", 1, source=Source("f00", Path("real.jpg")), control=Control("pose tree 3", POINTS))
+    made = ImageJob(
+        "a", 0, "a/0.png", 1, source=Source("f00", Path("real.jpg")), control=Control("pose tree 3", POINTS)
+    )
     write(root, Made(made, PICTURE, np.array([[1.234, 5.678, 2]] * 17)))
     record = provenance.read(path(root, made))
     assert (record["made_from"], record["control"]) == ("f00", "pose tree 3")
@@ -82,7 +84,7 @@ def test_what_it_was_made_from_and_where_its_joints_are(root: Path) -> None:
 
 
 def test_what_was_refused_has_no_file(root: Path) -> None:
-    assert write(root, Made(shot(), None)) == [Done(shot().key, Became.REFUSED)]
+    assert write(root, Made(job(), None)) == [Done(job().key, Became.REFUSED)]
     assert not (root / "images").exists()
 
 
@@ -93,24 +95,24 @@ def test_what_another_program_put_there_stays(root: Path, links: bool, monkeypat
 
     if not links:
         monkeypatch.setattr(os, "link", no_links)
-    theirs = path(root, shot(1))
+    theirs = path(root, job(1))
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(b"theirs")
-    done = write(root, Made(shot(0), PICTURE), Made(shot(1), PICTURE))
+    done = write(root, Made(job(0), PICTURE), Made(job(1), PICTURE))
     assert [each.became for each in done] == [Became.MADE, Became.IN_THE_WAY]
     assert theirs.read_bytes() == b"theirs"
-    assert provenance.read(path(root, shot(0)))["index"] == "0"
+    assert provenance.read(path(root, job(0)))["index"] == "0"
 
 
 def test_a_sidecar_without_its_image_is_written_anew_but_never_another_file(root: Path) -> None:
-    sidecar = provenance.sidecar(path(root, shot()))
+    sidecar = provenance.sidecar(path(root, job()))
     sidecar.parent.mkdir(parents=True)
     sidecar.write_text('{"key": "tree/else.png"}')
     with pytest.raises(FewposeError, match=r"synthetic-abc-00000\.json is in the way: move it"):
-        write(root, Made(shot(), PICTURE))
+        write(root, Made(job(), PICTURE))
     assert sidecar.read_text() == '{"key": "tree/else.png"}'
-    sidecar.write_text(json.dumps({"key": shot().key}))
-    write(root, Made(shot(), PICTURE))
+    sidecar.write_text(json.dumps({"key": job().key}))
+    write(root, Made(job(), PICTURE))
     assert json.loads(sidecar.read_bytes())["seed"] == "7"
 
 
@@ -125,7 +127,7 @@ def test_a_full_disk_stops_it_and_leaves_what_is_whole(root: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(FewposeError, match=r"cannot write .*No space left on device.*the same command goes on"):
-        write(root, *(Made(shot(number), PICTURE) for number in range(8)))
+        write(root, *(Made(job(number), PICTURE) for number in range(8)))
     names = whole(root)
     assert len(names) == 5
     images = {name.removesuffix(".png") for name in names if name.endswith(".png")}
@@ -140,7 +142,7 @@ def test_those_that_wait_are_few_however_slow_the_disk(root: Path, monkeypatch: 
     def give() -> None:
         with Writer(root, FACTS, "png") as writer:
             for number in range(60):
-                writer.write(Made(shot(number), PICTURE))
+                writer.write(Made(job(number), PICTURE))
                 given.append(number)
 
     giving = threading.Thread(target=give)

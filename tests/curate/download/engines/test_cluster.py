@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.web import serving
 from curate.download.engines.shards import ShardedEngine, on_ray
-from curate.download.run import download, elsewhere, on_threads
+from curate.download.run import download, engine_for, on_threads
 from curate.download.web.job import Answer, Job, Result
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
@@ -37,13 +37,13 @@ def make_fetch() -> Callable[[], Any]:
 
         import ray
 
-        class Line:
-            def cut(self, reason: Outcome) -> None:
+        class Cancellation:
+            def cancel(self, reason: Outcome) -> None:
                 pass
 
         node = ray.get_runtime_context().get_node_id()
 
-        def fetch(job: Job, _: Line) -> Answer:
+        def fetch(job: Job, _: Cancellation) -> Answer:
             parts = urlsplit(job.target)
             if "fault" in parts.path:
                 raise ZeroDivisionError("seven")
@@ -56,7 +56,7 @@ def make_fetch() -> Callable[[], Any]:
             finally:
                 connection.close()
 
-        return fetch, Line
+        return fetch, Cancellation
 
     return make
 
@@ -162,12 +162,12 @@ from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
 from curate.download.engines.shards import on_ray
 
-class Line:
-    def cut(self, reason):
+class Cancellation:
+    def cancel(self, reason):
         pass
 
 if __name__ == "__main__":
-    engine = on_ray(lambda: (lambda job, line: Answer(Outcome.GONE), Line), Settings())
+    engine = on_ray(lambda: (lambda job, _: Answer(Outcome.GONE), Cancellation), Settings())
     engine.submit(Job("http://a.org/", "http://a.org/"))
     results = engine.take(60.0)
     engine.stop()
@@ -196,7 +196,7 @@ def test_a_download_over_the_cluster_ends_as_one_on_threads(cluster: None, tmp_p
         links.write_text("\n".join(lines))
         download(links, tmp_path / "threads", settings=settings, make_engine=on_threads)
         web.reset()
-        summary = download(links, tmp_path / "ray", settings=settings, make_engine=elsewhere(WorkerSettings("ray")))
+        summary = download(links, tmp_path / "ray", settings=settings, make_engine=engine_for(WorkerSettings("ray")))
         counts = web.counts()
     assert (summary.asked, summary.left) == (len(lines), 0)
     assert summary.kept == 2 * 8 * 4

@@ -1,4 +1,4 @@
-"""The engine of one process: real threads, real time, and connections that have to be cut."""
+"""The engine of one process: real threads, real time, and connections that have to be cancelled."""
 
 import random
 import socket
@@ -20,29 +20,29 @@ GONE = Answer(Outcome.GONE, "HTTP 410", 410)
 QUICK = Settings(connections=16, per_site=16, spacing=0.0)
 
 
-class Line:
+class Cancellation:
     """One end of a connection; the other end is nobody's who would ever say a word."""
 
     def __init__(self) -> None:
         self.near, self.far = socket.socketpair()
         self.reasons: list[Outcome] = []
 
-    def cut(self, reason: Outcome) -> None:
+    def cancel(self, reason: Outcome) -> None:
         self.reasons.append(reason)
         self.near.shutdown(socket.SHUT_RDWR)
 
     def read(self) -> None:
-        """Until it is cut."""
+        """Until it is cancelled."""
         with self.near, self.far:
             self.near.recv(1)
 
 
-class NoLine:
-    def cut(self, reason: Outcome) -> None:
+class Uncancellable:
+    def cancel(self, reason: Outcome) -> None:
         pass
 
 
-Fetch = Callable[[Job, NoLine], Answer | Moved]
+Fetch = Callable[[Job, Uncancellable], Answer | Moved]
 
 
 def job(host: str, number: int = 0) -> Job:
@@ -51,8 +51,8 @@ def job(host: str, number: int = 0) -> Job:
 
 
 @contextmanager
-def running(fetch: Fetch, settings: Settings = QUICK) -> Iterator[LocalEngine[NoLine]]:
-    engine = LocalEngine(fetch, NoLine, settings)
+def running(fetch: Fetch, settings: Settings = QUICK) -> Iterator[LocalEngine[Uncancellable]]:
+    engine = LocalEngine(fetch, Uncancellable, settings)
     try:
         yield engine
     finally:
@@ -60,26 +60,26 @@ def running(fetch: Fetch, settings: Settings = QUICK) -> Iterator[LocalEngine[No
 
 
 @contextmanager
-def running_on_lines(settings: Settings) -> Iterator[tuple[LocalEngine[Line], list[Line]]]:
-    """Every fetch hangs until its line is cut."""
-    lines: list[Line] = []
+def running_and_hanging(settings: Settings) -> Iterator[tuple[LocalEngine[Cancellation], list[Cancellation]]]:
+    """Every fetch hangs until it is cancelled."""
+    cancellations: list[Cancellation] = []
 
-    def make_line() -> Line:
-        lines.append(Line())
-        return lines[-1]
+    def make_cancellation() -> Cancellation:
+        cancellations.append(Cancellation())
+        return cancellations[-1]
 
-    def fetch(_: Job, line: Line) -> Answer:
-        line.read()
-        return Answer(Outcome.DEADLINE, ", ".join(line.reasons))
+    def fetch(_: Job, cancellation: Cancellation) -> Answer:
+        cancellation.read()
+        return Answer(Outcome.DEADLINE, ", ".join(cancellation.reasons))
 
-    engine = LocalEngine(fetch, make_line, settings)
+    engine = LocalEngine(fetch, make_cancellation, settings)
     try:
-        yield engine, lines
+        yield engine, cancellations
     finally:
         engine.stop()
 
 
-def drain(engine: LocalEngine[NoLine], seconds: float = 20.0) -> list[Result]:
+def drain(engine: LocalEngine[Uncancellable], seconds: float = 20.0) -> list[Result]:
     results: list[Result] = []
     end = time.monotonic() + seconds
     while not engine.idle:
@@ -105,7 +105,7 @@ class Watched:
     _now: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, each: Job, _: NoLine) -> Answer:
+    def __call__(self, each: Job, _: Uncancellable) -> Answer:
         site = each.target.split("/")[2]
         with self._lock:
             self.started.append((time.monotonic(), site))
@@ -149,7 +149,7 @@ def test_requests_to_one_site_are_spaced() -> None:
 
 
 def test_what_is_submitted_again_comes_back_again() -> None:
-    def fetch(each: Job, _: NoLine) -> Answer | Moved:
+    def fetch(each: Job, _: Uncancellable) -> Answer | Moved:
         if "new" not in each.target:
             return Moved(each.target.replace("old", "new"))
         return GONE if each.attempt == 3 else Answer(Outcome.RESET)
@@ -192,7 +192,7 @@ def test_take_waits_no_longer_than_told() -> None:
 
 
 def test_a_job_that_reaches_its_deadline_is_cut() -> None:
-    with running_on_lines(Settings(deadline=2.0)) as (engine, lines):
+    with running_and_hanging(Settings(deadline=2.0)) as (engine, cancellations):
         engine.submit(job("a.org"))
         engine.submit(Job("http://b.org/", "http://b.org/", spent=1.7))
         (result,) = engine.take(5.0)
@@ -201,13 +201,16 @@ def test_a_job_that_reaches_its_deadline_is_cut() -> None:
         (result,) = engine.take(5.0)
         assert 2.0 <= result.seconds < 2.5
         assert result.answer == Answer(Outcome.DEADLINE, "deadline")
-        assert [line.reasons for line in lines] == [[Outcome.DEADLINE]] * 2
+        assert [cancellation.reasons for cancellation in cancellations] == [[Outcome.DEADLINE]] * 2
 
 
 def test_stop_cuts_what_hangs_and_keeps_what_had_come() -> None:
-    with running_on_lines(Settings(connections=4, per_site=4, spacing=0.0, deadline=30.0)) as (engine, lines):
+    with running_and_hanging(Settings(connections=4, per_site=4, spacing=0.0, deadline=30.0)) as (
+        engine,
+        cancellations,
+    ):
         engine.submit(Job("http://b.org/", "http://b.org/", spent=29.9))
-        until(lambda: lines and lines[0].reasons and engine.counts().in_flight == 0)
+        until(lambda: cancellations and cancellations[0].reasons and engine.counts().in_flight == 0)
         for number in range(9):
             engine.submit(job("a.org", number))
         until(lambda: engine.counts().in_flight == 4)
@@ -217,7 +220,7 @@ def test_stop_cuts_what_hangs_and_keeps_what_had_come() -> None:
         assert [result.job.url for result in engine.take(1.0)] == ["http://b.org/"]
         assert engine.take(9.0) == []
         assert time.monotonic() - began < 1.0
-        assert [line.reasons for line in lines] == [[Outcome.DEADLINE]] * 5
+        assert [cancellation.reasons for cancellation in cancellations] == [[Outcome.DEADLINE]] * 5
 
 
 def test_stop_ends_every_thread() -> None:
@@ -283,7 +286,7 @@ def test_stop_wakes_threads_that_wait_for_room() -> None:
 
 
 def test_a_fault_in_fetch_ends_the_run_with_its_traceback() -> None:
-    def fetch(each: Job, _: NoLine) -> Answer:
+    def fetch(each: Job, _: Uncancellable) -> Answer:
         if each == job("a.org", 7):
             raise ZeroDivisionError("seven")
         return GONE
@@ -301,7 +304,7 @@ def test_a_fault_in_fetch_ends_the_run_with_its_traceback() -> None:
 def test_the_links_of_a_host_that_times_out_again_and_again_come_back_unasked() -> None:
     asked: Counter[str] = Counter()
 
-    def fetch(each: Job, _: NoLine) -> Answer:
+    def fetch(each: Job, _: Uncancellable) -> Answer:
         host = each.target.split("/")[2]
         asked[host] += 1
         return Answer(Outcome.STALLED) if host == "dead.org" else GONE
@@ -331,7 +334,7 @@ def test_a_site_that_is_throttled_rests() -> None:
 
 
 def test_counts_say_how_it_goes_and_who_is_slow() -> None:
-    with running_on_lines(Settings(connections=2, per_site=1, spacing=0.0)) as (engine, _):
+    with running_and_hanging(Settings(connections=2, per_site=1, spacing=0.0)) as (engine, _):
         assert engine.counts().slowest is None
         engine.submit(job("slow.org"))
         until(lambda: engine.counts().in_flight == 1)

@@ -22,7 +22,7 @@ import pytest
 from benchmarks.web import serving
 from curate.download.engines.shards import MakeFetch, ShardedEngine
 from curate.download.engines.shards import on_processes as engine_of
-from curate.download.run import download, elsewhere, on_processes, on_threads
+from curate.download.run import download, engine_for, on_processes, on_threads
 from curate.download.web.job import Job, Result
 from curate.download.web.settings import Settings
 from curate.foundation.errors import FewposeError
@@ -155,7 +155,7 @@ def test_what_is_not_taken_is_bounded_and_hinders_no_submission(web: Web) -> Non
         before = -1
         while before != (before := sum(web.asked.values())):
             time.sleep(1.0)
-        assert before < len(large)  # 2.6 MB each: 64 MB wait here and there, and what was on the line
+        assert before < len(large)  # 2.6 MB each: 64 MB wait here and there, and what was in flight
         began = time.monotonic()
         for number in range(5_000):
             engine.submit(web.job(number % 20 + 1, f"small/{number}.jpg"))
@@ -294,8 +294,8 @@ def test_a_worker_imports_no_more_than_it_needs() -> None:
 
 
 def test_one_worker_is_threads_of_this_process() -> None:
-    assert elsewhere(WorkerSettings(workers=1)) is on_threads
-    assert elsewhere(WorkerSettings(workers=3)) is not on_threads
+    assert engine_for(WorkerSettings(workers=1)) is on_threads
+    assert engine_for(WorkerSettings(workers=3)) is not on_threads
 
 
 def test_a_download_over_processes_ends_as_one_on_threads(tmp_path: Path, living: Living) -> None:

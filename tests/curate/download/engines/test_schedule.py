@@ -17,7 +17,7 @@ from curate.download.engines.schedule import LONGEST_REST, TIMEOUTS_IN_A_ROW, Sc
 from curate.download.web.job import Job
 
 ANSWER, TIMEOUT = (1.0, False, 0.0), (10.0, True, 0.0)
-End = tuple[float, bool, float]  # seconds on the line, timed out, pause
+End = tuple[float, bool, float]  # seconds that it took, timed out, pause
 
 
 def job(host: str, number: int = 0) -> Job:

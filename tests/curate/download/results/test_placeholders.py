@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from curate.collection import groups
 from curate.download.results import placeholders
 from curate.download.web import urls
-from curate.images.signatures import SIDE, look
+from curate.images.signatures import SIDE, signature_of
 
 WORDS = ["tree", "plank", "cobra-pose", "woman_on_mat", "yoga-in-park", "headstand", "lotus", "bridge"]
 FILES = (*WORDS, *(f"photo-{number}" for number in range(100, 120)))
@@ -259,7 +259,8 @@ def test_near_copies_among_real_photographs_are_none(shared_data: Path) -> None:
     ids = [hashlib.sha256(photo.read_bytes()).hexdigest() for photo in photos]
     first = dict(zip(ids, photos, strict=True))
     thumbnails = [
-        np.frombuffer(look(photo.read_bytes()).thumbnail, np.uint8).reshape(SIDE, SIDE) for photo in first.values()
+        np.frombuffer(signature_of(photo.read_bytes()).thumbnail, np.uint8).reshape(SIDE, SIDE)
+        for photo in first.values()
     ]
     group = dict(zip(first, groups.assign(list(first), np.stack(thumbnails)), strict=True))
     assert len(set(group.values())) < len(first)  # there are copies

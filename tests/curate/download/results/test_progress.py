@@ -10,7 +10,7 @@ from curate.collection.directory import Collection
 from curate.download.lists.links import Link
 from curate.download.results import pending
 from curate.download.results.journal import Journal, Row
-from curate.download.results.progress import KEPT, WAITING, Class, Host, Standing, standing
+from curate.download.results.progress import KEPT, WAITING, Class, Host, Progress, link_states
 from curate.download.web.outcome import Outcome
 
 
@@ -37,7 +37,7 @@ def rejected(collection: Collection, **causes: str) -> None:
 
 
 def causes(collection: Collection) -> dict[str, str]:
-    table = standing(collection)
+    table = link_states(collection)
     return dict(zip(table["key"], table["cause"], strict=True))
 
 
@@ -47,13 +47,13 @@ def collection(tmp_path: Path) -> Collection:
 
 
 def test_nothing_was_ever_listed(collection: Collection) -> None:
-    assert standing(collection).empty
-    assert Standing.of(collection) == Standing(0, 0, 0, 0, [], [], [])
+    assert link_states(collection).empty
+    assert Progress.of(collection) == Progress(0, 0, 0, 0, [], [], [])
 
 
 def test_every_link_has_its_host_and_site(collection: Collection) -> None:
     listed(collection, "tree/1.jpg", host="thumb7.shutterstock.com")
-    assert standing(collection).to_dict("records") == [
+    assert link_states(collection).to_dict("records") == [
         {
             "key": "tree/1.jpg",
             "label": "tree",
@@ -139,7 +139,7 @@ def test_counts_by_cause_class_and_host(collection: Collection) -> None:
         row("http://y.net:8080/plank/1.jpg", Outcome.STALLED),
         row("http://z.com/lotus/1.jpg", Outcome.KEPT),
     )
-    found = Standing.of(collection)
+    found = Progress.of(collection)
     assert (found.links, found.kept, found.waiting, found.dropped) == (9, 2, 2, 5)
     assert [(cause.cause, cause.count, cause.first) for cause in found.causes] == [
         ("gone", 2, ["tree/3.jpg", "tree/4.jpg"]),
@@ -166,7 +166,7 @@ def test_a_hundred_thousand_links_add_up(collection: Collection) -> None:
     table = pd.DataFrame({"key": urls, "label": [f"c{n % 82}" for n in range(len(urls))], "url": urls}, dtype="str")
     table.assign(official_split="").to_parquet(collection.root / "links.parquet")
     answered(collection, *(row(url, chance.choice([Outcome.KEPT, Outcome.GONE])) for url in urls[::2]))
-    found = Standing.of(collection)
+    found = Progress.of(collection)
     assert (found.links, found.waiting, len(found.classes), len(found.hosts)) == (100_000, 50_000, 82, 4000)
     assert found.kept + found.dropped == 50_000
     assert sum(host.dropped for host in found.hosts) == sum(one.dropped for one in found.classes) == found.dropped

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from curate.collection.directory import Collection
-from curate.collection.file_writer import Placing
+from curate.collection.file_writer import FileWriter
 from curate.download.results.store import Store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     collection = Collection.create(tmp_path / "c")
-    with Placing(collection) as placing:
-        yield Store(collection, placing)
+    with FileWriter(collection) as writer:
+        yield Store(collection, writer)
 
 
 def name(content: bytes) -> str:

@@ -8,14 +8,14 @@ import pytest
 
 from benchmarks import web
 from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
-from curate.collection.file_writer import Placing
+from curate.collection.file_writer import FileWriter
 from curate.download.lists.formats import Cause, Problem
 from curate.download.lists.links import Link
 from curate.download.results import pending, tables
 from curate.download.results.journal import Row
 from curate.download.results.store import Store
 from curate.download.web.outcome import Outcome
-from curate.images.signatures import Signatures, look
+from curate.images.signatures import Signatures, signature_of
 from curate.importing.importer import import_folder
 
 HOST = "http://x.org"
@@ -32,12 +32,12 @@ class Made:
     ) -> list[str]:
         """urls: of each key.  rows: with the bytes of what was kept."""
         links = [Link(key, key.split("/")[0], url, "test", "links.txt", 1) for key, url in urls.items()]
-        with Placing(self.collection) as placing, Signatures(self.collection) as signatures:
-            store = Store(self.collection, placing)
+        with FileWriter(self.collection) as writer, Signatures(self.collection) as signatures:
+            store = Store(self.collection, writer)
             for row, content in rows:
                 if not content:
                     continue
-                signatures.add(row.id, look(content))
+                signatures.add(row.id, signature_of(content))
                 for key in (key for key, url in urls.items() if url == row.url):
                     store.put(key, row.id, content)
             pending.remember(self.collection, links)
@@ -65,7 +65,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def kept(url: str, content: bytes, via: str = "") -> tuple[Row, bytes]:
-    seen = look(content)
+    seen = signature_of(content)
     row = Row(
         url,
         Outcome.KEPT,

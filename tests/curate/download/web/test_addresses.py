@@ -25,7 +25,8 @@ class NameService:
         answer = self.table[host.partition(".")[0]]
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        result: list[Any] = answer
+        return result
 
 
 UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -164,5 +165,5 @@ def test_a_wait_can_be_limited_and_ended_by_another_thread() -> None:
     with pytest.raises(LookupFailed):
         resolver.addresses("name.test", 80, within=0.1)
     with pytest.raises(LookupFailed):
-        resolver.addresses("name.test", 80, hold=lambda end: threading.Timer(0.1, end).start())
+        resolver.addresses("name.test", 80, on_cancel=lambda end: threading.Timer(0.1, end).start())
     assert time.monotonic() - began < 1

@@ -16,7 +16,7 @@ from curate.download.web.fetch import Fetcher
 from curate.download.web.job import Answer, Job, Moved
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
-from curate.download.web.transport import Line
+from curate.download.web.transport import Cancellation
 
 DEADLINE = 2.0
 QUICK: dict[str, Any] = {
@@ -49,14 +49,14 @@ def fetcher() -> Iterator[Fetcher]:
         yield fetcher
 
 
-def ask(fetcher: Fetcher, url: str, cut_after: float = DEADLINE, **job: Any) -> tuple[Any, float]:
-    """The answer, and the seconds that it took; an engine would cut the line at the deadline."""
-    line = Line()
-    watcher = threading.Timer(cut_after, line.cut)
+def ask(fetcher: Fetcher, url: str, cancel_after: float = DEADLINE, **job: Any) -> tuple[Any, float]:
+    """The answer, and the seconds that it took; an engine would cancel it at the deadline."""
+    cancellation = Cancellation()
+    watcher = threading.Timer(cancel_after, cancellation.cancel)
     watcher.start()
     began = time.monotonic()
     try:
-        return fetcher.fetch(Job(url, url, **job), line), time.monotonic() - began
+        return fetcher.fetch(Job(url, url, **job), cancellation), time.monotonic() - began
     finally:
         watcher.cancel()
 
@@ -92,7 +92,7 @@ def test_the_same_answer_has_the_same_detail(served: web.Web) -> None:
         with fetching() as fetcher:
             names = [name for name, b in served.behaviours().items() if b.first not in (None, Outcome.DEADLINE)]
             with ThreadPoolExecutor(16) as pool:
-                answers = list(pool.map(lambda n: fetcher.fetch(Job("", served.url(n, 5)), Line()), names))
+                answers = list(pool.map(lambda n: fetcher.fetch(Job("", served.url(n, 5)), Cancellation()), names))
         again = {n for n in names if "then-good" in n or n == "429-date"}
         details.append(
             {n: a.detail for n, a in zip(names, answers, strict=True) if isinstance(a, Answer) and n not in again}
@@ -133,7 +133,7 @@ def test_threads_get_their_own_answers(fetcher: Fetcher, served: web.Web) -> Non
 def test_a_line_that_is_cut_ends_at_once(name: str, served: web.Web) -> None:
     with fetching(deadline=60, read_timeout=60, connect_timeout=60) as fetcher:
         for _ in range(2):  # on a new connection, and on one that was used before
-            answer, seconds = ask(fetcher, served.url(name), cut_after=0.3)
+            answer, seconds = ask(fetcher, served.url(name), cancel_after=0.3)
             assert (answer.outcome, seconds < 0.8) == (Outcome.DEADLINE, True)
             assert outcome(fetcher, served.url("good")) is Outcome.KEPT
 
@@ -143,7 +143,7 @@ def test_a_line_that_is_cut_ends_inside_tls_too(served: web.Web) -> None:
         pytest.skip("needs openssl")
     with fetching(authorities=served.certificate, deadline=60, read_timeout=60) as fetcher:
         for name in ("drip-headers", "drip-body", "stall"):
-            answer, seconds = ask(fetcher, f"https://127.0.0.1:{served.ports['tls']}/{name}/1.jpg", cut_after=0.3)
+            answer, seconds = ask(fetcher, f"https://127.0.0.1:{served.ports['tls']}/{name}/1.jpg", cancel_after=0.3)
             assert (answer.outcome, seconds < 0.8) == (Outcome.DEADLINE, True)
 
 
@@ -153,15 +153,15 @@ def test_a_line_that_is_cut_ends_the_wait_for_a_name() -> None:
         return []
 
     with fetching(Resolver(lookup=hanging), deadline=60) as fetcher:
-        answer, seconds = ask(fetcher, "http://name.test/1.jpg", cut_after=0.2)
+        answer, seconds = ask(fetcher, "http://name.test/1.jpg", cancel_after=0.2)
     assert (answer.outcome, seconds < 0.8) == (Outcome.DEADLINE, True)
 
 
 def test_a_line_that_was_cut_before_asks_nobody(fetcher: Fetcher, served: web.Web) -> None:
-    line = Line()
-    line.cut()
+    cancellation = Cancellation()
+    cancellation.cancel()
     url = served.url("good", 1, "127.4.0.1")
-    answer = fetcher.fetch(Job(url, url), line)
+    answer = fetcher.fetch(Job(url, url), cancellation)
     assert isinstance(answer, Answer)
     assert answer.outcome is Outcome.DEADLINE
     assert "127.4.0.1" not in served.counts()["hosts"]
@@ -180,7 +180,7 @@ def test_a_host_that_accepts_no_connection_times_out_and_can_be_cut() -> None:
             answer, seconds = ask(fetcher, url)
             assert (answer.outcome, 0.4 < seconds < 1) == (Outcome.CONNECT_TIMEOUT, True)
         with fetching(connect_timeout=60, deadline=60) as fetcher:
-            answer, seconds = ask(fetcher, url, cut_after=0.2)
+            answer, seconds = ask(fetcher, url, cancel_after=0.2)
             assert (answer.outcome, seconds < 0.8) == (Outcome.DEADLINE, True)
 
 
@@ -320,7 +320,7 @@ def test_a_connection_is_used_again(fetcher: Fetcher, served: web.Web) -> None:
 
 def test_text_is_given_as_bytes_and_no_more_than_a_little(fetcher: Fetcher, served: web.Web) -> None:
     def text(name: str) -> bytes | Answer | Moved:
-        return fetcher.fetch_text(Job("", served.url(name, 2)), Line())
+        return fetcher.fetch_text(Job("", served.url(name, 2)), Cancellation())
 
     assert text("text") == b"no such picture"
     assert text("redirect") == web.picture(2)

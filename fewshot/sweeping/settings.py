@@ -13,7 +13,6 @@ from curate.foundation.options import Positive, declared, option, settings
 from curate.workers.settings import WorkerSettings
 from fewshot import methods
 from fewshot.methods.listed import LISTED, listing
-from fewshot.sweeping import descriptions as descriptions_file
 
 Augment = Literal["none", "flip", "crop", "flip+crop"]
 ClassWeights = Annotated[
@@ -31,7 +30,9 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
 def _read(descriptions: Any) -> Any:
     """Those of a file, where its path is given."""
     if isinstance(descriptions, str | Path):
-        return descriptions_file.read(Path(descriptions).expanduser())
+        from fewshot.sweeping import descriptions as file  # it loads yaml, which --help goes without
+
+        return file.read(Path(descriptions).expanduser())
     if not isinstance(descriptions, dict):
         raise ValueError("must be a file (YAML) of LABEL: WORDS")
     return descriptions

@@ -1,0 +1,1 @@
+"""One program a claim; results as JSON in results/."""

@@ -66,7 +66,8 @@ def conclude(
     quick: bool = False,
 ) -> int:
     """Write a result beside its claim, the first paragraph of what a benchmark says of itself (`__doc__`), and print
-    whether it holds, with its figure, last. `failures`: what of it does not. Returns the exit status."""
+    whether it holds, with its figure, last. `failures`: what of it does not. Returns the exit status.
+    """
     claim, holds = " ".join((said or "").split("\n\n")[0].split()), holds and not failures
     path = write_result(name, {"claim": claim, "holds": holds, "failures": list(failures)} | result, quick=quick)
     for failure in failures:

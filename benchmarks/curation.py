@@ -128,7 +128,8 @@ def wrongly_linked(planted_: Planted, pairs: list[tuple[str, str]]) -> list[list
 
 def by_rule(planted_: Planted, flagged: dict[str, set[str]]) -> dict[str, dict[str, float]]:
     """For each rule: recall by kind, and the part of untouched photographs that it flags. A copy counts where its
-    original is flagged in its stead, which is the smaller one, or the one in train."""
+    original is flagged in its stead, which is the smaller one, or the one in train.
+    """
     originals = {plant.key: plant.original for plant in planted_.plants if plant.kind in (*COPIES, OTHER_LABEL)}
     rows = {}
     for rule, keys in flagged.items():

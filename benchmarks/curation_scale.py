@@ -63,7 +63,8 @@ def features(labels: np.ndarray) -> np.ndarray:
     random = np.random.default_rng(0)
     made = random.standard_normal((len(classes), WIDTH), np.float32)[numbers]
     made += 2 * random.standard_normal(made.shape, np.float32)
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
+    result: np.ndarray = made / np.linalg.norm(made, axis=1, keepdims=True)
+    return result
 
 
 def run_check(collection: Collection) -> dict[str, Any]:

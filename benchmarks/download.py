@@ -364,7 +364,7 @@ def memory(web: Web, count: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def _samples(process: subprocess.Popen, collection: Path) -> Iterator[tuple[int, float, float]]:
+def _samples(process: subprocess.Popen[bytes], collection: Path) -> Iterator[tuple[int, float, float]]:
     """Links that were answered, megabytes now, and the most so far; ten times a second."""
     journal, read, answered, most = collection / "downloads.jsonl", 0, 0, 0.0
     while process.poll() is None:

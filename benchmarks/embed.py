@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import open_clip
@@ -53,7 +53,7 @@ def ours(collection: Collection, clip: ClipModel, images: pd.DataFrame) -> np.nd
     return embed(collection, images, clip)
 
 
-def measure(name: str, photos: Path, count: int, rounds: int) -> dict:
+def measure(name: str, photos: Path, count: int, rounds: int) -> dict[str, Any]:
     clip = clip_models.load(name)
     with tempfile.TemporaryDirectory() as folder:
         import_folder(photos, Path(folder) / "collection", link=True)
@@ -93,7 +93,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))
 
 
-def summary(name: str, clip: ClipModel, count: int, times: dict[str, list[float]], agreement: float) -> dict:
+def summary(name: str, clip: ClipModel, count: int, times: dict[str, list[float]], agreement: float) -> dict[str, Any]:
     ratios = [plain / our for plain, our in zip(times["plain"], times["ours"], strict=True)]
     rates = {side: round(count / float(np.median(seconds)), 1) for side, seconds in times.items()}
     share = float(np.median(times["decoding"])) / float(np.median(times["ours"]))

@@ -50,7 +50,7 @@ from curate.sweeps.records import Trial
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
 from fewshot.classifier import Head, LinearHead
-from fewshot.explaining.attention import SeenAttention, opened_copy
+from fewshot.explaining.attention import AttentionRecorder, copy_with_explicit_attention
 from fewshot.explaining.convolution import Scored
 from fewshot.explaining.relevance import enlarged, relevance
 from fewshot.explaining.score import log_odds, logit
@@ -75,7 +75,8 @@ OURS = "ours"
 @dataclass(frozen=True)
 class Scale:
     """How much is measured: photographs, rendered test images a pose, and of the transformer training images a pose and
-    epochs."""
+    epochs.
+    """
 
     photographs: int
     mannequins: int
@@ -100,7 +101,8 @@ class Subject:
     @cached_property
     def looking(self) -> nn.Module:
         device = self.normalise.device
-        return clip_models.for_use(copy.deepcopy(self.tower), clip_models.native_precision(device))
+        result: nn.Module = clip_models.for_use(copy.deepcopy(self.tower), clip_models.native_precision(device))
+        return result
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         return softmax(self.head.scores(clip_models.encode(self.looking, self.normalise, pixels)))
@@ -115,7 +117,7 @@ class Subject:
 def photographs(scale: Scale) -> Subject:
     import_folder(PHOTOS / "photos18", RUNS / "photos18", link=True)
     collection = Collection.open(RUNS / "photos18")
-    settings = SweepSettings(
+    settings = SweepSettings.of(
         collection.root, RUNS / "none", methods=("linear-probe",), shots=(SHOTS,), splits=1, short="drop"
     )
     plan = planning.make(settings)
@@ -246,8 +248,8 @@ def maps(subject: Subject, classes: np.ndarray) -> dict[str, np.ndarray]:
 
 def of_transformer(subject: Subject, score: Any, images: Tensor) -> dict[str, Tensor]:
     """What others take: the last block's attention, rollout (Abnar and Zuidema 2020), Grad-CAM of the last block."""
-    opened = opened_copy(subject.tower)
-    with torch.no_grad(), SeenAttention() as seen:
+    opened = copy_with_explicit_attention(subject.tower)
+    with torch.no_grad(), AttentionRecorder() as seen:
         opened(images)
     layers = [weights.detach().mean(1) for weights in seen.weights]
     row = layers[-1][:, :1] * 0

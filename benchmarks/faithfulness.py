@@ -49,12 +49,14 @@ def _blurred(picture: np.ndarray) -> np.ndarray:
 
 
 def _of_class(chances: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    return chances[np.arange(len(classes)), classes]
+    result: np.ndarray = chances[np.arange(len(classes)), classes]
+    return result
 
 
 def share(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Of each map's relevance (n, s, s), the part that lies within the mask (n, s, s): (n,)."""
-    return (maps * masks).sum(axis=(1, 2)) / np.maximum(maps.sum(axis=(1, 2)), 1e-30)
+    result: np.ndarray = (maps * masks).sum(axis=(1, 2)) / np.maximum(maps.sum(axis=(1, 2)), 1e-30)
+    return result
 
 
 def centred(count: int, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Claims, on real photographs with `lite0` (an ImageNet image tower; no text tower to speak of):
+"""Claims, on real photographs with `lite0` (an ImageNet image tower; no text tower to speak of).
 
 1. photos18, the 11 classes with at least 60 images, 78 splits: the linear probe reaches a mean accuracy of at least
    0.72 / 0.85 / 0.90 with 6 / 20 / 43 training images a class.
@@ -19,8 +19,8 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -49,7 +49,7 @@ def large_classes(collection: Path) -> tuple[str, ...]:
 def photos18(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     collection = collection_of("photos18")
     out = RUNS / f"photos18-sweep{splits}"
-    settings = SweepSettings(
+    settings = SweepSettings.of(
         collection,
         out,
         methods=("zero-shot", "linear-probe"),
@@ -60,7 +60,7 @@ def photos18(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     )
     run_sweep(settings)
     if finetuned:
-        run_sweep(replace(settings, methods=("finetune",), splits=finetuned))
+        run_sweep(settings.replaced(methods=("finetune",), splits=finetuned))
     return out
 
 
@@ -68,7 +68,7 @@ def photos5_noisy(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     collection = collection_of("photos5_noisy")
     check(Collection.open(collection))
     out = RUNS / f"photos5_noisy-sweep{splits}"
-    settings = SweepSettings(
+    settings = SweepSettings.of(
         collection,
         out,
         sets=("unfiltered", "filtered"),
@@ -79,7 +79,7 @@ def photos5_noisy(splits: int, shots: tuple[int, ...], finetuned: int) -> Path:
     )
     run_sweep(settings)
     if finetuned:
-        run_sweep(replace(settings, methods=("finetune",), splits=finetuned, shots=(20,)))
+        run_sweep(settings.replaced(methods=("finetune",), splits=finetuned, shots=(20,)))
     return out
 
 
@@ -91,9 +91,10 @@ def tables(sweep: Path, name: str, *, quick: bool) -> tuple[pd.DataFrame, pd.Dat
     return pd.read_csv(files.csv["results"]), pd.read_csv(files.csv["differences"])
 
 
-def rows(table: pd.DataFrame) -> list[dict]:
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows for JSON, which has null and no NaN."""
-    return json.loads(table.to_json(orient="records"))
+    result: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return result
 
 
 def probe_claim(results: pd.DataFrame) -> bool:
@@ -115,10 +116,11 @@ def finetune_claim(differences: pd.DataFrame) -> bool:
     print(
         f"photos18, finetune minus probe, 20 a class: {sign * row['mean']:+.3f} [{low:+.3f}, {high:+.3f}], n={row['n']}"
     )
-    return sign * row["mean"] >= 0
+    result: bool = sign * row["mean"] >= 0
+    return result
 
 
-def photos18_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quick: bool) -> dict:
+def photos18_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quick: bool) -> dict[str, Any]:
     clean, differences = tables(photos18(splits, shots, finetuned), "photos18", quick=quick)
     holds = probe_claim(clean)
     if finetuned:
@@ -126,7 +128,7 @@ def photos18_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quic
     return {"photos18": rows(clean), "photos18_differences": rows(differences), "holds": bool(holds)}
 
 
-def photos5_noisy_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quick: bool) -> dict:
+def photos5_noisy_result(splits: int, shots: tuple[int, ...], finetuned: int, *, quick: bool) -> dict[str, Any]:
     noisy, filtering = tables(photos5_noisy(splits, shots, finetuned), "photos5_noisy", quick=quick)
     return {"photos5_noisy": rows(noisy), "photos5_noisy_differences": rows(filtering), "holds": True}
 

@@ -66,7 +66,7 @@ def planted(labels: np.ndarray, features: np.ndarray, kind: str, seed: int) -> n
     return classes[numbers]
 
 
-def scored(rule: Rule, inputs: Inputs, changes: dict[str, float] | None = None) -> np.ndarray:
+def scored(rule: Rule[Any], inputs: Inputs, changes: dict[str, float] | None = None) -> np.ndarray:
     """The rule's score of every image; 0 where it has none."""
     found = rule.run(inputs, {**rule.parameters, **(changes or {})}).set_index("key")["score"]
     return found.reindex(inputs.images["key"]).fillna(0).to_numpy()

@@ -41,7 +41,7 @@ from curate.images.transform import Transform
 from curate.importing.importer import import_folder
 from curate.models import clip_models
 from fewshot.bench import latency
-from fewshot.bench.thread_affinity import pinned
+from fewshot.bench.thread_affinity import fixed_affinity
 from fewshot.classifier import Classifier, LinearHead
 from fewshot.exporting import export, int8, onnx
 from fewshot.exporting.samples import Samples
@@ -50,7 +50,8 @@ from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
 from fewshot.trained.about import About
 from fewshot.trained.model import TrainedModel
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.settings import TrainSettings
+from fewshot.trained.train import train
 
 MOST_SHARE = 0.5  # of the plain loop's time
 MOST_SIZE, MOST_LOSS = 1 / 3, 0.02
@@ -117,7 +118,7 @@ def report(measured: dict[str, Any], *, quick: bool) -> int:
 def measure(name: str, rounds: int, seconds: float, threads: int | None) -> dict[str, Any]:
     """All sides in turn, `rounds` times; each row of each side for so many seconds."""
     before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder, pinned(threads) as used:
+    with tempfile.TemporaryDirectory() as folder, fixed_affinity(threads) as used:
         photograph = latency.draw_photograph(Path(folder, "drawn.jpg"))
         model = untrained(name, "cpu")
         sides = [plain(name, kept=False), plain(name, kept=True), *our_sides(model, Path(folder), used)]
@@ -131,7 +132,9 @@ def measure(name: str, rounds: int, seconds: float, threads: int | None) -> dict
     return summary(used, found) | {"load": {"before": before, "after": os.getloadavg()[0]}}
 
 
-def timed_rows(side: Side, model: TrainedModel, photograph: Path, seconds: float) -> Iterator[tuple[str, dict]]:
+def timed_rows(
+    side: Side, model: TrainedModel, photograph: Path, seconds: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """What was done ("file 1", "pixels 8", ...), and its Timing."""
     engine = latency.Engine(side.name, side.precision, side.pixels)
     calls = latency.measure(partial(side.file, photograph), seconds, least=FEWEST)
@@ -199,7 +202,8 @@ def plain(name: str, *, kept: bool) -> Side:
 
     def encoded_texts() -> torch.Tensor:
         texts = model.encode_text(tokens)
-        return texts / texts.norm(dim=-1, keepdim=True)
+        result: torch.Tensor = texts / texts.norm(dim=-1, keepdim=True)
+        return result
 
     with torch.no_grad():
         known = encoded_texts() if kept else None
@@ -209,7 +213,8 @@ def plain(name: str, *, kept: bool) -> Side:
         images = model.encode_image(torch.stack([preprocess(each) for each in pictures]))
         images /= images.norm(dim=-1, keepdim=True)
         texts = encoded_texts() if known is None else known
-        return (100.0 * images @ texts.T).softmax(dim=-1).numpy()
+        result: np.ndarray = (100.0 * images @ texts.T).softmax(dim=-1).numpy()
+        return result
 
     return Side(
         f"{PLAIN}, texts kept" if kept else PLAIN,
@@ -282,7 +287,7 @@ def int8_loss(photos: Path, classes: int | None) -> dict[str, Any]:
             Path(folder, "photos", name).symlink_to((photos / name).resolve())
         import_folder(Path(folder, "photos"), Path(folder, "collection"), link=True)
         collection = Collection.open(Path(folder, "collection"))
-        settings = SweepSettings(
+        settings = SweepSettings.of(
             collection.root,
             Path(folder, "model"),
             methods=("linear-probe",),

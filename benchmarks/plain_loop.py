@@ -79,7 +79,8 @@ class _Photos(Dataset[tuple[Tensor, int]]):
 def probe(clip: ClipModel, cell: Cell, workers: int) -> np.ndarray:
     """scikit-learn's logistic regression on frozen features, C by 5-fold cross-validation -> (tests,) classes."""
     fitted = _regression(_features(clip.model, clip, cell.train, workers), cell.train_labels)
-    return fitted.predict(_features(clip.model, clip, cell.test, workers))
+    result: np.ndarray = fitted.predict(_features(clip.model, clip, cell.test, workers))
+    return result
 
 
 def finetune(clip: ClipModel, cell: Cell, recipe: Recipe, seed: int, workers: int) -> np.ndarray:
@@ -127,7 +128,8 @@ def _head(
 
     def texts() -> Tensor:
         means = [F.normalize(model.encode_text(each), dim=1).mean(dim=0) for each in tokens]
-        return model.logit_scale.exp() * F.normalize(torch.stack(means), dim=1)
+        result: Tensor = model.logit_scale.exp() * F.normalize(torch.stack(means), dim=1)
+        return result
 
     if recipe.blocks:  # as ours: free class vectors that start as the texts
         with torch.no_grad():
@@ -156,7 +158,10 @@ def _trained(model: Any, recipe: Recipe) -> list[nn.Parameter]:
 def _training_transform(clip: ClipModel, augment: str) -> Callable[[Image.Image], Tensor]:
     """torchvision's own, of the kinds and sizes of fewshot.training.augment."""
     if augment == "none":
-        return open_clip.image_transform(clip.image_size, is_train=False, mean=clip.mean, std=clip.std)
+        answer: Callable[[Image.Image], Tensor] = open_clip.image_transform(
+            clip.image_size, is_train=False, mean=clip.mean, std=clip.std
+        )
+        return answer
     first = (
         [
             transforms.RandomResizedCrop(
@@ -171,7 +176,10 @@ def _training_transform(clip: ClipModel, augment: str) -> Callable[[Image.Image]
         ]
     )
     mirror = [transforms.RandomHorizontalFlip()] if "flip" in augment else []
-    return transforms.Compose([*first, *mirror, transforms.ToTensor(), transforms.Normalize(clip.mean, clip.std)])
+    result: Callable[[Image.Image], Tensor] = transforms.Compose(
+        [*first, *mirror, transforms.ToTensor(), transforms.Normalize(clip.mean, clip.std)]
+    )
+    return result
 
 
 @torch.no_grad()

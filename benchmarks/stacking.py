@@ -92,7 +92,8 @@ def sides(name: str, copies: int) -> tuple[Step, Step, float]:
         return found
 
     def stacked() -> dict[str, torch.Tensor]:
-        return batched(weights, buffers, pixels, labels)
+        result: dict[str, torch.Tensor] = batched(weights, buffers, pixels, labels)
+        return result
 
     return alone, stacked, difference(alone(), stacked())
 

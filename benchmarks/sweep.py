@@ -12,8 +12,8 @@ Both sides work on the same splits and draws, in turn, round by round, in one pr
 plain loop with all of them in torch and as many DataLoader workers, ours with as many processes. The plain loop runs a
 sample of the grid (one split after the other, with every set and number of images), and its rate is that sample's mean;
 ours runs a whole grid each time, into an empty directory. What ours computes once for all trials (decoding, frozen
-features, the prefix of finetune-last) is timed apart, from empty caches, and counts in the ratio as it would in 468
-trials.
+features, the frozen trunk of finetune-last) is timed apart, from empty caches, and counts in the ratio as it would in
+468 trials.
 
     python -m benchmarks.sweep                       all of it; --only linear-probe is one part, kept beside the others
     python -m benchmarks.sweep --quick               three small classes, few trials: a minute, and says little
@@ -166,7 +166,7 @@ def measure(run: Run, collection: Path, classes: tuple[str, ...]) -> dict[str, A
 
 def planned(run: Run, collection: Path, classes: tuple[str, ...], out: Path) -> Plan:
     return planning.make(
-        SweepSettings(
+        SweepSettings.of(
             collection,
             out,
             sets=run.sets,
@@ -239,7 +239,7 @@ class Sides:
 
     def _once(self) -> float:
         """Seconds that empty caches cost, whatever the number of trials: a sweep of one trial without and with them."""
-        one = replace(self.plan.settings, splits=1, sets=self.run.sets[:1], shots=self.run.shots[:1], workers=1)
+        one = self.plan.settings.replaced(splits=1, sets=self.run.sets[:1], shots=self.run.shots[:1], workers=1)
         shutil.rmtree(self.collection.cache("pixels").parent, ignore_errors=True)
         return max(0.0, self._ours(one) - self._ours(one))
 

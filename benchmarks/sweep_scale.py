@@ -183,7 +183,7 @@ def import_part(work: Path, data: Path, *, quick: bool) -> int:
 
 def sweep_part(grid: Grid, collection: Path, out: Path) -> dict[str, Any]:
     done = run_sweep(
-        SweepSettings(
+        SweepSettings.of(
             collection,
             out,
             methods=(grid.method,),

@@ -100,7 +100,7 @@ def add_synthetic(collection: Collection, sizes: pd.Series, scale: Scale) -> Non
 
 def sweep(collection: Collection, sizes: pd.Series, scale: Scale) -> tuple[Path, SweepSummary]:
     """The directory of the sweep, and what came of going on with it once there were synthetic images."""
-    settings = SweepSettings(
+    settings = SweepSettings.of(
         collection.root,
         RUNS / f"{scale.name}-sweep",
         sets=(BASE,),
@@ -117,9 +117,9 @@ def sweep(collection: Collection, sizes: pd.Series, scale: Scale) -> tuple[Path,
     for amount, shots in itertools.product(scale.amounts, scale.shots):
         names = (BASE, *added(scale, shots, amount))
         splits = scale.fewer.get((shots, amount), scale.splits)
-        run_sweep(replace(settings, sets=names, shots=(shots,), splits=splits))
+        run_sweep(settings.replaced(sets=names, shots=(shots,), splits=splits))
         if scale.finetuned:
-            run_sweep(replace(settings, sets=names, shots=(shots,), methods=("finetune",), splits=scale.finetuned))
+            run_sweep(settings.replaced(sets=names, shots=(shots,), methods=("finetune",), splits=scale.finetuned))
     return settings.out, again
 
 

@@ -18,7 +18,7 @@ or sitting take as few is not shown by this.
 import argparse
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from curate.foundation import resources
 from curate.importing.importer import import_folder
 from curate.workers.settings import WorkerSettings
 from fewshot.reporting import write_report
-from fewshot.sweeping import prompts
+from fewshot.sweeping import descriptions
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from synth.body.poses import everyday, shipped
@@ -72,8 +72,8 @@ def collection(scale: Scale, domain: str, poses: tuple[str, ...], workers: int) 
 def everyday_sweep(scale: Scale, workers: int) -> Path:
     """The directory of the sweep over everyday postures."""
     poses = tuple(everyday())[: scale.postures]
-    described = prompts.read_descriptions(resources.path("everyday_descriptions.yaml"))
-    settings = SweepSettings(
+    described = descriptions.read(resources.path("everyday_descriptions.yaml"))
+    settings = SweepSettings.of(
         collection(scale, "everyday", poses, workers),
         RUNS / f"{scale.name}-everyday-sweep",
         methods=(CHANCE, MEAN, PROBE),
@@ -85,7 +85,7 @@ def everyday_sweep(scale: Scale, workers: int) -> Path:
     )
     run_sweep(settings)
     if scale.tuned:
-        run_sweep(replace(settings, methods=(TUNED,), splits=scale.tuned))
+        run_sweep(settings.replaced(methods=(TUNED,), splits=scale.tuned))
     return settings.out
 
 
@@ -98,7 +98,7 @@ def yoga_sweeps(scale: Scale, workers: int) -> list[Path]:
     for number, names in enumerate(choices):
         out.append(RUNS / f"{scale.name}-yoga-sweep{number}")
         run_sweep(
-            SweepSettings(
+            SweepSettings.of(
                 root,
                 out[-1],
                 methods=(PROBE,),

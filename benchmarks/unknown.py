@@ -29,7 +29,8 @@ from fewshot.measuring.statistics import summarize
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.settings import TrainSettings
+from fewshot.trained.train import train
 
 FOREIGN = 6  # classes
 ROUNDS = 8
@@ -52,7 +53,7 @@ def one_round(folder: Path, number: int) -> dict[str, float]:
     images = collection.images()
     classes = sorted(set(images["label"]))
     foreign = set(np.random.default_rng(number).choice(classes, FOREIGN, replace=False))
-    sweep = SweepSettings(
+    sweep = SweepSettings.of(
         collection.root,
         folder / f"model{number}",
         methods=("linear-probe",),

@@ -121,7 +121,7 @@ def planned(photos: Path, folder: Path, classes: int, shots: int) -> Plan:
         (folder / "links" / name).symlink_to((photos / name).resolve())
     import_folder(folder / "links", folder / "collection", link=True)
     return planning.make(
-        SweepSettings(
+        SweepSettings.of(
             folder / "collection", folder / "sweep", methods=("finetune",), shots=(shots,), splits=1, workers=1
         )
     )
@@ -131,11 +131,11 @@ def ours(plan: Plan, model: str, method: str) -> Training:
     """One trial, as a sweep runs it, once the cache is full."""
     torch.set_num_threads(CORES)
     name = f"{model} {method}"
-    settings = SweepSettings(
+    settings = SweepSettings.of(
         plan.settings.collection,
         plan.settings.out.with_name(f"sweep-{name.replace('/', '-').replace(' ', '-')}"),
         methods=(method,),
-        shots=plan.settings.shots,
+        shots=plan.settings.grid.shots,
         splits=1,
         model=model,
         workers=1,

@@ -68,6 +68,7 @@ class Status:
 
 
 def status(collection: Collection) -> Status:
+    """Count what a collection holds, links and decisions among it. Raises FewposeError for an unreadable table."""
     images = sets.labelled(collection)
     groups = images["group"].value_counts()
     groups = groups[groups > 1]

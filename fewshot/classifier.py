@@ -1,4 +1,4 @@
-"""What is left of a trained method, for use without its draw: an image tower, and a head from features to logits."""
+"""A trained method, reduced to what its use takes: an image tower, and a head from features to logits."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SMALLEST = 1e-12  # of a feature's magnitude under the square root, whose slope has no end at 0
+SMALLEST = 1e-12  # least magnitude of a feature under the square root, whose derivative is infinite at 0
 
 
 class Head(nn.Module):
@@ -20,7 +20,8 @@ class Head(nn.Module):
     def scores(self, features: np.ndarray) -> np.ndarray:
         """As `forward`, of an array: (n, classes) float32."""
         with torch.inference_mode():
-            return self(torch.from_numpy(features)).numpy()
+            result: np.ndarray = self(torch.from_numpy(features)).numpy()
+            return result
 
     def settings(self) -> dict[str, float]:
         return {name: float(getattr(self, name)) for name in self.numbers}
@@ -29,7 +30,7 @@ class Head(nn.Module):
 class LinearHead(Head):
     """features ** power, sign kept, of length 1, times `weights` (classes, d) plus `bias` (classes,).
 
-    With the class texts of the temperature's length as `weights`, zero-shot; with what was learned, a linear probe.
+    Zero-shot, with the class texts times the model's temperature as `weights`; or a linear probe, with what it learned.
     """
 
     kind = "linear"
@@ -50,7 +51,7 @@ class LinearHead(Head):
 class CacheHead(Head):
     """Tip-Adapter's: f `texts`' + alpha * exp(-beta * (1 - f `keys`')) `values`, f the features of length 1.
 
-    `texts` (classes, d) of the temperature's length, `keys` (m, d) of length 1, `values` (m, classes).
+    `texts` (classes, d) times the model's temperature, `keys` (m, d) of length 1, `values` (m, classes).
     """
 
     kind = "cache"
@@ -84,7 +85,8 @@ HEADS: dict[str, type[Head]] = {each.kind: each for each in (LinearHead, CacheHe
 @dataclass(frozen=True)
 class Classifier:
     """`tower`: open_clip's `visual`, fp32, from normalised images (n, 3, size, size) to features. It owns its weights,
-    or shares those of a model that nobody changes."""
+    or shares those of a model that nobody changes.
+    """
 
     tower: Any
     head: Head

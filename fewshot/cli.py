@@ -2,18 +2,20 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.errors import FewposeError, UsageError
-from curate.workers import options
+from curate.foundation.option_flags import Given, command
+from curate.foundation.options import declared, option
 from fewshot import flags
 from fewshot.bench.command import bench
 from fewshot.explaining.command import explain
 from fewshot.exporting.command import export
 from fewshot.predicting.command import predict
+from fewshot.sweeping.settings import FILE
 from fewshot.trained.command import train
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ commands = console.application(
 
 
 def app() -> None:
+    """Entry point of the console script."""
     console.run(commands)
 
 
@@ -43,55 +46,19 @@ def _print_template(asked: bool) -> None:
 
 
 @commands.command()
+@command
 def sweep(
-    context: typer.Context,
-    collection: Annotated[Path, typer.Argument(help="made by curate import")],
-    out: Annotated[Path, typer.Option(help="directory of the results; the same one goes on where it stopped")],
-    config: Annotated[
-        Path | None, typer.Option(help="a file (YAML) with any of these settings; flags that are given win")
-    ] = None,
-    shots: Annotated[str, typer.Option(help="training images a class")] = "43,20,6",
-    splits: Annotated[int, typer.Option(help="number of train/test splits")] = 10,
-    method: flags.Methods = "zero-shot,linear-probe",
-    sets: Annotated[
-        str,
-        typer.Option(
-            help="unfiltered, filtered, each also +synthetic, +rendered, +augmented, +generated, or +real (as many "
-            "more photographs, to compare with); and synthetic, rendered, generated alone"
-        ),
-    ] = "unfiltered",
-    synthetic_per_class: Annotated[
-        str, typer.Option(help="images a class that are added, several numbers for several sets")
-    ] = "",
-    model: flags.Model = "lite0",
-    checkpoint: flags.Checkpoint = None,
-    device: flags.Device = "auto",
-    fit: flags.Fit = "crop",
-    classes: flags.Classes = "",
-    short: flags.Short = "error",
-    split: Annotated[str, typer.Option(help="random (by content) or official (the collection's own)")] = "random",
-    test_fraction: Annotated[float, typer.Option(help="of each class, held back in every split")] = 0.2,
-    seed: Annotated[int, typer.Option(help="another seed, another family of splits")] = 0,
-    prompt: flags.Prompt = None,
-    descriptions: flags.Descriptions = None,
-    recipe: flags.Recipe = "",
-    lr: flags.Rate = None,
-    epochs: flags.Epochs = None,
-    batch_size: flags.BatchSize = None,
-    image_only: flags.ImageOnly = False,
-    augment: flags.Augment = "",
-    class_weights: flags.ClassWeights = "none",
-    deterministic: flags.Deterministic = False,
-    workers: options.Workers = 0,
-    engine: options.Engine = options.EngineName.AUTO,
-    address: options.Address = "",
-    gpu_share: options.GpuShare = 1.0,
+    collection: shared_options.CollectionPath,
+    given: Annotated[dict[str, Any], Given(*FILE, flags.Tuning)],
+    *,
+    out: Annotated[Path, option("Directory of the results; the same one goes on where it stopped.")],
+    config: Annotated[Path | None, option("File (YAML) with any of these settings; flags that are given win.")] = None,
     retry_failed: flags.RetryFailed = False,
     template: Annotated[
         bool,
         typer.Option(
             "--config-template",
-            help="print a file for --config with every key",
+            help="Print a file for --config with every key.",
             callback=_print_template,
             is_eager=True,
         ),
@@ -107,36 +74,19 @@ def sweep(
     """
     from fewshot.studies import config as file
     from fewshot.studies import grid_search
-    from fewshot.sweeping import prompts
     from fewshot.sweeping.run import run_sweep
 
-    typed = {name: context.params[name] for name in _AS_THEY_ARE} | {
-        "sets": _names(sets),
-        "synthetic_per_class": _numbers("--synthetic-per-class", synthetic_per_class),
-        "method": _names(method),
-        "shots": _numbers("--shots", shots),
-        "classes": _names(classes),
-        "prompt": tuple(prompt or ()),
-        "descriptions": prompts.read_descriptions(descriptions) if descriptions else {},
-    }
-    keys = {"method": "methods", "prompt": "prompts"}
-    values = {keys.get(name, name): value for name, value in typed.items() if flags.given(context, name)}
+    values = {name: value for name, value in given.items() if name in declared(*FILE)}
     asked = file.Asked(values).over(file.read(config) if config else file.Asked())
-    asked = file.Asked(recipes=flags.of_methods(asked.methods, context.params)).over(asked)
-    members = file.members(asked, collection, out)
-    if len(members) == 1 and not members[0].name:
-        _say_how_it_went([run_sweep(members[0].settings, retry_failed=retry_failed)], out)
+    asked = file.Asked(recipes=flags.of_methods(asked.methods, given)).over(asked)
+    grid_points = file.grid_points(asked, collection, out)
+    if len(grid_points) == 1 and not grid_points[0].name:
+        _say_how_it_went([run_sweep(grid_points[0].settings, retry_failed=retry_failed)], out)
         return
-    summaries = grid_search.run(members, out, retry_failed=retry_failed)
-    console.out.print(grid_search.terminal_table(grid_search.table(members)))
+    summaries = grid_search.run(grid_points, out, retry_failed=retry_failed)
+    console.out.print(grid_search.terminal_table(grid_search.table(grid_points)))
     console.out.print(f"table: {out / grid_search.TABLE}", markup=False, soft_wrap=True)
-    _say_how_it_went(summaries, out, f"{out}/{members[0].name}")
-
-
-_AS_THEY_ARE = (
-    *("splits", "split", "test_fraction", "seed", "short", "model", "checkpoint", "device", "fit", "recipe"),
-    *("augment", "class_weights", "deterministic", "workers", "engine", "address", "gpu_share"),
-)
+    _say_how_it_went(summaries, out, f"{out}/{grid_points[0].name}")
 
 
 def _say_how_it_went(summaries: "list[SweepSummary]", out: Path, reported: str = "") -> None:
@@ -159,11 +109,13 @@ def _say_how_it_went(summaries: "list[SweepSummary]", out: Path, reported: str =
 
 
 @commands.command()
+@command
 def report(
     sweeps: Annotated[
-        list[Path], typer.Argument(metavar="SWEEP [OTHER]", help="directory of a sweep, finished or not; or of two")
+        list[Path], typer.Argument(metavar="SWEEP [OTHER]", help="Directory of a sweep, finished or not; or of two.")
     ],
-    out: Annotated[Path | None, typer.Option(help="where to write; the first sweep's directory if left out")] = None,
+    *,
+    out: Annotated[Path | None, option("Where to write; the first sweep's directory unless said.")] = None,
 ) -> None:
     """Write results.csv, report.md and a self-contained report.html from a sweep's records, and print the table.
 
@@ -205,18 +157,22 @@ def _compare(first: Path, other: Path, out: Path | None) -> None:
 
 
 @commands.command()
+@command
 def paper(
-    collection: Annotated[Path, typer.Argument(help="made by curate import; curate check gives the filtered set")],
-    out: Annotated[Path, typer.Option(help="directory of the sweeps and of paper.html; the same one goes on")],
-    quick: Annotated[bool, typer.Option("--quick", help="a small grid, to see the whole in minutes")] = False,
+    collection: shared_options.CollectionPath,
+    *,
+    out: Annotated[Path, option("Directory of the sweeps and of paper.html; the same one goes on.")],
+    quick: Annotated[bool, option("Run a small grid, to see the whole in minutes.")] = False,
     classes: Annotated[
-        str, typer.Option(help="the labels of the six-class tables; those with most images if empty")
-    ] = "",
-    model: flags.Model = "lite0",
-    checkpoint: flags.Checkpoint = None,
-    device: flags.Device = "auto",
-    splits: Annotated[int, typer.Option(help="of the tables over splits; the paper's 78 (--quick: 3) if 0")] = 0,
-    workers: Annotated[int, typer.Option(help="processes that share the trials; 0: one, or one a card")] = 0,
+        tuple[str, ...], option("Labels of the six-class tables; those with most images if empty.")
+    ] = (),
+    model: shared_options.Model = "lite0",
+    checkpoint: shared_options.Checkpoint = None,
+    device: shared_options.Device = "auto",
+    splits: Annotated[
+        int, option("Number of splits of the tables over splits; 0: the paper's 78 (3 with --quick).", ge=0)
+    ] = 0,
+    workers: Annotated[int, option("Number of processes that share the trials; 0: one, or one a card.", ge=0)] = 0,
     retry_failed: flags.RetryFailed = False,
 ) -> None:
     """Make the tables of arXiv 2501.07221 on your images, each row beside the paper's number where it is known.
@@ -227,9 +183,7 @@ def paper(
     """
     from fewshot.studies.paper import PaperSettings, run_paper
 
-    settings = PaperSettings(
-        collection, out, quick, _names(classes), model, checkpoint, device, splits, workers, retry_failed
-    )
+    settings = PaperSettings(collection, out, quick, classes, model, checkpoint, device, splits, workers, retry_failed)
     try:
         made = run_paper(settings)
     except OSError as error:
@@ -244,14 +198,3 @@ commands.command()(predict)
 commands.command()(explain)
 commands.command()(export)
 commands.command()(bench)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(dict.fromkeys(int(part) for part in _names(text)))
-    except ValueError as error:
-        raise UsageError(f"{option} {text}: expected whole numbers separated by commas, such as 43,20,6") from error

@@ -1,7 +1,7 @@
 """What a method is given: images without labels, a draw with labels, and the task's words.
 
-The labels of test images exist nowhere here: a method can't look at them, because nobody hands them over. Nor does
-what is handed over lead to images other than its own, or to the collection.
+The labels of test images are no part of it, so that no method can look at them. Nor can a method get from the images
+that it is given to others, or to the collection.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -72,7 +72,8 @@ class Images:
     def features(self) -> np.ndarray:
         """(n, d) float32 image features of the frozen model, of length 1."""
         stacked = np.stack([self.store.features[image] for image in self.ids])
-        return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+        result: np.ndarray = stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+        return result
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def image_weights(labels: np.ndarray, kind: str, learned: np.ndarray | None = No
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained method: `logits(images)` -> (n, classes) float32; `chosen` is what was settled on inside the draw.
+    """A trained method: `logits(images)` -> (n, classes) float32; `chosen`: what it chose by means of the draw alone.
 
     `classifier()`: the same as a tower and a head, which need neither draw nor task. `averaged(alpha)`: what comes of
     alpha times the weights at the end of training plus 1 - alpha times those at its beginning (Wortsman et al. 2022,
@@ -143,29 +144,29 @@ class Method(Protocol):
 
 
 @runtime_checkable
-class Together(Method, Protocol):
+class BatchedMethod(Method, Protocol):
     """A method that fits several draws of one size faster than one after the other, to the same result."""
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> "list[Fitted | Exception]":
-        """In their order; a Diverged or LinAlgError in the place of what failed. Anything else is raised."""
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> "list[Fitted | Exception]":
+        """A result for each draw; for one that fails its Diverged or LinAlgError, while other errors are raised."""
         ...
 
-    def pays(self, device: str) -> bool:
-        """Whether it is faster on "cpu" or "cuda"; where it isn't, trials are better kept apart."""
+    def batching_is_faster(self, device: str) -> bool:
+        """Whether `fit_batch` is faster on "cpu" or "cuda"; where it isn't, trials are run one by one."""
         ...
 
 
-def fit_alone(method: Together, draw: Draw, task: Task) -> Fitted:
-    """One draw, by a method that fits many. Raises what `fit_many` puts in the place of one that failed."""
-    (fitted,) = method.fit_many([draw], [task])
+def fit_alone(method: BatchedMethod, draw: Draw, task: Task) -> Fitted:
+    """One draw, by a method that fits many. Raises what `fit_batch` puts in the place of one that failed."""
+    (fitted,) = method.fit_batch([draw], [task])
     if isinstance(fitted, Exception):
         raise fitted
     return fitted
 
 
 @runtime_checkable
-class Choosy(Method, Protocol):
-    """A method that can't use every model."""
+class ChecksModel(Method, Protocol):
+    """A method that can't use every model, and checks the one that it is given."""
 
     def check(self, clip: ClipModel) -> None:
         """Raises UsageError, before any work, for a model that it can't use."""
@@ -173,4 +174,4 @@ class Choosy(Method, Protocol):
 
 
 class Diverged(Exception):
-    """Training ran away: the loss is not a number, or ends above where it began."""
+    """The loss is not a number, or ends above where it began."""

@@ -4,7 +4,8 @@ import ast
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,6 +114,49 @@ def test_an_optional_package_is_imported_in_one_module_when_it_is_needed(package
     ]
     assert [i for i in found if i.early] == []
     assert len({i.file for i in found}) <= 1, found
+
+
+def module(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module(file) for package in PACKAGES for file in files(package)}
+
+
+def room(name: str) -> str:
+    """The folder of a module; a module that stands in a package itself is a room of its own."""
+    folder = name if (ROOT / name.replace(".", "/")).is_dir() else name.rpartition(".")[0]
+    return name if folder in PACKAGES else folder
+
+
+def ours(file: Path) -> set[str]:
+    """The modules of ours that a file imports at any time, or only for type checkers."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                found |= {name.name for name in names}
+            case ast.ImportFrom(module=str(source), names=names):
+                found |= {whole if (whole := f"{source}.{name.name}") in MODULES else source for name in names}
+    return found & MODULES
+
+
+@pytest.mark.parametrize("unit", [str, room], ids=["modules", "rooms"])
+def test_imports_run_in_no_circle(unit: Callable[[str], str]) -> None:
+    order: TopologicalSorter[str] = TopologicalSorter()
+    for package in PACKAGES:
+        for file in files(package):
+            here = unit(module(file))
+            order.add(here, *{unit(name) for name in ours(file)} - {here})
+    order.prepare()  # raises CycleError, which names the circle
+
+
+def test_every_room_says_what_it_holds() -> None:
+    rooms = {file.parent for package in PACKAGES for file in files(package)}
+    said = {
+        folder: ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) for folder in rooms
+    }
+    assert [str(folder.relative_to(ROOT)) for folder, line in said.items() if not line] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

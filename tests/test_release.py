@@ -12,12 +12,14 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    result: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return result
 
 
 @pytest.fixture(scope="module")
 def citation() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    result: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    return result
 
 
 def test_the_newest_release_of_the_changelog_is_the_project_version(project: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from curate.app import engine
+from curate.app import fiftyone_library
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import Lock
@@ -45,11 +45,11 @@ def connect(collection: Collection, *, share: bool = False) -> Database:
     Raises UsageError where FiftyOne or MongoDB is missing, FewposeError where the database does not answer or start,
     or another process has it open.
     """
-    engine.require()
+    fiftyone_library.require()
     database = _find(collection, share)
-    engine.prepare(database.uri)
+    fiftyone_library.prepare(database.uri)
     if not share:
-        engine.install_plugins(collection.cache("fiftyone"))
+        fiftyone_library.install_plugins(collection.cache("fiftyone"))
     return database
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from curate.app import engine, index, views
+from curate.app import fiftyone_library, index, views
 from curate.app.index import Features
 from curate.app.predictions import INFLUENCE
 from curate.collection import findings, sets, synthetic
@@ -120,7 +120,7 @@ def name_of(collection: Collection) -> str:
 
 def opened(collection: Collection) -> Any | None:
     """The dataset as it is, or None where there is none yet."""
-    fo = engine.fo()
+    fo = fiftyone_library.fo()
     name = name_of(collection)
     return _repaired(fo.load_dataset(name)) if fo.dataset_exists(name) else None
 
@@ -128,10 +128,10 @@ def opened(collection: Collection) -> Any | None:
 def _opened(collection: Collection) -> Any:
     dataset = opened(collection)
     if dataset is None:
-        dataset = engine.fo().Dataset(name_of(collection), persistent=True)
+        dataset = fiftyone_library.fo().Dataset(name_of(collection), persistent=True)
     _declare(dataset)
     if dataset.app_config.active_fields is None:  # else every rule's "fine" would cover the pictures
-        dataset.app_config.active_fields = engine.fo().ActiveFields(paths=["label"])
+        dataset.app_config.active_fields = fiftyone_library.fo().ActiveFields(paths=["label"])
         dataset.save()
     said = dict(dataset.info.get("fewpose", {})) | {"collection": str(collection.root.resolve())}
     if dataset.info.get("fewpose") != said:
@@ -150,7 +150,7 @@ def _repaired(dataset: Any) -> Any:
 
 def _declare(dataset: Any) -> None:
     """Fields exist before a sample has a value, so that they can be filtered by."""
-    fo = engine.fo()
+    fo = fiftyone_library.fo()
     have = dataset.get_field_schema()
     kinds = dict.fromkeys((*_PLAIN, "verdict", "reason"), fo.StringField)
     kinds |= dict.fromkeys(("filtered", "suspicious"), fo.BooleanField)
@@ -163,13 +163,13 @@ def _declare(dataset: Any) -> None:
 
 
 def _declare_classification(dataset: Any, name: str) -> None:
-    fo = engine.fo()
+    fo = fiftyone_library.fo()
     dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
 
 
 def _match_samples(dataset: Any, collection: Collection, images: pd.DataFrame) -> None:
     """A sample for each key and its content; those of images that are gone, or are others now, go."""
-    fo = engine.fo()
+    fo = fiftyone_library.fo()
     samples, keys, contents = dataset.values(["id", "key", "content_id"])
     wanted = set(zip(images["key"], images["id"], strict=True))
     gone = [sample for sample, *is_ in zip(samples, keys, contents, strict=True) if tuple(is_) not in wanted]
@@ -195,7 +195,9 @@ def _match_samples(dataset: Any, collection: Collection, images: pd.DataFrame) -
 def _metadata(row: Mapping[Any, Any]) -> Any:
     """From the table: the App lays out its grid by it, and would read every file."""
     mime = f"image/{str(row['format']).lower()}"
-    return engine.fo().ImageMetadata(width=row["width"], height=row["height"], size_bytes=row["bytes"], mime_type=mime)
+    return fiftyone_library.fo().ImageMetadata(
+        width=row["width"], height=row["height"], size_bytes=row["bytes"], mime_type=mime
+    )
 
 
 def _write_plain(dataset: Any, collection: Collection, images: pd.DataFrame) -> None:
@@ -207,7 +209,7 @@ def _write_plain(dataset: Any, collection: Collection, images: pd.DataFrame) -> 
 
 def _write_synthetic(dataset: Any, images: pd.DataFrame) -> None:
     """What provenance tells of synthetic images; the fields exist as soon as there is one."""
-    fo = engine.fo()
+    fo = fiftyone_library.fo()
     made = synthetic.synthetic(images)
     if made.empty and not dataset.has_sample_field(_ACCEPTED):
         return
@@ -228,7 +230,7 @@ def _write_findings(dataset: Any, images: pd.DataFrame, found: Findings | None) 
     for name in rules:
         if not dataset.has_sample_field(name):
             _declare_classification(dataset, name)
-            dataset.add_sample_field(f"{name}.detail", engine.fo().StringField)
+            dataset.add_sample_field(f"{name}.detail", fiftyone_library.fo().StringField)
     dataset.info["fewpose"] = said | {"rules": rules}
     dataset.save()
     if found is None:
@@ -246,7 +248,7 @@ def _write_finding(dataset: Any, name: str, table: pd.DataFrame) -> None:
     wanted = dict(zip(table["key"], zip(words, table["score"], table["detail"], strict=True), strict=True))
     paths = ("id", "key", *(f"{name}.{part}" for part in ("label", "confidence", "detail")))
     nothing = (None, None, None)
-    form = engine.fo().Classification().to_dict()
+    form = fiftyone_library.fo().Classification().to_dict()
     updates: dict[str, dict[str, Any]] = {}
     for sample, key, *has in zip(*dataset.values(paths), strict=True):
         says = wanted.get(key, nothing)
@@ -258,7 +260,7 @@ def _write_finding(dataset: Any, name: str, table: pd.DataFrame) -> None:
 
 
 def _write_predictions(dataset: Any, predictions: pd.DataFrame) -> None:
-    fo = engine.fo()
+    fo = fiftyone_library.fo()
     kinds = {"tested": fo.IntField, "wrong_share": fo.FloatField, "confused_with": fo.StringField}
     if set(INFLUENCE) <= set(predictions):
         kinds |= dict.fromkeys(INFLUENCE, fo.FloatField)

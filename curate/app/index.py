@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.app import engine
+from curate.app import fiftyone_library
 from curate.collection.directory import Collection
 from curate.models import embeddings
 
@@ -60,7 +60,7 @@ def update(dataset: Any, images: pd.DataFrame, features: Features) -> None:
 
 def _visualise(dataset: Any, method: str, values: np.ndarray) -> None:
     """Two dimensions, the same ones each time."""
-    engine.brain().compute_visualization(
+    fiftyone_library.brain().compute_visualization(
         dataset, embeddings=values, method=method, brain_key=method, seed=0, num_dims=2, verbose=False
     )
 
@@ -71,7 +71,7 @@ def _make_searchable(dataset: Any, values: np.ndarray, features: Features) -> No
     if features.model:
         arguments = {"clip": features.model, "checkpoint": features.checkpoint}
         model = {"model": _TEXT_MODEL, "model_kwargs": arguments}
-    engine.brain().compute_similarity(
+    fiftyone_library.brain().compute_similarity(
         dataset, embeddings=values, brain_key=SEARCH, backend="sklearn", metric="cosine", **model
     )
 

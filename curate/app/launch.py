@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from curate.app import database, dataset, engine, index, predictions, sync
+from curate.app import database, dataset, fiftyone_library, index, predictions, sync
 from curate.app.index import Features
 from curate.app.options import Options
 from curate.collection import findings, synthetic
@@ -29,7 +29,7 @@ def launch(collection: Collection, options: Options) -> None:
     Raises UsageError where FiftyOne is missing or a port is taken, FewposeError where the collection has no images, or
     its database does not start.
     """
-    engine.require()
+    fiftyone_library.require()
     port = free_port(options.port)
     images = collection.images()
     if images.empty:
@@ -82,6 +82,7 @@ def take_tags(built: Any, collection: Collection) -> None:
 
 
 def say_refused(difference: sync.Diff) -> None:
+    """Print the tags that could not become decisions, and why."""
     for refused in difference.refused:
         say(f"left as tags: {refused.key} ({', '.join(refused.tags)}): {refused.why}")
 
@@ -119,7 +120,7 @@ def _say_where(name: str, port: int, opened: database.Database, options: Options
 @contextmanager
 def _served(built: Any, port: int) -> Iterator[None]:
     # remote: FiftyOne opens no browser by itself, and gives no advice.
-    session = engine.fo().launch_app(built, address="127.0.0.1", port=port, remote=True, auto=False)
+    session = fiftyone_library.fo().launch_app(built, address="127.0.0.1", port=port, remote=True, auto=False)
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from curate.app import engine
+from curate.app import fiftyone_library
 from curate.collection import synthetic
 
 WRONG = "wrong in most splits"
@@ -30,7 +30,7 @@ def save(dataset: Any) -> None:
 
 
 def _ours(dataset: Any) -> dict[str, Any]:
-    field = engine.fo().ViewField
+    field = fiftyone_library.fo().ViewField
     views = {
         "unfiltered": dataset.view(),
         "filtered": dataset.match(field("filtered") == True),  # noqa: E712 - an expression
@@ -54,7 +54,7 @@ def _ours(dataset: Any) -> dict[str, Any]:
 
 
 def _workspace() -> Any:
-    fo = engine.fo()
+    fo = fiftyone_library.fo()
     panels = [fo.Panel(type="Samples", pinned=True), fo.Panel(type="Embeddings")]
     # A leaf without an active child stays blank.
     halves = [fo.Space(children=[panel], active_child=panel.component_id) for panel in panels]

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection as Names
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,11 +25,12 @@ NO_MODEL = "no model was asked for; add --model lite0, say"  # why there are no 
 def unit_features(collection: Collection, images: pd.DataFrame, clip: ClipModel) -> np.ndarray:
     """The features (n, d) float32 of images, each of length 1. Raises FewposeError where they cannot be computed."""
     features = embeddings.embed(collection, images, clip)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    result: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return result
 
 
 def run_rules(
-    rules: Sequence[Rule],
+    rules: Sequence[Rule[Any]],
     inputs: Inputs,
     chosen: Mapping[str, Setting],
     settings_name: str,
@@ -57,7 +59,7 @@ def run_rules(
     return Findings(table, ran, images, model)
 
 
-def _run(rule: Rule, inputs: Inputs, setting: Setting, settings_name: str) -> tuple[Ran, pd.DataFrame]:
+def _run(rule: Rule[Any], inputs: Inputs, setting: Setting, settings_name: str) -> tuple[Ran, pd.DataFrame]:
     if not setting.enabled:
         return _ran(rule, setting, not_run=f"it is off in {settings_name}"), NOTHING
     try:
@@ -67,7 +69,7 @@ def _run(rule: Rule, inputs: Inputs, setting: Setting, settings_name: str) -> tu
     return _ran(rule, setting, table), table
 
 
-def _kept(rule: Rule, earlier: Findings | None, setting: Setting) -> tuple[Ran, pd.DataFrame]:
+def _kept(rule: Rule[Any], earlier: Findings | None, setting: Setting) -> tuple[Ran, pd.DataFrame]:
     """What a rule that does not run this time found the last time."""
     before = earlier.rules.get(rule.name) if earlier else None
     if earlier is None or before is None or before.version != rule.version:
@@ -75,7 +77,7 @@ def _kept(rule: Rule, earlier: Findings | None, setting: Setting) -> tuple[Ran, 
     return before, earlier.table[earlier.table["rule"] == rule.name]
 
 
-def _ran(rule: Rule, setting: Setting, table: pd.DataFrame = NOTHING, not_run: str = "") -> Ran:
+def _ran(rule: Rule[Any], setting: Setting, table: pd.DataFrame = NOTHING, not_run: str = "") -> Ran:
     return Ran(
         title=rule.title,
         version=rule.version,
@@ -88,7 +90,7 @@ def _ran(rule: Rule, setting: Setting, table: pd.DataFrame = NOTHING, not_run: s
     )
 
 
-def _complete(scored: pd.DataFrame, rule: Rule, images: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+def _complete(scored: pd.DataFrame, rule: Rule[Any], images: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     """What a rule returned, with all columns of the findings. Raises ValueError where it broke its promise."""
     if not scored["score"].between(0, 1).all() or not scored["key"].is_unique:
         raise ValueError(f"{rule.name} gave scores out of [0, 1], or two for one image")

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -38,7 +39,7 @@ class Setting:
     parameters: dict[str, float]
 
 
-def load(collection: Collection, rules: Sequence[Rule], name: str = NAME, head: str = _HEAD) -> dict[str, Setting]:
+def load(collection: Collection, rules: Sequence[Rule[Any]], name: str = NAME, head: str = _HEAD) -> dict[str, Setting]:
     """The settings of each of `rules`, by name. Makes the file, or adds to it what it lacks.
 
     name: of the file in the collection.  head: what it begins with: comments.
@@ -76,7 +77,7 @@ class _File:
         self.rules = {name.written: (name, block) for name, block in pairs}
         self.values = {name: block.mapping(name) for name, (_, block) in self.rules.items()}
 
-    def check(self, rules: Sequence[Rule]) -> None:
+    def check(self, rules: Sequence[Rule[Any]]) -> None:
         """Raises UsageError for what no rule has, and for values that it cannot have."""
         known = {rule.name: rule for rule in rules}
         for name, (place, block) in self.rules.items():
@@ -86,7 +87,7 @@ class _File:
             for parameter, value in self.values[name].items():
                 _value(name, parameter, value)
 
-    def lacking(self, rules: Sequence[Rule]) -> list[str]:
+    def lacking(self, rules: Sequence[Rule[Any]]) -> list[str]:
         """Names of rules, and RULE.PARAMETER where the rule is there."""
         return [
             name
@@ -98,7 +99,7 @@ class _File:
             )
         ]
 
-    def completed(self, rules: Sequence[Rule]) -> str:
+    def completed(self, rules: Sequence[Rule[Any]]) -> str:
         """The text with what it lacks; what is there stays as it was written. Raises UsageError."""
         lines = self.text.splitlines()
         added: list[str] = []
@@ -118,7 +119,7 @@ class _File:
             lines.insert(line, text)
         return "\n".join([*lines, *added]) + "\n"
 
-    def setting(self, rule: Rule) -> Setting:
+    def setting(self, rule: Rule[Any]) -> Setting:
         values = {name: _value(rule.name, name, given) for name, given in self.values[rule.name].items()}
         numbers = {name: float(values[name]) for name in rule.parameters}
         return Setting(bool(values["enabled"]), bool(values["drops"]), numbers)
@@ -134,14 +135,15 @@ def _value(rule: str, name: str, given: Entry) -> float | bool:
         raise given.wrong(f"{rule}: {name} is a number, not {shown!r}")
     elif name == "threshold" and not 0 <= value <= 1:
         raise given.wrong(f"{rule}: threshold is from 0 to 1, not {shown}")
-    return value
+    result: float | bool = value
+    return result
 
 
-def _defaults(rule: Rule) -> dict[str, float | bool]:
+def _defaults(rule: Rule[Any]) -> dict[str, float | bool]:
     return {"enabled": True, "drops": rule.drops, **rule.parameters}
 
 
-def _block(rule: Rule) -> list[str]:
+def _block(rule: Rule[Any]) -> list[str]:
     about = (inspect.getdoc(rule.run) or "").split("\n\n")[0].replace("\n", " ")
     values = [f"  {name}: {_shown(value)}" for name, value in _defaults(rule).items()]
     return [f"# {rule.title}: {about}", f"{rule.name}:", *values]

@@ -100,7 +100,8 @@ def _correlations(thumbnails: Thumbnails, first: np.ndarray, second: np.ndarray,
 def _soft(thumbnails: np.ndarray) -> np.ndarray:
     """float32 (P, 32, 32), blurred by one pixel: what is registered."""
     rows = thumbnails[:, ::2].astype(np.float32) + thumbnails[:, 1::2]
-    return gaussian_filter((rows[:, :, ::2] + rows[:, :, 1::2]) / 4, (0, 1, 1))
+    result: np.ndarray = gaussian_filter((rows[:, :, ::2] + rows[:, :, 1::2]) / 4, (0, 1, 1))
+    return result
 
 
 def _flipped(pictures: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -199,7 +200,8 @@ def _fine_correlation(a: np.ndarray, b: np.ndarray, move: np.ndarray) -> np.ndar
 def _structure(pictures: np.ndarray) -> np.ndarray:
     """Without pixel noise, and without light and background: structure of about 1/50 to 1/10 of the side."""
     floats = pictures.astype(np.float32)
-    return gaussian_filter(floats, (0, 0.7, 0.7)) - gaussian_filter(floats, (0, 2.5, 2.5))
+    result: np.ndarray = gaussian_filter(floats, (0, 0.7, 0.7)) - gaussian_filter(floats, (0, 2.5, 2.5))
+    return result
 
 
 def _edge(n: int) -> int:
@@ -224,7 +226,8 @@ def _lay(pictures: np.ndarray, move: np.ndarray) -> np.ndarray:
     """Pictures (P, n, n) read where the moves (P, 4) take the inner pixels: (P, m)."""
     n = pictures.shape[1]
     laid = _reading(move[:, 2:], n) @ pictures @ _reading(move[:, :2], n).transpose(0, 2, 1)
-    return laid.reshape(len(pictures), (n - 2 * _edge(n)) ** 2)
+    result: np.ndarray = laid.reshape(len(pictures), (n - 2 * _edge(n)) ** 2)
+    return result
 
 
 def _reading(move: np.ndarray, n: int) -> np.ndarray:
@@ -232,4 +235,5 @@ def _reading(move: np.ndarray, n: int) -> np.ndarray:
     centre = (n - 1) / 2
     inner = np.arange(_edge(n), n - _edge(n), dtype=np.float32)
     place = np.clip((1 + move[:, :1]) * (inner - centre) + move[:, 1:] * n + centre, 0, n - 1)
-    return np.maximum(0, 1 - np.abs(place[:, :, None] - np.arange(n, dtype=np.float32)))
+    result: np.ndarray = np.maximum(0, 1 - np.abs(place[:, :, None] - np.arange(n, dtype=np.float32)))
+    return result

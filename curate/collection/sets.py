@@ -129,6 +129,7 @@ def explained(images: pd.DataFrame, found: Findings, state: State) -> pd.DataFra
 
 
 def digest(images: pd.DataFrame) -> str:
+    """16 hex digits over what a set holds: content ids with their labels, in no order."""
     lines = sorted(images["id"] + " " + images["label"])
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 

@@ -15,22 +15,8 @@ import numpy as np
 import pandas as pd
 
 from curate.collection import synthetic
+from curate.collection.splitting import Splitting
 from curate.foundation.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Splitting:
-    """How a collection is split. `kind`: "random" (by content), or "official" (the table's own split)."""
-
-    kind: str = "random"
-    test_fraction: float = 0.2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("random", "official"):
-            raise UsageError(f"--split {self.kind}: there are random and official")
-        if not 0 < self.test_fraction < 1:
-            raise UsageError(f"--test-fraction {self.test_fraction}: must lie between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -53,10 +39,10 @@ def split(images: pd.DataFrame, number: int, how: Splitting) -> Split:
     Raises UsageError where `how` asks for an official split that the table lacks.
     """
     images = synthetic.real(images)
-    test = _official_test(images) if how.kind == "official" else _ranked_test(images, number, how)
+    test = _official_test(images) if how.split == "official" else _ranked_test(images, number, how)
     # With an official split, a copy of a test picture may lie in the training part: it leaves the pool.
     held_back = images["group"].isin(images.loc[test, "group"])
-    in_pool = ~held_back & (images["official_split"].ne("test") if how.kind == "official" else True)
+    in_pool = ~held_back & (images["official_split"].ne("test") if how.split == "official" else True)
     return Split(number, images[test], images[in_pool])
 
 
@@ -68,6 +54,7 @@ def draw(pool: pd.DataFrame, shots: int, number: int, seed: int) -> pd.DataFrame
 
 
 def draw_digest(images: pd.DataFrame) -> str:
+    """Hex digits over the images of a draw, content ids with their labels, in no order."""
     return _digest(images["id"] + " " + images["label"])
 
 

@@ -136,6 +136,7 @@ def summary(progress: "Progress", warn_below: int, root: Path) -> None:
 
 
 def totals(progress: "Progress") -> None:
+    """Print how many links are listed, kept, dropped and waiting."""
     console.say(
         f"links: {progress.links:,} listed, {progress.kept:,} kept, {progress.dropped:,} dropped, "
         f"{progress.waiting:,} waiting"

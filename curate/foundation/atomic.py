@@ -32,11 +32,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all, and is on the disk when this returns."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
+    """The same for text, as UTF-8."""
     write_bytes(path, content.encode())
 
 

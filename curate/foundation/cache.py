@@ -91,7 +91,7 @@ class RowCache:
             promised = (index.stem, [len(ids), *shape], dtype, True)
             whole = (_name(ids), list(rows.shape), rows.dtype.str, rows.flags.c_contiguous) == promised
             shard = _Shard(rows, described["crc32"])
-        except Exception:  # whatever damaged bytes make the readers raise
+        except Exception:  # noqa: BLE001  (whatever damaged bytes make the readers raise)
             whole = False
         if not whole:
             self._remove(index.stem)

@@ -25,6 +25,7 @@ err = Console(stderr=True, highlight=False)
 
 
 def application(help_text: str) -> typer.Typer:
+    """A Typer application that shows help where no command is given, and errors in one sentence (see `run`)."""
     return typer.Typer(
         help=help_text,
         no_args_is_help=True,

@@ -2,27 +2,30 @@
 
 import inspect
 import json
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from curate.foundation.errors import UsageError
-from curate.foundation.options import REQUIRED, Text, declared
+from curate.foundation.options import REQUIRED, Option, Text, declared
 from curate.foundation.yaml_files import Entry
 
 _WIDTH = 32  # columns before a comment
+_LENGTH = 120  # of a line
 
 
 def from_yaml(entry: Entry, *classes: type, others: Iterable[str] = ()) -> dict[str, Any]:
     """The values of the keys of a mapping; `null` stands for what was not given.
 
-    others: keys that may be there, too, and are not read here.
+    others: keys that may be there, too, and are not read here, declared or not.
     Raises UsageError with file and line for keys that there are not, and for values that make no sense.
     """
     options = declared(*classes)
+    others = tuple(others)
     values = {}
-    for key, value in entry.mapping("the file", [*options, *others]).items():
-        if key in options and not value.is_null:
+    for key, value in entry.mapping("the file", dict.fromkeys([*options, *others])).items():
+        if key not in others and not value.is_null:
             try:
                 values[key] = options[key].read(written(value), key)
             except UsageError as error:
@@ -44,12 +47,18 @@ def template(*classes: type) -> str:
     parts = []
     for cls in classes:
         about = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
-        lines = [
-            f"{f'{each.name}: {_as_yaml(each.default)}'.ljust(_WIDTH - 1)} # {each.help}"
-            for each in declared(cls).values()
-        ]
-        parts.append("\n".join([f"# {about}", *lines]) + "\n")
+        parts.append("\n".join([f"# {about}", *map(_line, declared(cls).values())]) + "\n")
     return "\n".join(parts)
+
+
+def _line(option: Option) -> str:
+    """Key, default and help; a help that is too long for that stands above them."""
+    line = f"{option.name}: {_as_yaml(option.default)}"
+    whole = f"{line.ljust(_WIDTH - 1)} # {option.help}"
+    if len(whole) <= _LENGTH:
+        return whole
+    above = textwrap.wrap(option.help, _LENGTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    return "\n".join([*above, line])
 
 
 def _as_yaml(value: Any) -> str:

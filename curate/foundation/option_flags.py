@@ -21,7 +21,8 @@ _METAVARS = {int: "int", float: "float", str: "str", Path: "path"}
 @dataclass(frozen=True)
 class Given:
     """Marks a command's parameter that is to hold what was given of `classes`, by name, and no defaults:
-    `given: Annotated[dict[str, Any], Given(Data, Training)]`."""
+    `given: Annotated[dict[str, Any], Given(Data, Training)]`.
+    """
 
     classes: tuple[type, ...]
 

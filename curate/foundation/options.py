@@ -20,6 +20,7 @@ A flag and a value in a YAML file are the same here: text as it was written. So 
 text, `no` is false, 010 is 8) does not matter, and both go through `Option.read`.
 """
 
+import dataclasses
 import enum
 import functools
 import inspect
@@ -59,14 +60,18 @@ def option(
     le: float | None = None,
     lt: float | None = None,
     multiple_of: int | None = None,
+    min_length: int | None = None,
     such_as: str = "",
     flag: str = "",
     metavar: str = "",
     repeated: bool = False,
 ) -> Any:
-    """What is declared of a field beside type and default: `lr: Annotated[float, option("...", gt=0)] = 1e-5`.
+    """What is declared of a field beside type and default.
+
+    As in `lr: Annotated[float, option("...", gt=0)] = 1e-5`.
 
     help: one sentence about what it is.  ge, gt, le, lt, multiple_of: bounds of a number.
+    min_length: how many values a list must have.
     such_as: an example, for the sentence about a wrong value.  flag: where it is not the name with hyphens: "--set",
     "--browser/--no-browser".  metavar: what stands for the value in the help, where its type is not enough.
     repeated: the flag is given once for each item, which may hold commas.
@@ -78,6 +83,7 @@ def option(
         le=le,
         lt=lt,
         multiple_of=multiple_of,
+        min_length=min_length,
         examples=[such_as] if such_as else None,
         json_schema_extra={"flag": flag, "metavar": metavar, "repeated": repeated},
     )
@@ -101,7 +107,8 @@ def settings(cls: type[T]) -> type[T]:
             raise _error(made, error) from None
 
     made.__init__ = init
-    return made
+    result: type[T] = made
+    return result
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,18 @@ def declared(*classes: type) -> dict[str, Option]:
     """By name, the options of settings classes: their fields that have an `option`."""
     infos = {name: info for cls in classes for name, info in cls.__pydantic_fields__.items()}  # type: ignore[attr-defined]
     return {name: Option(name, info) for name, info in infos.items() if info.description}
+
+
+def of_fields(cls: type) -> dict[str, Option]:
+    """By name, all that the constructor of a dataclass takes, with an `option` or without."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    found = {}
+    for each in dataclasses.fields(cls):
+        made = each.default_factory() if each.default_factory is not dataclasses.MISSING else each.default
+        default = REQUIRED if made is dataclasses.MISSING else made
+        if each.init:
+            found[each.name] = Option(each.name, FieldInfo.from_annotated_attribute(hints[each.name], default))
+    return found
 
 
 def of_parameter(name: str, hint: Any, default: Any) -> Option | None:

@@ -135,7 +135,8 @@ class Entry:
 
 def _check(entry: Entry, seen: set[yaml.Node], inside: tuple[yaml.Node, ...] = ()) -> None:
     """Raises UsageError for a name that stands twice or is no single value, for a value that cannot be made, and for an
-    *alias of what it stands in. seen: what was checked; inside: what `entry` stands in."""
+    *alias of what it stands in. seen: what was checked; inside: what `entry` stands in.
+    """
     if entry.node in inside:
         raise Entry(entry.file, inside[-1]).wrong("something here holds itself")
     if entry.node in seen:

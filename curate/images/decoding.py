@@ -249,7 +249,7 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8. Damaged EXIF is as good as none: the picture itself may well be whole."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # its parser, too, raises nearly anything
+    except Exception:  # noqa: BLE001  (its parser, too, raises nearly anything)
         return 1
     return value if value in _UPRIGHT else 1
 
@@ -297,5 +297,5 @@ def _frames(image: Image.Image) -> int:
     """How many frames can be found. The first was decoded already; a later one may well be cut off."""
     try:
         return int(getattr(image, "n_frames", 1))
-    except Exception:  # as above
+    except Exception:  # noqa: BLE001  (as above)
         return 1

@@ -70,10 +70,12 @@ class ClipModel:
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         """Texts -> (n, d) float32 text features, not normalised."""
-        return self.model.encode_text(self.tokenize(texts)).float().cpu().numpy()
+        result: np.ndarray = self.model.encode_text(self.tokenize(texts)).float().cpu().numpy()
+        return result
 
     def tokenize(self, texts: list[str]) -> torch.Tensor:
-        return self.tokenizer(texts).to(self.device)
+        result: torch.Tensor = self.tokenizer(texts).to(self.device)
+        return result
 
 
 @torch.inference_mode()
@@ -146,11 +148,12 @@ def _normalisation(architecture: str, model: Any, *, local: bool) -> tuple[Colou
 
 
 def _tags(architecture: str) -> list[str]:
-    return open_clip.list_pretrained_tags_by_model(architecture)
+    result: list[str] = open_clip.list_pretrained_tags_by_model(architecture)
+    return result
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" is CUDA where there is one. Raises UsageError for a device that this machine lacks."""
+    """The device of a name; auto is CUDA where there is one. Raises UsageError for one that this machine lacks."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -164,7 +167,8 @@ def choose_device(name: str) -> torch.device:
 def has_native_bf16(device: torch.device) -> bool:
     """Whether `device` multiplies bf16 in hardware; emulated, it is slower than fp32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        result: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        return result
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     return device.type == "cpu" and "avx512_bf16" in flags
 

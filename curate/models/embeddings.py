@@ -41,6 +41,7 @@ def missing(collection: Collection, images: pd.DataFrame, clip: ClipModel, *, fi
 
 
 def cache_folder(collection: Collection, clip: ClipModel, transform: Transform) -> Path:
+    """Where the features that a model gives pictures after this transform are kept."""
     return collection.cache("embeddings", key(clip, transform))
 
 

@@ -85,6 +85,7 @@ class Record:
 
 
 def trial_file(sweep: Path, trial: Trial, suffix: str) -> Path:
+    """The file of a trial: its record (.json) or its predictions (.npz)."""
     return sweep / "trials" / f"{trial.path}{suffix}"
 
 
@@ -136,6 +137,7 @@ def read(sweep: Path, trial: Trial) -> Record | None:
 
 
 def read_predictions(sweep: Path, trial: Trial) -> Predictions:
+    """The predictions of a trial that has a record. Raises OSError or ValueError where they can't be read."""
     with np.load(trial_file(sweep, trial, ".npz"), allow_pickle=False) as arrays:
         return Predictions(**{name: arrays[name] for name in arrays.files})
 

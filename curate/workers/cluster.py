@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -98,8 +97,7 @@ class Actors(transport.Transport[Actor]):
         files: SameFiles | None = None,
         messages: bool = False,
     ) -> None:
-        """
-        make: Ray must be able to pickle it.
+        """make: Ray must be able to pickle it.
         claim: what each actor takes of the cluster, as Ray's options.
         files: that each must see as we do.
         messages: whether they will be sent messages (`tell`), beside being asked.
@@ -165,30 +163,26 @@ class PoolWorker:
     def __init__(self) -> None:
         with suppress(ValueError):  # where Ray runs it in another thread than the first
             ignore_ctrl_c()
-        self._begun = threading.Event()
 
     def begin(self, make: MakeWorker, place: Place, files: SameFiles | None) -> Begun | Fault:
         try:
             if files:
                 files.check()
             self._worker: Callable[[Any], Any] = make(place)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever our code raises is raised again where it was asked for
             return _fault(error)
-        self._begun.set()
         return Begun()
 
     def answer(self, message: Question) -> Reply:
-        self._begun.wait()
         try:
             return transport.answer(self._worker, message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # likewise
             return _fault(error)
 
     def tell(self, message: Tell) -> Fault | None:
-        self._begun.wait()
         try:
             self._worker.tell(message.message)  # type: ignore[attr-defined]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # likewise
             return _fault(error)
         return None
 

@@ -113,4 +113,5 @@ def on_each_cpu(nodes: dict[str, dict[str, float]]) -> list[Place]:
 
 
 def no_cpu() -> FewposeError:
+    """The error of a cluster that has nothing to compute with."""
     return FewposeError("the Ray cluster has no node with a CPU: add one, or leave out --engine ray")

@@ -107,11 +107,10 @@ def _work(pipe: Connection, make: MakeWorker, place: Place) -> None:
     inbox = _Inbox(pipe)
     try:
         worker = inbox.worker = make(place)
-        inbox.begun.set()
         _send(pipe, Begun())
         while True:
             _send(pipe, transport.answer(worker, inbox.next()))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised again where it was asked for
         _send(pipe, transport.fault(error, "a worker process"))
         _exit()
 
@@ -121,7 +120,6 @@ class _Inbox:
 
     def __init__(self, pipe: Connection) -> None:
         self.worker: Callable[[Any], Any] | None = None
-        self.begun = threading.Event()
         self._pipe = pipe
         self._asked: queue.SimpleQueue[Question | BaseException] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -138,11 +136,10 @@ class _Inbox:
             while True:
                 message = self._receive()
                 if isinstance(message, Tell):
-                    self.begun.wait()
                     self.worker.tell(message.message)  # type: ignore[union-attr]
                 else:
                     self._asked.put(message)
-        except BaseException as error:  # such as: the system starts no more threads
+        except BaseException as error:  # noqa: BLE001  (such as: the system starts no more threads)
             self._asked.put(error)
 
     def _receive(self) -> Message:

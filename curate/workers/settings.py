@@ -7,7 +7,10 @@ from curate.foundation.options import option, settings
 
 @settings
 class WorkerSettings:
-    """Changes no result. Raises UsageError for what makes no sense."""
+    """Who works, and where, which changes no result.
+
+    Raises UsageError for what makes no sense.
+    """
 
     engine: Annotated[
         Literal["auto", "processes", "ray"],

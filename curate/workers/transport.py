@@ -97,7 +97,10 @@ class Transport(ABC, Generic[H]):
         self.stop()
 
     def start(self, place: Place) -> H:
-        """A worker that begins. Raises FewposeError where none can be started."""
+        """A worker that begins. Raises FewposeError where none can be started.
+
+        Until `listen` has said that it has begun, it may be neither asked nor told anything: Ray keeps no order.
+        """
         handle = self._start(place)
         self._living.append(handle)
         return handle
@@ -148,6 +151,7 @@ class Transport(ABC, Generic[H]):
 
 
 def answer(worker: Callable[[Any], Any], message: Question) -> Answer:
+    """What a worker answers to a message: the result of a unit, or what it holds when it is to finish."""
     if isinstance(message, Finish):
         return Answer(worker.finish())  # type: ignore[attr-defined]  # only asked of workers that have one
     return Answer(worker(message.question))
@@ -158,7 +162,7 @@ def fault(error: BaseException, where: str) -> Fault:
     place = "".join(traceback.format_exception(error))
     try:
         same: BaseException = pickle.loads(pickle.dumps(error))  # noqa: S301  (it is our own)
-    except Exception:  # pickle calls what the error's class has to say, so it may be any
+    except Exception:  # noqa: BLE001  (pickle calls what the error's class has to say, so it may be any)
         same = RuntimeError(f"{type(error).__name__}: {error}")
     if not isinstance(error, FewposeError):  # which is a sentence for the user
         same.add_note(f"in {where}:\n{place}")

@@ -4,11 +4,10 @@ import json as jsons
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
-from curate.foundation.errors import UsageError
+from curate.foundation.option_flags import command
+from curate.foundation.options import Positive, option
 from fewshot import flags
 
 if TYPE_CHECKING:
@@ -17,16 +16,19 @@ if TYPE_CHECKING:
 _BUSY = 0.5  # a load
 
 
+@command
 def bench(
     model: flags.Kept,
-    batch: Annotated[str, typer.Option(help="Images at a time, several numbers for several rows.")] = "1,8,32",
-    threads: Annotated[int | None, typer.Option(min=1, help="As many as torch likes unless said.")] = None,
-    seconds: Annotated[float, typer.Option(help="For each row; 20 calls at least.")] = 3.0,
-    image: Annotated[
-        Path | None, typer.Option(help="A photograph to decode; one is drawn unless said.", show_default=False)
-    ] = None,
-    device: flags.Device = "auto",
-    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    *,
+    batch: Annotated[
+        tuple[Positive, ...],
+        option("Numbers of images at a time; several make several rows.", such_as="1,8,32", min_length=1),
+    ] = (1, 8, 32),
+    threads: Annotated[int | None, option("Number of threads; torch's own choice if left out.", ge=1)] = None,
+    seconds: Annotated[float, option("Seconds for each row; 20 calls at least.", ge=0)] = 3.0,
+    image: Annotated[Path | None, option("Photograph to decode; one is drawn if left out.")] = None,
+    device: shared_options.Device = "auto",
+    json: shared_options.Json = False,
 ) -> None:
     """Measure how long a model takes: from pixels and from a file, one by one and in batches, torch and onnxruntime.
 
@@ -39,9 +41,8 @@ def bench(
     from fewshot.bench import latency
     from fewshot.trained import directory
 
-    batches = _numbers(batch)
     done = latency.bench(
-        directory.load(model, device), batches=batches, threads=threads, seconds=seconds, photograph=image
+        directory.load(model, device), batches=batch, threads=threads, seconds=seconds, photograph=image
     )
     if json:
         console.out.print_json(jsons.dumps(asdict(done)), indent=1)
@@ -68,10 +69,3 @@ def _row(timing: "Timing", shares: bool) -> tuple[object, ...]:
         f"{timing.images_per_second:.0f}",
         *([f"{timing.limit_share:.0%}" if timing.limit_share else ""] if shares else []),
     )
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
-    except ValueError as error:
-        raise UsageError(f"--batch {text}: expected whole numbers separated by commas, such as 1,8,32") from error

@@ -1,7 +1,7 @@
 """How long a trained model takes for an image: one by one and in batches, in torch and in onnxruntime.
 
 Torch is what `fewshot predict` uses, in the precision that it uses; on CUDA also with its kernels captured as a graph.
-Every call ends with probabilities in numpy, so on CUDA nothing is left to be waited for.
+Every call ends with probabilities in numpy, so on CUDA, too, all work is done when it returns.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ from curate.foundation import console
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from fewshot.bench import roofline
-from fewshot.bench.cuda_graph import CapturedBySize, says_the_same
-from fewshot.bench.thread_affinity import pinned
+from fewshot.bench.cuda_graph import CapturedByBatchSize, has_the_same_output
+from fewshot.bench.thread_affinity import fixed_affinity
 from fewshot.exporting import export, onnx
 from fewshot.exporting.onnx import drawn
 from fewshot.trained.model import TrainedModel
@@ -47,7 +47,8 @@ class Engine:
 @dataclass(frozen=True)
 class Timing:
     """Calls of one kind. `begins_with`: "pixels" (decoded) or "file". Percentiles in milliseconds a call; `p99` is None
-    where there are too few calls to tell. `limit_share`: of the device's matmul rate, where it was measured."""
+    where there are too few calls to tell. `limit_share`: of the device's matmul rate, where it was measured.
+    """
 
     engine: str
     precision: str
@@ -64,7 +65,8 @@ class Timing:
 @dataclass(frozen=True)
 class Bench:
     """`without`: why there are no figures of onnxruntime, or "". `load`: processes that wanted a CPU in the minute
-    before it began, which make all figures worse; 0 where the system doesn't say."""
+    before it began, which make all figures worse; 0 where the system doesn't say.
+    """
 
     device: str
     threads: int
@@ -90,9 +92,9 @@ def bench(
     if not seconds > 0:
         raise UsageError(f"--seconds {seconds:g}: measuring takes some time")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    with tempfile.TemporaryDirectory() as folder, pinned(threads) as used:
+    with tempfile.TemporaryDirectory() as folder, fixed_affinity(threads) as used:
         file = photograph or draw_photograph(Path(folder, "drawn.jpg"))
-        decoded(model, file)  # what can't be read is said before anything is measured
+        decoded(model, file)  # raises for what can't be read, before anything is measured
         engines, without = _engines(model, Path(folder), used)
         timings = []
         with console.progress("measuring", len(engines) * (len(batches) + 1)) as advance:
@@ -100,7 +102,7 @@ def bench(
                 for timing in _timings(engine, model, file, batches, seconds):
                     timings.append(timing)
                     advance(1)
-    return Bench(str(model.device), used, _with_limit(model, timings), without, load)
+    return Bench(str(model.device), used, _with_roofline_share(model, timings), without, load)
 
 
 def measure(work: Callable[[], Any], seconds: float, least: int = _FEWEST_CALLS) -> np.ndarray:
@@ -156,11 +158,11 @@ def draw_photograph(path: Path) -> Path:
 def _engines(model: TrainedModel, folder: Path, threads: int) -> tuple[list[Engine], str]:
     found = [Engine("torch", model.precision, model.probabilities)]
     if model.device.type == "cuda":
-        captured = CapturedBySize(model)
-        if says_the_same(captured, model):
+        captured = CapturedByBatchSize(model)
+        if has_the_same_output(captured, model):
             found.append(Engine("torch, CUDA graph", model.precision, captured))
         else:
-            console.err.print("the CUDA graph does not say what the model says: it is left out", style="yellow")
+            console.err.print("the output of the CUDA graph differs from the model's: it is left out", style="yellow")
     try:
         onnx.write(export.graph_of(model), folder / "model.onnx", {})
     except FewposeError as error:
@@ -179,7 +181,7 @@ def _timings(
         yield timing(engine, "pixels", batch, measure(partial(engine.probabilities, pixels), seconds))
 
 
-def _with_limit(model: TrainedModel, timings: Sequence[Timing]) -> tuple[Timing, ...]:
+def _with_roofline_share(model: TrainedModel, timings: Sequence[Timing]) -> tuple[Timing, ...]:
     """On CUDA, with the share of the card's matmul rate that the tower's FLOPs make of each."""
     if model.device.type != "cuda":
         return tuple(timings)

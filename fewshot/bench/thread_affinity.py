@@ -11,9 +11,9 @@ from curate.foundation.errors import UsageError
 
 
 @contextmanager
-def pinned(threads: int | None = None) -> Iterator[int]:
-    """torch with so many threads (as it likes, if None), and on Linux this thread, with those that it starts, on as
-    many CPUs. Yields the number.
+def fixed_affinity(threads: int | None = None) -> Iterator[int]:
+    """Run torch with so many threads (its own choice if None), and on Linux bind this thread, and those that it starts,
+    to as many CPUs. Yields the number.
 
     Raises UsageError where this process may not use as many CPUs.
     """

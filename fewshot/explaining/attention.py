@@ -3,7 +3,7 @@
 Of each block's attention A (heads, tokens, tokens) and the gradient A' of the score at it, A+ is the mean over heads
 of the positive part of A' * A (their equation 5), and relevance spreads by R <- R + A+ R from R = 1 (equation 6). A
 patch's relevance is its place in the row of the token that is pooled. We need that row alone, and so multiply it with
-the blocks' A+ from the last to the first: the same numbers for one vector times matrix a block.
+the blocks' A+ from the last to the first: the same numbers for one product of a vector with a matrix a block.
 
 Of our own, because neither captum nor pytorch-grad-cam has it, and its authors' code is a copy of CLIP, not a package.
 """
@@ -19,14 +19,15 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from fewshot.explaining.score import Score
-from fewshot.training.explicit_attention import OpenAttention
+from fewshot.training.explicit_attention import ExplicitAttention
 from fewshot.training.low_rank import replace, shared_copy
 
 
 @dataclass(frozen=True)
 class Tokens:
     """Of a transformer: how many `blocks` it has, its `grid` of patches (rows, columns), how many tokens stand `before`
-    them, and how they are pooled: "token" (the first), "avg" (the patches' mean) or "map" (by attention)."""
+    them, and how they are pooled: "token" (the first), "avg" (the patches' mean) or "map" (by attention).
+    """
 
     blocks: int
     grid: tuple[int, int]
@@ -48,7 +49,7 @@ def tokens(tower: Any) -> Tokens | None:
 
 
 def attention_relevance(tower: Any, known: Tokens, score: Score, images: Tensor) -> Tensor:
-    """Normalised images (n, 3, s, s) -> (n, rows, columns), how much each patch counted for `score`, 0 or more."""
+    """Normalised images (n, 3, s, s) -> (n, rows, columns), how much each patch contributes to `score`, 0 or more."""
     layers = positive_attention(tower, score, images)
     if len(layers) != known.blocks + (known.pool == "map"):
         raise RuntimeError(f"{len(layers)} attentions were seen of a tower of {known.blocks} blocks")
@@ -57,8 +58,9 @@ def attention_relevance(tower: Any, known: Tokens, score: Score, images: Tensor)
     for layer in reversed(layers):
         row = row + (row.unsqueeze(1) @ layer).squeeze(1)
     if known.pool == "avg":
-        row = row - pooled  # R = 1: what every patch has of itself, the same for all
-    return row[:, known.before :].unflatten(1, known.grid)
+        row = row - pooled  # the start R = 1, which is the same for every patch
+    result: Tensor = row[:, known.before :].unflatten(1, known.grid)
+    return result
 
 
 def _pooled(known: Tokens, layer: Tensor) -> Tensor:
@@ -73,30 +75,31 @@ def _pooled(known: Tokens, layer: Tensor) -> Tensor:
 
 def positive_attention(tower: Any, score: Score, images: Tensor) -> list[Tensor]:
     """A+ (n, queries, keys) of every attention in a tower, from the first to the last."""
-    opened = opened_copy(tower)
-    with torch.enable_grad(), SeenAttention() as seen:
-        total = score(opened(images)).sum()  # each image's score depends on its own attention alone
-        slopes = torch.autograd.grad(total, seen.weights)
+    explicit = copy_with_explicit_attention(tower)
+    with torch.enable_grad(), AttentionRecorder() as recorder:
+        total = score(explicit(images)).sum()  # each image's score depends on its own attention alone
+        gradients = torch.autograd.grad(total, recorder.weights)
     return [
-        (weights * slope).clamp(min=0).mean(1).detach() for weights, slope in zip(seen.weights, slopes, strict=True)
+        (weights * gradient).clamp(min=0).mean(1).detach()
+        for weights, gradient in zip(recorder.weights, gradients, strict=True)
     ]
 
 
-def opened_copy(tower: Any) -> Any:
-    """A copy that shares the tower's weights, whose attention is all computed where SeenAttention can see it."""
+def copy_with_explicit_attention(tower: Any) -> Any:
+    """A copy that shares the tower's weights, whose attention all calls what AttentionRecorder replaces."""
     copied = shared_copy(tower)
     for name, module in list(copied.named_modules()):
         if isinstance(module, nn.MultiheadAttention):
-            replace(copied, name, OpenAttention(module))
+            replace(copied, name, ExplicitAttention(module))
         elif hasattr(module, "fused_attn"):  # timm's
             module.fused_attn = True
     return copied
 
 
-class SeenAttention(TorchFunctionMode):
-    """While it is entered, F.scaled_dot_product_attention is softmax(q k' / sqrt(d)) v, and the softmax is kept.
+class AttentionRecorder(TorchFunctionMode):
+    """While active, it replaces F.scaled_dot_product_attention by softmax(q k' / sqrt(d)) v, and keeps the softmax.
 
-    `weights`: (n, heads, queries, keys) of every call so far, each with a gradient to be had.
+    `weights`: (n, heads, queries, keys) of every call so far, in the graph of the gradients.
     """
 
     def __init__(self) -> None:
@@ -115,7 +118,8 @@ class SeenAttention(TorchFunctionMode):
         if attn_mask is not None:
             scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
         weights = scores.softmax(dim=-1)
-        if not weights.requires_grad:  # the first: neither images nor frozen weights ask for one
+        if not weights.requires_grad:  # the first block's: neither images nor frozen weights have gradients
             weights.requires_grad_()
         self.weights.append(weights)
-        return weights @ v
+        result: Tensor = weights @ v
+        return result

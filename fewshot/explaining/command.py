@@ -5,23 +5,32 @@ from typing import Annotated, Any
 
 import typer
 
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.errors import UsageError
-from fewshot import flags
+from curate.foundation.option_flags import command
+from curate.foundation.options import option
 
 
+@command
 def explain(
-    model: Annotated[Path, typer.Argument(help="made by fewshot train; or a sweep, to look at its hardest mistakes")],
-    photos: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO...", help="files; not with a sweep")] = None,
-    out: Annotated[Path | None, typer.Option(help="directory of the pictures; explained if left out")] = None,
-    named: Annotated[
-        list[str] | None, typer.Option("--class", help="show the map of this class, too; repeatable")
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A model's directory, made by fewshot train; or a sweep, to look at its hardest mistakes.",
+            show_default=False,
+        ),
+    ],
+    photos: Annotated[
+        list[Path] | None, typer.Argument(metavar="PHOTO...", help="Photographs; none of a sweep.", show_default=False)
     ] = None,
+    *,
+    out: Annotated[Path | None, option("Directory of the pictures; explained unless said.")] = None,
+    named: Annotated[tuple[str, ...], option("Class whose map is shown, too.", flag="--class", repeated=True)] = (),
     checkpoint: Annotated[
-        Path | None, typer.Option(help="the local weights that a sweep began with, if it was given any")
+        Path | None, option("File of the local weights that a sweep began with, if it was given any.")
     ] = None,
-    device: flags.Device = "auto",
-    json: Annotated[bool, typer.Option("--json", help="print what was shown as JSON")] = False,
+    device: shared_options.Device = "auto",
+    json: shared_options.Json = False,
 ) -> None:
     """Show what in a photograph spoke for the class that a model calls it, and for any other class.
 
@@ -39,7 +48,7 @@ def explain(
         raise UsageError("name the photographs: fewshot explain MODEL PHOTO.jpg")
     if checkpoint:
         raise UsageError("--checkpoint is for sweeps; a trained model has its weights")
-    _photos(model, photos, out or Path("explained"), named or [], device, json)
+    _photos(model, photos, out or Path("explained"), list(named), device, json)
 
 
 def _photos(model: Path, photos: list[Path], out: Path, named: list[str], device: str, json: bool) -> None:
@@ -68,7 +77,7 @@ def _sweep(
     sweep: Path,
     photos: list[Path] | None,
     out: Path | None,
-    named: list[str] | None,
+    named: tuple[str, ...],
     checkpoint: Path | None,
     device: str,
     json: bool,

@@ -1,4 +1,4 @@
-"""What counted for a convolutional tower: gradient times activation where a pixel is 16 of the picture's.
+"""Relevance in convolutional towers: gradient times activation at the stage with a pixel for 16 of the picture's.
 
 At each place of the last stage of that resolution, the positive part of the sum over channels of the score's gradient
 times the activation: HiResCAM (Draelos and Carin 2020, arXiv 2011.08891), computed by captum. Grad-CAM (Selvaraju et
@@ -20,7 +20,7 @@ KNOWN = ("EfficientNet", "ResNet", "ConvNeXt", "FastVit")  # classes of timm's t
 
 
 def stage(tower: Any) -> str | None:
-    """The module of a tower (open_clip's `visual`) whose results are looked at; None where its kind isn't known."""
+    """The name of the module of a tower (open_clip's `visual`) whose output is used; None if its kind isn't known."""
     if isinstance(tower, open_clip.modified_resnet.ModifiedResNet):
         return "layer3"
     trunk: Any = getattr(tower, "trunk", None)
@@ -34,19 +34,20 @@ def stage(tower: Any) -> str | None:
     return f"trunk.{module}"
 
 
-def elementwise_relevance(tower: Any, looked_at: str, score: Score, images: Tensor) -> Tensor:
-    """Normalised images (n, 3, s, s) -> (n, rows, columns), how much each place counted for `score`, 0 or more.
+def elementwise_relevance(tower: Any, module: str, score: Score, images: Tensor) -> Tensor:
+    """Normalised images (n, 3, s, s) -> (n, rows, columns), how much each place contributes to `score`, 0 or more.
 
-    `looked_at`: what `stage` says of the tower.
+    `module`: as `stage` names it.
     """
     try:
         from captum.attr import LayerGradientXActivation
     except ImportError as error:
         raise FewposeError("maps of convolutional models need a package: pip install 'fewpose[explain]'") from error
     model = Scored(shared_copy(tower), score)
-    method = LayerGradientXActivation(model, model.tower.get_submodule(looked_at))
+    method = LayerGradientXActivation(model, model.tower.get_submodule(module))
     products = method.attribute(images.detach().clone().requires_grad_())
-    return products.sum(1).clamp(min=0).detach()
+    result: Tensor = products.sum(1).clamp(min=0).detach()
+    return result
 
 
 class Scored(nn.Module):

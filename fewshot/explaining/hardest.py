@@ -1,7 +1,7 @@
-"""What the best classifier of a sweep looked at where it was wrong: images of the pairs that it mixes up most."""
+"""Heat maps for mistakes of a sweep's best classifier: images of the pairs of classes that it mixes up most."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +34,8 @@ OF_A_PAIR = 4  # images
 
 
 @dataclass(frozen=True)
-class Mistaken:
-    """A trial, and places among its test images that are to be shown, the hardest pair's first."""
+class HardestMistakes:
+    """A trial, and the positions among its test images that are to be shown, the hardest pair's first."""
 
     record: Record
     predictions: Predictions
@@ -73,9 +73,10 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
     return shown
 
 
-def hardest(sweep: Sweep) -> Mistaken:
+def hardest(sweep: Sweep) -> HardestMistakes:
     """Of the cell whose mistakes the report shows, the trial with most of those of the hardest pairs; the first of
-    equals. Raises FewposeError where there is none."""
+    equals. Raises FewposeError where there is none.
+    """
     measured = measure(sweep)
     cell = tables.focus(tables.results(measured))
     if cell is None:
@@ -85,15 +86,16 @@ def hardest(sweep: Sweep) -> Mistaken:
     if not pairs:
         raise FewposeError(f"{cell.method} on {cell.set} has made no mistake that could be shown")
     scored = [Trial(*cell, int(split)) for split in sorted(tables.of_cell(measured, cell)["split"])]
-    told = [read_predictions(sweep.directory, trial) for trial in scored]
-    most = max(range(len(scored)), key=lambda number: len(_of_pairs(told[number], pairs)))
+    predictions = [read_predictions(sweep.directory, trial) for trial in scored]
+    most = max(range(len(scored)), key=lambda number: len(_of_pairs(predictions[number], pairs)))
     (record,) = [each for each in sweep.records if each.trial == scored[most]]
-    return Mistaken(record, told[most], tuple(_of_pairs(told[most], pairs, OF_A_PAIR)))
+    return HardestMistakes(record, predictions[most], tuple(_of_pairs(predictions[most], pairs, OF_A_PAIR)))
 
 
 def _of_pairs(predictions: Predictions, pairs: Sequence[tuple[int, ...]], most: int | None = None) -> list[int]:
     """Places of the images that were taken for the other class of a pair, pair by pair, the surest answers first; at
-    most so many of a pair."""
+    most so many of a pair.
+    """
     answers, chances = predictions.logits.argmax(axis=1), softmax(predictions.logits).max(axis=1)
     places: list[int] = []
     for a, b in pairs:
@@ -105,8 +107,7 @@ def _of_pairs(predictions: Predictions, pairs: Sequence[tuple[int, ...]], most: 
 def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) -> Runner:
     """What runs this one trial as the sweep did."""
     trial = record.trial
-    settings = replace(
-        settings_of(sweep.directory),
+    settings = settings_of(sweep.directory).replaced(
         sets=(trial.set,),
         methods=(trial.method,),
         shots=(trial.shots or 1,),
@@ -119,7 +120,7 @@ def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) 
         raise FewposeError(
             f"{settings.collection} is not what it was when {sweep.directory} was run; run another sweep"
         )
-    clip = clip_models.load(settings.model, checkpoint=checkpoint, device=device)
+    clip = clip_models.load(settings.clip.model, checkpoint=checkpoint, device=device)
     if clip.image_digest != record.digests.get("image_weights"):
         raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
     return Runner(plan, clip)
@@ -128,8 +129,8 @@ def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) 
 def _show(
     runner: Runner, classifier: Classifier, predictions: Predictions, places: Sequence[int], folder: Path
 ) -> list[Mistake]:
-    """Write a picture for each place; what can't be read is left out."""
-    (folder / FILE).unlink(missing_ok=True)  # it must not speak of pictures that are being replaced
+    """Write a picture for each of `places`; what can't be read is left out."""
+    (folder / FILE).unlink(missing_ok=True)  # it must not describe pictures that are being replaced
     for old in folder.glob("[0-9][0-9].png"):
         old.unlink()
     collection = Collection.open(runner.plan.settings.collection)
@@ -156,7 +157,7 @@ def _mistake(classes: Sequence[str], predictions: Predictions, place: int, file:
 def _page(runner: Runner, classifier: Classifier, content: bytes, mistake: Mistake) -> Image.Image:
     """The picture, and the maps for what it was called and for what it is. Raises Unreadable."""
     clip, classes = runner.clip, runner.plan.classes
-    transform = Transform(clip.image_size, runner.plan.settings.fit)
+    transform = Transform(clip.image_size, runner.plan.settings.data.fit)
     picture = open_image(content, limits=NO_LIMITS, draft=transform.draft_size()).image
     titles = {mistake.answer: f"called {mistake.answer}", mistake.truth: f"is {mistake.truth}"}
     head = classifier.head.to(clip.device)

@@ -20,7 +20,7 @@ from fewshot.explaining.sheet import Panel, sheet
 if TYPE_CHECKING:
     from fewshot.trained.model import TrainedModel
 
-MARK = "fewshot explain"  # the PNG's text that says what it was made of
+MARK = "fewshot explain"  # the name of the PNG's text with its origin
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _safe(stem: str) -> str:
 
 
 def write(file: Path, page: Image.Image, origin: str = "") -> None:
-    """Write a PNG that says of what it was made."""
+    """Write a PNG; `origin`, what it was made of, is stored in it as text."""
     text = PngImagePlugin.PngInfo()
     text.add_text(MARK, origin)
     with atomic.replacing(file) as temporary:
@@ -114,9 +114,9 @@ def write(file: Path, page: Image.Image, origin: str = "") -> None:
 
 
 def _origin(file: Path) -> str:
-    """What a PNG of ours says, "" of any other file."""
+    """The origin that is stored in a PNG of ours, "" of any other file."""
     try:
         with Image.open(file, formats=["PNG"]) as image:
             return str(image.info.get(MARK, ""))
-    except Exception:  # a file of anybody's
+    except Exception:  # noqa: BLE001  (any file may lie there)
         return ""

@@ -1,4 +1,4 @@
-"""What in each image spoke for a class: the map that suits the image tower."""
+"""How much each place of an image contributes to a class, by the kind of map that suits the image tower."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def relevance(
     targets: Tensor,
     of: Callable[[Head, Tensor], Score] = log_odds,
 ) -> Tensor:
-    """How much each place of an image speaks for its class in `targets` (n,): (n, rows, columns) on the CPU, 0 or more.
+    """How much each place contributes to its image's class in `targets` (n,): (n, rows, columns) on the CPU, 0 or more.
 
     `images` (n, 3, s, s) are normalised, on the device of `tower` (open_clip's `visual`, in evaluation mode), which
     stays as it is. A map's numbers are to be compared with each other, not with another map's. Raises UsageError for a
@@ -38,8 +38,8 @@ def relevance(
 def _map(tower: Any, score: Score, images: Tensor) -> Tensor:
     if known := tokens(tower):
         return attention_relevance(tower, known, score, images)
-    if looked_at := stage(tower):
-        return elementwise_relevance(tower, looked_at, score, images)
+    if module := stage(tower):
+        return elementwise_relevance(tower, module, score, images)
     kind = type(getattr(tower, "trunk", tower)).__name__
     raise UsageError(
         f"what this model's image tower ({kind}) looks at can't be shown: fewshot explain knows open_clip's and timm's "
@@ -55,5 +55,5 @@ def heat(tower: Any, head: Head, normalise: Normalisation, pixels: np.ndarray, c
 
 
 def enlarged(maps: Tensor, size: int) -> Tensor:
-    """(n, rows, columns) -> (n, size, size), as smooth as the few places of a map are."""
+    """(n, rows, columns) -> (n, size, size), interpolated bilinearly."""
     return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]

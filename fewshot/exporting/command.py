@@ -4,25 +4,26 @@ import json as jsons
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.console import count, say
 from curate.foundation.errors import UsageError
+from curate.foundation.option_flags import command
+from curate.foundation.options import option
 from fewshot import flags
 
 
+@command
 def export(
     model: flags.Kept,
-    onnx: Annotated[Path, typer.Option(help="The file to make; a JSON that explains it is put beside it.")],
+    *,
+    onnx: Annotated[Path, option("File to make; a JSON that explains it is put beside it.")],
     int8: Annotated[
-        bool, typer.Option("--int8", help="Smaller and faster; what it loses is measured on --images.")
+        bool, option("Quantise to int8: smaller and faster; what it loses is measured on --images.")
     ] = False,
     images: Annotated[
-        Path | None,
-        typer.Option(help="For --int8: a collection or a folder per class.", show_default=False),
+        Path | None, option("Photographs to measure int8 on: a collection, or a folder per class.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="For scripts: print the JSON.")] = False,
+    json: shared_options.Json = False,
 ) -> None:
     """Write a model as an ONNX file, which needs neither torch nor fewpose: pixels in, probabilities out.
 
@@ -40,7 +41,7 @@ def export(
     from fewshot.exporting.export import export as write
     from fewshot.trained import directory
 
-    library.onnx()  # what is missing is said before a model is loaded
+    library.onnx()  # raises, if a package is missing, before a model is loaded
     done = write(directory.load(model, "cpu"), onnx, images)
     if json:
         console.out.print_json(jsons.dumps(done.about, ensure_ascii=False), indent=1)
@@ -65,6 +66,6 @@ def _say_int8(found: dict[str, Any]) -> None:
         f"{100 * loss['agreement']:.1f} % get the same answer"
     )
     if found["of_its_training"]:
-        say("  it was trained on images of this collection: new ones are told less well, and the loss may be larger")
+        say("  it was trained on images of this collection: new ones are recognised less well, and int8 may lose more")
     if found["left_out"]:
         say("left out: " + ", ".join(f"{number} {cause}" for cause, number in found["left_out"].items()))

@@ -11,6 +11,7 @@ PACKAGES = ("fewpose", "torch", "open_clip_torch", "timm", "onnx", "onnxruntime"
 
 
 def inputs_and_outputs(size: int, classes: int) -> dict[str, Any]:
+    """Names, types and shapes of what the graph takes and gives, and in which layout."""
     return {
         "input": {
             "name": INPUT,
@@ -30,7 +31,7 @@ def inputs_and_outputs(size: int, classes: int) -> dict[str, Any]:
 def preprocessing(transform: Transform) -> dict[str, Any]:
     """From a file to `pixels`, in steps that Pillow takes: curate.images.decoding.open_image, then its Transform.
 
-    8-bit files and 16-bit grey; 32-bit ones, which fewpose stretches to their own range, are not spoken of.
+    8-bit files and 16-bit grey; 32-bit ones, which fewpose stretches to their own range, are not described.
     """
     return {
         "version": VERSION,
@@ -44,6 +45,7 @@ def preprocessing(transform: Transform) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
+    """The versions of the packages that wrote the file."""
     return {name: version(name) for name in PACKAGES}
 
 

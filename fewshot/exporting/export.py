@@ -1,4 +1,4 @@
-"""A trained model becomes an ONNX file and the JSON beside it; int8 with what it loses."""
+"""Writing a trained model as an ONNX file with a JSON beside it; in int8, with the measured quantisation error."""
 
 import dataclasses
 import hashlib
@@ -32,12 +32,12 @@ class Exported(NamedTuple):
 def export(model: TrainedModel, path: Path, images: Path | None = None) -> Exported:
     """Write `model` as `path` (.onnx) and a JSON of the same name; as int8 where `images` are given.
 
-    images: a collection or a folder per class. Some of them set the ranges of int8, on the others its loss is measured.
+    images: a collection or a folder per class. Some of them set the ranges of int8, the others measure its error.
 
-    Raises UsageError for a path that can't be meant, FewposeError where the extra is missing, onnxruntime says
-    something else than torch, or there are too few images.
+    Raises UsageError for a path that is no name of an ONNX file, FewposeError where the extra is missing, onnxruntime's
+    output differs from torch's, or there are too few images.
     """
-    _beside(path)
+    _json_path(path)
     tried = samples.read(images, model.classes, model.about.transform) if images else None
     if tried and len(tried) < FEWEST:
         raise FewposeError(
@@ -48,8 +48,8 @@ def export(model: TrainedModel, path: Path, images: Path | None = None) -> Expor
 
 
 def write(model: TrainedModel, path: Path, tried: Samples | None = None) -> Exported:
-    """As `export`; as int8 where images are `tried`, the first of which (CALIBRATION, or a third) set its ranges."""
-    beside = _beside(path)
+    """As `export`; as int8 if there are images to be `tried`: the first (CALIBRATION, or a third) set its ranges."""
+    beside = _json_path(path)
     graph = graph_of(model)
     properties = {
         "classes": json.dumps(model.classes, ensure_ascii=False),
@@ -60,10 +60,10 @@ def write(model: TrainedModel, path: Path, tried: Samples | None = None) -> Expo
     try:
         if tried:
             found = _int8(graph, path, properties, tried)
-            # Accuracies on what was learned by heart are too good, and what is lost may be too little.
+            # Accuracies on training images are too good, and the error may be too small.
             found["int8"]["of_its_training"] = model.about.trained_on.get("collection") == tried.source
         else:
-            found = {"precision": "fp32", "parity": _told(onnx.write(graph, path, properties))}
+            found = {"precision": "fp32", "parity": _parity(onnx.write(graph, path, properties))}
         about = _about(model, path) | found
         atomic.write_json(beside, about)
     except OSError as error:
@@ -72,12 +72,13 @@ def write(model: TrainedModel, path: Path, tried: Samples | None = None) -> Expo
 
 
 def graph_of(model: TrainedModel) -> Graph:
+    """The whole of a trained model as one module."""
     about = model.about
     return Graph(model.tower, model.head, about.mean, about.std, about.temperature, about.transform.size)
 
 
-def _beside(path: Path) -> Path:
-    """Where the JSON goes. A file that is no such JSON is not written over: a model's own directory has one, too."""
+def _json_path(path: Path) -> Path:
+    """Where the JSON goes. Another JSON is not overwritten: a model's own directory has one, too."""
     if path.suffix != ".onnx":
         raise UsageError(f"--onnx {path}: the name of the file to make ends in .onnx")
     beside = path.with_suffix(".json")
@@ -92,7 +93,7 @@ def _beside(path: Path) -> Path:
 
 
 def _int8(graph: Graph, path: Path, properties: dict[str, str], tried: Samples) -> dict[str, Any]:
-    """Write the int8 file. What of it is told: parity of the fp32 file that it was made of, and the loss."""
+    """Write the int8 file. Returns the parity of the fp32 file that it was made of, and the quantisation error."""
     with tempfile.TemporaryDirectory() as folder, atomic.replacing(path) as temporary:
         fp32 = Path(folder, "fp32.onnx")
         parity = onnx.write(graph, fp32, properties)
@@ -100,24 +101,24 @@ def _int8(graph: Graph, path: Path, properties: dict[str, str], tried: Samples) 
         calibration = min(CALIBRATION, len(tried) // 3) if method == int8.STATIC else 0
         int8.quantise(fp32, temporary, tried.pixels[:calibration])
         measured = tried.pixels[calibration:]
-        said = [_all(file, measured) for file in (fp32, temporary)]
-        found = quantisation_error.compare(said[0], said[1], tried.labels[calibration:])
+        outputs = [_probabilities(file, measured) for file in (fp32, temporary)]
+        found = quantisation_error.compare(outputs[0], outputs[1], tried.labels[calibration:])
         sizes = {"bytes_fp32": fp32.stat().st_size, "bytes_int8": temporary.stat().st_size}
-    told = {"method": method, "calibration_images": calibration, "left_out": tried.left_out}
+    how = {"method": method, "calibration_images": calibration, "left_out": tried.left_out}
     return {
         "precision": "int8",
-        "parity": _told(parity),
-        "int8": told | sizes | {"loss": dataclasses.asdict(found)},
+        "parity": _parity(parity),
+        "int8": how | sizes | {"loss": dataclasses.asdict(found)},
     }
 
 
-def _all(file: Path, pixels: np.ndarray) -> np.ndarray:
+def _probabilities(file: Path, pixels: np.ndarray) -> np.ndarray:
     running = onnx.session(file)
     parts = [pixels[start : start + _AT_ONCE] for start in range(0, len(pixels), _AT_ONCE)]
     return np.concatenate([onnx.probabilities(running, part) for part in parts])
 
 
-def _told(parity: float) -> dict[str, Any]:
+def _parity(parity: float) -> dict[str, Any]:
     return {
         "of": "probabilities in fp32, onnxruntime against torch",
         "batches": list(onnx.PARITY_BATCHES),

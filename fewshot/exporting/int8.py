@@ -2,12 +2,12 @@
 
 static: convolutional towers. Weights (int8, per channel) and activations (uint8) with ranges that calibration images
     give; nodes in pairs of QuantizeLinear and DequantizeLinear, which onnxruntime fuses into integer kernels.
-dynamic: towers of attention blocks. Their activations have a few very large values, which one fixed range for all
-    images would drown the others for; so only the weights of matrix products are stored as int8, and the range of what
-    they are multiplied with is found when it runs. It is found for a batch, so what an image gets depends a little on
-    what it shares a batch with.
+dynamic: towers of attention blocks. A few of their activations are very large, and one fixed range for all images
+    would leave no precision for the others; so only the weights of matrix products are stored as int8, and the range of
+    what they are multiplied with is found when it runs. It is found for a batch, so the result for an image depends a
+    little on the others in its batch.
 
-The head stays in fp32: it is small, and all classes are told apart by it.
+The head stays in fp32: it is small, and every class depends on it.
 """
 
 from collections import Counter

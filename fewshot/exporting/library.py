@@ -1,4 +1,4 @@
-"""The one door to onnx, onnxruntime and onnxscript, an optional extra: imported when a file is to be made or run."""
+"""The one place that imports onnx, onnxruntime and onnxscript, an optional extra, and only when a file needs them."""
 
 import importlib
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""From a Graph to an ONNX file, and what the file says compared with what torch says."""
+"""From a Graph to an ONNX file, and the file's output compared with torch's."""
 
 import math
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ _MOST_BYTES = 2**31 - 2**24  # protobuf's limit on one file, and room for what i
 def convert(graph: Graph, path: Path, properties: Mapping[str, str]) -> None:
     """Write `graph` to `path`, one file with its weights and `properties` as its metadata; any batch size goes in.
 
-    Raises FewposeError where the extra is missing, the weights are too large for one file, or torch knows no way to
-    say in ONNX what the tower does.
+    Raises FewposeError where the extra is missing, the weights are too large for one file, or torch can't express
+    the tower in ONNX.
     """
     onnx = library.onnx()
     library.onnxscript()
@@ -74,11 +74,11 @@ def difference(graph: Graph, path: Path) -> float:
         pixels = drawn(batch, graph.size)
         with torch.inference_mode():
             expected = graph(torch.from_numpy(pixels)).numpy()
-        said = probabilities(running, pixels)
-        if said.shape != expected.shape:
+        output = probabilities(running, pixels)
+        if output.shape != expected.shape:
             return math.inf
-        largest = max(largest, float(np.abs(said - expected).max()))  # max(x, nan) would be x
-        if not np.isfinite(said).all():
+        largest = max(largest, float(np.abs(output - expected).max()))  # max(x, nan) would be x
+        if not np.isfinite(output).all():
             return math.nan
     return largest
 
@@ -96,7 +96,7 @@ def drawn(count: int, size: int) -> np.ndarray:
 
 
 def session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime session of a file, on the CPU, with so many threads (or as onnxruntime likes)."""
+    """An onnxruntime session of a file, on the CPU, with so many threads (or onnxruntime's own choice)."""
     runtime = library.onnxruntime()
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors

@@ -1,4 +1,4 @@
-"""What int8 costs: two models' answers to the same images, compared in pairs."""
+"""The quantisation error of int8: two models' answers to the same images, compared in pairs."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _HALVINGS = 60
 
 
 @dataclass(frozen=True)
-class Loss:
+class QuantisationError:
     """Accuracies (fractions) on `images` images, and `difference`: int8's less fp32's, with its 95 % interval.
 
     `only_fp32`, `only_int8`: images that one of them alone names rightly. `agreement`: the share that both call the
@@ -31,13 +31,13 @@ class Loss:
     largest_change: float
 
 
-def compare(fp32: np.ndarray, int8: np.ndarray, labels: np.ndarray) -> Loss:
+def compare(fp32: np.ndarray, int8: np.ndarray, labels: np.ndarray) -> QuantisationError:
     """From the probabilities (n, classes) of both, and what the images are (n,)."""
     answers = fp32.argmax(axis=1), int8.argmax(axis=1)
     right, right8 = (answer == labels for answer in answers)
     only_fp32, only_int8 = int((right & ~right8).sum()), int((right8 & ~right).sum())
     low, high = interval(only_int8, only_fp32, len(labels))
-    return Loss(
+    return QuantisationError(
         images=len(labels),
         accuracy_fp32=float(right.mean()),
         accuracy_int8=float(right8.mean()),
@@ -56,15 +56,15 @@ def interval(gained: int, lost: int, pairs: int) -> tuple[float, float]:
 
     Unlike Wald's or the bootstrap's it has a width where no pair differs, and stays inside -1 and 1.
     """
-    seen = (gained - lost) / pairs
+    observed = (gained - lost) / pairs
     return (
-        _border(lambda difference: score(gained, lost, pairs, difference) > _QUANTILE, -1.0, seen),
-        _border(lambda difference: score(gained, lost, pairs, difference) >= -_QUANTILE, seen, 1.0),
+        _border(lambda difference: score(gained, lost, pairs, difference) > _QUANTILE, -1.0, observed),
+        _border(lambda difference: score(gained, lost, pairs, difference) >= -_QUANTILE, observed, 1.0),
     )
 
 
 def score(gained: int, lost: int, pairs: int, difference: float) -> float:
-    """How many standard errors what was seen lies above a true `difference`; falls as that rises."""
+    """How many standard errors the observed difference lies above a true `difference`; falls as that rises."""
     b = -gained - lost + (2 * pairs - gained + lost) * difference
     c = -lost * difference * (1 - difference)
     losing = (math.sqrt(max(0.0, b * b - 8 * pairs * c)) - b) / (4 * pairs)  # the likeliest share of pairs lost

@@ -1,4 +1,4 @@
-"""Labelled images on which an exported model is tried: of a collection, or of a folder per class."""
+"""Labelled images by which int8 is calibrated and measured: of a collection, or of a folder per class."""
 
 import hashlib
 import os

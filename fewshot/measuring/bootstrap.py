@@ -1,9 +1,10 @@
-"""The bootstrap over test images: how far would accuracies lie if other images had been there to test on?
+"""The bootstrap over test images: how would accuracies vary, had there been other images to test on?
 
 The images of all splits' test sets are drawn with replacement, 2,000 times, and every split is scored on its own images
-as often as they were drawn. An image keeps all that its splits said of it, right or wrong (a cluster bootstrap: Davison
-and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8); so images that every split finds hard widen
-the interval as they should. All methods are scored on the same resamples, so differences are paired on images, too.
+as often as they were drawn. An image counts with all answers that its splits gave, right or wrong (a cluster bootstrap:
+Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8); so images that every split finds
+hard widen the interval as they should. All methods are scored on the same resamples, so differences are paired on
+images, too.
 
 Training images, and with them the trained classifiers, stay as they were. Which images are copies of one picture can't
 be known from records: each counts as an image of its own, and where there are many the interval is somewhat narrow.

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 2000
-LEAST, MOST = 0.01, 4.0  # the exponents tried; at 0 a and b can't be told apart, beyond 4 all is over after a step
-FURTHEST = 100  # times the largest measured number: what lies beyond isn't "so many images", it is "can't be told"
+# The exponents tried: at 0, a and b are not determined, and beyond 4 a curve is flat from the second point on.
+LEAST, MOST = 0.01, 4.0
+FURTHEST = 100  # times the largest measured number: a target that lies further off counts as not reached
 ROUNDING = 1e-4  # 25.001 images are 25: the fit is no better than this
 POOR = 0.01  # a curve that misses a mean by more than this (and by two standard errors) doesn't describe it
 
@@ -32,7 +33,10 @@ class PowerLaw:
 
     def at(self, images: np.ndarray) -> np.ndarray:
         """Accuracies (k, m) at numbers of images (m,)."""
-        return self.a[:, None] - self.b[:, None] * (np.asarray(images, float) / self.unit) ** -self.c[:, None]
+        result: np.ndarray = (
+            self.a[:, None] - self.b[:, None] * (np.asarray(images, float) / self.unit) ** -self.c[:, None]
+        )
+        return result
 
     def needed(self, target: np.ndarray) -> np.ndarray:
         """The number of images (k,), not rounded, at which each curve reaches its target (k,); inf where it never does.
@@ -88,19 +92,19 @@ class LearningCurve:
     def needed(self, target: float, below_last: bool = False) -> tuple[float, float, float]:
         """How many images a class reach `target`, rounded up, and the ends of its 95 % percentile interval.
 
-        `below_last`: the target is so far below the mean at the largest number, in each resample below its own. inf:
-        not reached by any number that the curve can tell (FURTHEST times the largest). NaN: nothing was resampled.
+        `below_last`: `target` is a distance below the mean at the largest number, in each resample below that of the
+        resample. inf: not reached by any number up to FURTHEST times the largest. NaN: nothing was resampled.
         """
         wanted = self.means[-1] - target if below_last else target
-        found = float(self._told(self.law.needed(np.array([wanted])))[0])
+        found = float(self._whole_images(self.law.needed(np.array([wanted])))[0])
         if not len(self.resampled.a):
             return found, math.nan, math.nan
         targets = self.resampled_last - target if below_last else np.full(len(self.resampled.a), target)
         # Order statistics, not interpolated between: some may be infinite.
-        ends = np.percentile(self._told(self.resampled.needed(targets)), (2.5, 97.5), method="inverted_cdf")
+        ends = np.percentile(self._whole_images(self.resampled.needed(targets)), (2.5, 97.5), method="inverted_cdf")
         return found, float(ends[0]), float(ends[1])
 
-    def _told(self, images: np.ndarray) -> np.ndarray:
+    def _whole_images(self, images: np.ndarray) -> np.ndarray:
         """Whole images; what lies too far beyond the measured numbers is infinitely many."""
         return np.where(images <= FURTHEST * self.shots[-1], np.ceil(images * (1 - ROUNDING)), np.inf)
 
@@ -112,13 +116,13 @@ def learning_curve(shots: np.ndarray, accuracies: np.ndarray, resamples: int = R
     agree would decide alone. Every number of shots needs one accuracy at least.
     """
     shots = np.asarray(shots, float)
-    there = ~np.isnan(accuracies)
-    counts = there.sum(axis=0)
-    means = np.where(there, accuracies, 0).sum(axis=0) / counts
-    spread = np.where(there, accuracies - means, 0) ** 2
+    known = ~np.isnan(accuracies)
+    counts = known.sum(axis=0)
+    means = np.where(known, accuracies, 0).sum(axis=0) / counts
+    spread = np.where(known, accuracies - means, 0) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.sqrt(spread.sum(axis=0) / (counts - 1) / counts)
-    again = _resampled_means(accuracies, there, resamples if len(accuracies) > 1 else 0)
+    again = _resampled_means(accuracies, known, resamples if len(accuracies) > 1 else 0)
     return LearningCurve(
         shots=shots,
         splits=len(accuracies),
@@ -130,15 +134,16 @@ def learning_curve(shots: np.ndarray, accuracies: np.ndarray, resamples: int = R
     )
 
 
-def _resampled_means(accuracies: np.ndarray, there: np.ndarray, resamples: int) -> np.ndarray:
+def _resampled_means(accuracies: np.ndarray, known: np.ndarray, resamples: int) -> np.ndarray:
     """The means (k, m) over splits drawn with replacement; resamples without any trial at some number are left out."""
     splits = len(accuracies)
     drawn = np.random.default_rng(0).integers(splits, size=(resamples, splits))
     times = np.stack([np.bincount(row, minlength=splits) for row in drawn]) if resamples else np.zeros((0, splits))
-    counts = times @ there.astype(float)
-    sums = times @ np.where(there, accuracies, 0)
+    counts = times @ known.astype(float)
+    sums = times @ np.where(known, accuracies, 0)
     whole = (counts > 0).all(axis=1)
-    return sums[whole] / counts[whole]
+    result: np.ndarray = sums[whole] / counts[whole]
+    return result
 
 
 def fit(shots: np.ndarray, means: np.ndarray) -> PowerLaw:
@@ -174,7 +179,7 @@ def _linear(exponents: np.ndarray, sizes: np.ndarray, means: np.ndarray) -> tupl
     ceiling = (x * (1 - y)).sum(axis=2) / (x**2).sum(axis=2)
     edges = [(np.ones_like(a), ceiling), (np.broadcast_to(y_mean, a.shape), np.zeros_like(a))]
     errors = [((y - e[..., None] + f[..., None] * x) ** 2).sum(axis=2) for e, f in edges]
-    steep = errors[0] <= errors[1]
-    a = np.where(free, a, np.where(steep, edges[0][0], edges[1][0]))
-    b = np.where(free, b, np.where(steep, edges[0][1], edges[1][1]))
+    at_ceiling = errors[0] <= errors[1]
+    a = np.where(free, a, np.where(at_ceiling, edges[0][0], edges[1][0]))
+    b = np.where(free, b, np.where(at_ceiling, edges[0][1], edges[1][1]))
     return a, b, ((y - a[..., None] + b[..., None] * x) ** 2).sum(axis=2)

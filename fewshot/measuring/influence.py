@@ -35,7 +35,7 @@ EFFECTS = (
     *("effect_points", "se_points", "shrunk_points", "q_value"),
 )
 COLUMNS = ("set", "method", "shots", *EFFECTS)
-FEWEST = 3  # splits with an image, and splits without it, of which an effect is told
+FEWEST = 3  # splits with an image, and splits without it, that an effect takes
 FALSE = 0.1  # of the images that are called harmful or helpful, so many may be so by chance
 
 
@@ -45,7 +45,7 @@ def influence(measured: Measured) -> pd.DataFrame:
     drawn, not_drawn: splits with the image and without it in which it wasn't tested. effect_points: accuracy with it
     minus without it on test images of `label` and `rival`, in percentage points; se_points its standard error,
     shrunk_points what is left of it after shrinking. All empty where it was drawn, or left, fewer than FEWEST times.
-    Images that no split tests, synthetic ones among them, are not told of.
+    Images that no split tests, synthetic ones among them, have no row.
     """
     cell = chosen_cell(measured)
     if cell is None:
@@ -77,7 +77,7 @@ def chosen_cell(measured: Measured) -> Cell | None:
 
 def effects(trials: Sequence[Predictions], classes: Sequence[str]) -> pd.DataFrame:
     """Each trained-on image's effect (EFFECTS) from the trials of one cell, one a split."""
-    seen = _Seen(trials, len(classes))
+    seen = _TestedImages(trials, len(classes))
     if not seen.keys.size:
         return pd.DataFrame(columns=list(EFFECTS))
     drawn, left = seen.drawn & ~seen.tested, ~seen.drawn & ~seen.tested
@@ -103,8 +103,8 @@ def effects(trials: Sequence[Predictions], classes: Sequence[str]) -> pd.DataFra
     return table.assign(surest=surest).sort_values(["surest", "key"], ignore_index=True)[list(EFFECTS)]
 
 
-class _Seen:
-    """What a cell's trials say of images that were tested at least once: (images,) and (images, splits) arrays."""
+class _TestedImages:
+    """A cell's answers on images that were tested at least once: (images,) and (images, splits) arrays."""
 
     def __init__(self, trials: Sequence[Predictions], classes: int) -> None:
         self.classes = classes
@@ -121,7 +121,7 @@ class _Seen:
             self.drawn[:, split] = np.isin(self.keys, trial.train)
         resembles[np.arange(len(self.keys)), self.labels] = -1
         self.rivals = resembles.argmax(axis=1) if len(self.keys) else self.labels
-        self.fared = self._against_other_splits(right)
+        self.relative = self._against_other_splits(right)
 
     def _against_other_splits(self, right: np.ndarray) -> np.ndarray:
         """Right (1) or wrong (0) minus the mean of that in the other splits; NaN where there is no other."""
@@ -131,17 +131,18 @@ class _Seen:
         return np.where(self.tested & (times > 1), right - elsewhere, np.nan)
 
     def outcomes(self, labels: np.ndarray, rivals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """By image and split, how test images of the image's label and rival fared, and where there were any."""
+        """By image and split, the mean of `relative` over test images of its label and rival; and where any are."""
         member = np.eye(self.classes)[self.labels]  # (tested images, classes)
-        sums = member.T @ np.nan_to_num(self.fared)
-        counts = member.T @ ~np.isnan(self.fared)
+        sums = member.T @ np.nan_to_num(self.relative)
+        counts = member.T @ ~np.isnan(self.relative)
         number = counts[labels] + counts[rivals]
         return (sums[labels] + sums[rivals]) / np.maximum(number, 1), number > 0
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
+    result: np.ndarray = raised / raised.sum(axis=1, keepdims=True)
+    return result
 
 
 def _difference(outcome: np.ndarray, with_: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -156,7 +157,7 @@ def _difference(outcome: np.ndarray, with_: np.ndarray, without: np.ndarray) -> 
     freedom = np.maximum(a + b - 2, 1)
     effect, error = means[0] - means[1], np.sqrt(squares / freedom * (1 / a + 1 / b))
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.where(error > 0, 2 * t.sf(np.abs(effect / error), freedom), 1.0)  # nothing varies: nothing is told
+        p = np.where(error > 0, 2 * t.sf(np.abs(effect / error), freedom), 1.0)  # no variation: no evidence
     return tuple(np.where(enough, values, np.nan) for values in (effect, error, p))
 
 

@@ -21,7 +21,7 @@ SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece", "ece_calibrated")
 
 
 class Cell(NamedTuple):
-    """What is repeated over the splits."""
+    """The trials that differ in their splits alone."""
 
     set: str
     method: str
@@ -75,7 +75,7 @@ def measure(sweep: Sweep) -> Measured:
     outcomes: dict[Cell, dict[int, Outcomes]] = {}
     by_class: dict[Cell, dict[int, np.ndarray]] = {}
     tests: dict[int, np.ndarray] = {}
-    images = _Numbers()
+    images = _ImageNumbers()
     for record in _ordered(sweep):
         trial = record.trial
         place = {"set": trial.set, "method": trial.method, "shots": trial.shots, "split": trial.split}
@@ -118,7 +118,7 @@ def measure(sweep: Sweep) -> Measured:
 def temperature(record: Record, predictions: Predictions) -> float | None:
     """What the trial's logits are to be divided by to be calibrated, or None where its method chose nothing.
 
-    Records from before the training images were kept used the word for something else.
+    In older records, which don't name the training images, the same entry meant something else.
     """
     chosen = record.chosen.get("temperature")
     if not isinstance(chosen, int | float) or not math.isfinite(chosen) or chosen <= 0 or not len(predictions.train):
@@ -126,7 +126,7 @@ def temperature(record: Record, predictions: Predictions) -> float | None:
     return float(chosen)
 
 
-class _Numbers:
+class _ImageNumbers:
     """A number for every test image, in the order in which they are met. The trials of a split share their images."""
 
     def __init__(self) -> None:

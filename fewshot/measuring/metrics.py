@@ -122,7 +122,8 @@ def calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities of the classes, (n, classes) float64, from logits of any float type."""
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    result: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return result
 
 
 def _check(predictions: Predictions) -> None:

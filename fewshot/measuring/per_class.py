@@ -45,7 +45,8 @@ def counts(measured: Measured, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _without(numbers: np.ndarray, index: int) -> np.ndarray:
-    return numbers.sum(axis=1) - numbers[:, index]
+    result: np.ndarray = numbers.sum(axis=1) - numbers[:, index]
+    return result
 
 
 def sd_over_splits(right: np.ndarray, tested: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Stated confidence against the share that was right: the answers of one cell, all its splits together."""
+"""Stated confidence against the share of right answers, in one cell, over all its splits."""
 
 from dataclasses import dataclass
 

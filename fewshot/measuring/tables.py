@@ -102,7 +102,7 @@ def differences(measured: Measured) -> pd.DataFrame:
 
 
 def verdict(plain: Interval, corrected: Interval) -> str:
-    """Whether a difference is told from 0: "higher", "lower", "undecided", or "" where nothing is known."""
+    """Whether a difference is distinguishable from 0: "higher", "lower", "undecided", or "" where nothing is known."""
     deciding = corrected if corrected.known else plain
     if not deciding.known:
         return ""
@@ -184,7 +184,7 @@ def _comparable(a: Cell, b: Cell) -> bool:
 
 
 def untrained(cells: Iterable[Cell]) -> list[str]:
-    """The methods that are trained on nothing. (Of synthetic images alone, shots are 0 as well.)"""
+    """The methods that are trained on nothing. Of synthetic images alone, shots are 0 as well."""
     return sorted({cell.method for cell in cells if not cell.shots and not composition(cell.set).alone})
 
 

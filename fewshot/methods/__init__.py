@@ -7,7 +7,6 @@ A name may say more than the method: `finetune-last2` trains the last two blocks
 `finetune` ends with and what it began with (see `averaging`). All names that differ after the @ alone share a training.
 """
 
-import dataclasses
 import re
 import sys
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from curate.foundation.errors import UsageError
+from curate.foundation.options import Option, of_fields
 from fewshot.methods.description import Description
 from fewshot.methods.listed import LISTED
 
@@ -80,17 +80,16 @@ def needs(name: str, what: str) -> bool:
     return what in describe(name).needs
 
 
-def defaults(name: str) -> dict[str, Any]:
-    """The settings that a method has, without the one that its name gives, and their defaults."""
+def options(name: str) -> dict[str, Option]:
+    """By name, the settings that a method has, without the one that its name gives."""
     about = describe(name)
-    own = (each for each in dataclasses.fields(_class(about)) if each.init)
-    found = {
-        each.name: each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
-        for each in own
-    }
-    if about.numbered:
-        del found[about.numbered.field]
-    return found
+    own = of_fields(_class(about))
+    return {each: option for each, option in own.items() if not about.numbered or each != about.numbered.field}
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The values of `options` where nothing is asked for."""
+    return {each: option.default for each, option in options(name).items()}
 
 
 def build(name: str, settings: dict[str, Any]) -> "Method":

@@ -1,6 +1,6 @@
 """What a method says of itself, beside its settings, which are the fields of its class. Light: `--help` reads it.
 
-All that needs to know something of a method reads it here; nothing asks for a method by its name.
+All other code reads here what it needs to know of a method, and none compares a method's name.
 """
 
 import re
@@ -30,9 +30,9 @@ class Description:
     the frozen one, as many as the number behind its name says (0: into its projection), which is computed once.
     "texts": it knows the classes by their words.
     trains: it learns from images; one that doesn't has one trial a split. tuned: it changes the model itself, and what
-    it ends with can be averaged with what it began with (@0.5). cost: of training, an image, in units of a look at
-    frozen features. recipe: data/recipes.yaml has settings of it. options: the settings of a trial (fields of Task)
-    that change something for it. flags: those of the command line that set a setting of its own (fewshot.flags).
+    it ends with can be averaged with what it began with (@0.5). cost: of training, an image, in units of a method that
+    only uses frozen features. recipe: data/recipes.yaml has settings of it. options: the settings of a trial (fields of
+    Task) that change something for it. flags: those of the command line that set a setting of its own (fewshot.flags).
     """
 
     name: str
@@ -62,7 +62,7 @@ class Description:
     def activations(self, number: int, augment: str) -> set[tuple[int, bool]]:
         """Of how many last blocks it needs what goes into them, and whether of the mirrored images.
 
-        Where images are cropped at random there is nothing to be kept for training, and test images pass the tower.
+        None where images are cropped at random: each training image is then new, and test images pass the whole tower.
         """
         if "activations" not in self.needs or "crop" in augment:
             return set()

@@ -8,10 +8,11 @@ frozen features in place of the texts, for models whose text tower knows nothing
 What comes of it can be averaged with where it began (WiSE-FT; Wortsman et al. 2022, arXiv 2109.01903).
 """
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from curate.foundation.errors import UsageError
+from curate.foundation.options import option, settings
 from fewshot.methods.linear_probe import LinearProbe
+from fewshot.methods.tuning_options import BATCH_SIZE, DECAY, EPOCHS, RATE, SCHEDULE
 from fewshot.task import Draw, Fitted, Task
 from fewshot.training.heads import FreeHead, Head, TextHead
 from fewshot.training.loop import Optimisation
@@ -19,23 +20,22 @@ from fewshot.training.tuning import Tuning
 from fewshot.training.working_copies import WorkingCopy, working_copy
 
 
-@dataclass(frozen=True)
+@settings
 class Finetune:
     """The paper's recipe by default; `data/recipes.yaml` names others. Raises UsageError for what makes no sense."""
 
-    lr: float = 1e-5  # AdamW's; ten times it diverges with ViT-B/32 (arXiv 2501.07221)
-    weight_decay: float = 1e-3
-    epochs: int = 5
-    batch_size: int = 0  # 0: the number of classes
-    schedule: str = "constant"  # or "cosine": down to nothing over the run
-    towers: str = "both"  # or "image": the texts stay as they are
-    start: str = "text"  # or "probe"
-
-    def __post_init__(self) -> None:
-        for name, allowed in {"towers": ("both", "image"), "start": ("text", "probe")}.items():
-            if getattr(self, name) not in allowed:
-                raise UsageError(f"finetune: {name} must be {' or '.join(allowed)}, not {getattr(self, name)!r}")
-        self.optimisation()
+    lr: Annotated[float, RATE] = 1e-5  # ten times it diverges with ViT-B/32 (arXiv 2501.07221)
+    weight_decay: Annotated[float, DECAY] = 1e-3
+    epochs: Annotated[int, EPOCHS] = 5
+    batch_size: Annotated[int, BATCH_SIZE] = 0
+    schedule: Annotated[Literal["constant", "cosine"], SCHEDULE] = "constant"
+    towers: Annotated[
+        Literal["both", "image"],
+        option("What is trained: both towers, or the image tower (the texts stay as they are)."),
+    ] = "both"
+    start: Annotated[
+        Literal["text", "probe"], option("What the class vectors start as: the texts, or the linear probe.")
+    ] = "text"
 
     def optimisation(self) -> Optimisation:
         return Optimisation(self.lr, self.weight_decay, self.epochs, self.batch_size, self.schedule)
@@ -44,7 +44,7 @@ class Finetune:
         """Raises Diverged."""
         copy = working_copy(task.clip)
         copy.restore()  # a head may be computed from the starting weights
-        tuning: Tuning = copy.kept((self, task.texts), lambda: self._tuning(copy, draw, task))
+        tuning: Tuning = copy.get_or_make((self, task.texts), lambda: self._tuning(copy, draw, task))
 
         def begin() -> None:
             if isinstance(tuning.head, FreeHead):

@@ -5,11 +5,10 @@ vectors start as the texts' (the zero-shot head of Wortsman et al. 2022, arXiv 2
 frozen features (LP-FT; Kumar et al. 2022, arXiv 2202.10054). Loss and divergence are those of `finetune`.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from curate.foundation.options import settings
 from curate.models.clip_models import ClipModel
 from fewshot.methods.finetune import Finetune, set_to_probe
 from fewshot.task import Draw, Fitted, Task
@@ -19,14 +18,14 @@ from fewshot.training.tuning import Tuning
 from fewshot.training.working_copies import WorkingCopy, working_copy
 
 
-@dataclass(frozen=True)
+@settings
 class FinetuneLast(Finetune):
     """As Finetune, of `blocks` blocks (see fewshot.training.frozen_trunk; UsageError where the model has fewer).
 
-    `towers` says nothing here: the text tower is never trained.
+    `towers` has no effect here: the text tower is never trained.
     """
 
-    blocks: int = 1
+    blocks: int = 1  # said by the method's name
 
     def check(self, clip: ClipModel) -> None:
         """Raises UsageError for an image tower that has fewer blocks, or can't be cut."""
@@ -35,15 +34,16 @@ class FinetuneLast(Finetune):
     def fit(self, draw: Draw, task: Task) -> Fitted:
         """Raises Diverged."""
         copy = working_copy(task.clip)
-        tuning, head = copy.kept((self, task.texts), lambda: self._with_head(copy, draw, task))
+        tuning, head = copy.get_or_make((self, task.texts), lambda: self._with_head(copy, draw, task))
 
         def begin() -> None:
             if self.start == "probe":
                 set_to_probe(head, draw, task)
             else:
-                head.set(*copy.kept(task.texts, lambda: _of_texts(copy, task)))
+                head.set(*copy.get_or_make(task.texts, lambda: _of_texts(copy, task)))
 
-        return tuning.fit(draw, task, begin)
+        result: Fitted = tuning.fit(draw, task, begin)
+        return result
 
     def _with_head(self, copy: WorkingCopy, draw: Draw, task: Task) -> tuple[Tuning, FreeHead]:
         head = FreeHead(len(task.classes), draw.images.features().shape[1], task.clip.device)

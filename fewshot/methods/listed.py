@@ -1,5 +1,7 @@
 """The methods of fewpose: an entry here and a file of its own make one. Packages register others (fewshot.methods)."""
 
+from collections.abc import Iterable
+
 from fewshot.methods.description import Description, Numbered
 
 _TRIAL = ("augment", "class_weights")
@@ -79,3 +81,14 @@ LISTED = (
         flags=(*_TUNING, "image_only"),
     ),
 )
+
+
+def listing(names: Iterable[str]) -> str:
+    """Names as a list in a sentence: a, b and c."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def taking(flag: str) -> str:
+    """The methods of which a flag (Description.flags) sets something, for help sentences."""
+    return listing(each.name for each in LISTED if flag in each.flags)

@@ -12,8 +12,8 @@ They crop and mirror the training images, which here `--augment` decides, and th
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -21,43 +21,35 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from curate.foundation.errors import UsageError
+from curate.foundation.options import option, settings
 from curate.models.clip_models import ClipModel, encode
 from fewshot.classifier import Classifier, LinearHead
+from fewshot.methods.tuning_options import DECAY, RATE, SCHEDULE
 from fewshot.task import Draw, Fitted, Images, Task, fit_alone
 from fewshot.training import low_rank
 from fewshot.training.heads import TextHead
 from fewshot.training.loop import Batch, Batches, Optimisation, Trainer, mixed_precision
 
-TOWERS = ("both", "image", "text")
 # Trials in one step. On one core of a CPU a step of ViT-B/32 is arithmetic alone (4 s for 16 images, forward and back:
 # the default 500 steps of 32 are more than an hour), and of tiny/random 17 ms, of which stacking saved a quarter: not
-# worth the memory. On CUDA (not measured yet) a whole pack, which the runner halves where memory runs out.
+# worth the memory. On CUDA (not measured yet) a whole batch of trials, which is halved where memory runs out.
 STACKED = {"cpu": 1, "cuda": 13}
 
 
-@dataclass(frozen=True)
+@settings
 class Lora:
     """The published settings, but for the number of steps: `iterations`, times the images a class with `per_shot`."""
 
-    towers: str = "both"
-    rank: int = 2
-    alpha: float = 1.0  # the scale is alpha / sqrt(rank)
-    dropout: float = 0.25  # of the adapters' inputs
-    lr: float = 2e-4
-    weight_decay: float = 1e-2
-    batch_size: int = 32
-    schedule: str = "cosine"
-    iterations: int = 500
-    per_shot: bool = False
-
-    def __post_init__(self) -> None:
-        if self.towers not in TOWERS:
-            raise UsageError(f"lora: towers must be {', '.join(TOWERS[:-1])} or {TOWERS[-1]}, not {self.towers!r}")
-        if self.rank < 1 or self.iterations < 1:
-            raise UsageError("lora: rank and iterations must be at least 1")
-        if not 0 < self.alpha < math.inf or not 0 <= self.dropout < 0.99:
-            raise UsageError("lora: alpha must be positive, and dropout from 0 to 0.98")
-        self._settings()
+    towers: Annotated[Literal["both", "image", "text"], option("Towers that are adapted.")] = "both"
+    rank: Annotated[int, option("Rank of the adapters.", ge=1)] = 2
+    alpha: Annotated[float, option("Scale of the adapters, which is divided by the root of the rank.", gt=0)] = 1.0
+    dropout: Annotated[float, option("Share of the adapters' inputs that is dropped.", ge=0, lt=0.99)] = 0.25
+    lr: Annotated[float, RATE] = 2e-4
+    weight_decay: Annotated[float, DECAY] = 1e-2
+    batch_size: Annotated[int, option("Number of images in a batch.", ge=1)] = 32
+    schedule: Annotated[Literal["constant", "cosine"], SCHEDULE] = "cosine"
+    iterations: Annotated[int, option("Number of steps, roughly.", ge=1)] = 500
+    per_shot: Annotated[bool, option("As many steps for each image a class.")] = False
 
     def check(self, clip: ClipModel) -> None:
         """Raises UsageError for a model with a tower that is to be adapted and has no attention blocks."""
@@ -77,10 +69,10 @@ class Lora:
         """Raises Diverged."""
         return fit_alone(self, draw, task)
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         return device == "cuda"  # see STACKED
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
         """Of one model and one wording of the classes; those of one number of steps together."""
         self.check(tasks[0].clip)
         settings = [self._settings(draw) for draw in draws]
@@ -152,7 +144,7 @@ def _loss(adapters: low_rank.Adapters, task: Task, towers: str) -> Callable[[lis
 
 
 def _side_by_side(batches: list[Batch]) -> Batch:
-    """The trials' images behind one another, as many of each: a smaller batch ends with weightless ones.
+    """The trials' images behind one another, as many of each: a smaller batch is filled up with images of weight 0.
 
     The weights are divided by the number of images, so that the loss's sum over a trial is its mean.
     """
@@ -169,7 +161,7 @@ def _side_by_side(batches: list[Batch]) -> Batch:
 def _fitted(
     task: Task, factors: dict[str, low_rank.Factors], towers: str, about: dict[str, str], alpha: float = 1.0
 ) -> Fitted:
-    """The model with alpha times the adapters merged into its weights; it is put together when it is asked."""
+    """The model with alpha times the adapters merged into its weights; they are merged when it is used."""
     clip = task.clip
 
     def _vectors(model: Any) -> Tensor:
@@ -177,7 +169,8 @@ def _fitted(
 
     def logits(images: Images) -> np.ndarray:
         with torch.inference_mode():
-            return _features(images) @ _vectors(low_rank.merged(clip.model, factors, alpha)).numpy().T
+            result: np.ndarray = _features(images) @ _vectors(low_rank.merged(clip.model, factors, alpha)).numpy().T
+            return result
 
     @torch.no_grad()
     def classifier() -> Classifier:
@@ -191,6 +184,7 @@ def _fitted(
             name.removeprefix(low_rank.IMAGE): each for name, each in factors.items() if name.startswith(low_rank.IMAGE)
         }
         features = encode(low_rank.merged(clip.frozen_encoder(), inside, alpha), clip.normalise, images.pixels())
-        return features / np.linalg.norm(features, axis=1, keepdims=True)
+        result: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True)
+        return result
 
     return Fitted(logits, classifier, about, averaged=lambda share: _fitted(task, factors, towers, about, share))

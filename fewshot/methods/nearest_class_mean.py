@@ -1,23 +1,28 @@
 """Nearest class mean: the cosine between an image and the mean of each class's training images.
 
 Mensink et al. 2013 ("Distance-based image classification", TPAMI 35(11)), with the frozen model's features; the class
-means are the prototypes of Snell et al. 2017 (arXiv 1703.05175). Nothing is trained. What the cosines are multiplied
-by, which changes no guess but says how sure it is, is chosen on the draw, and the temperature beside it: each image is
+means are the prototypes of Snell et al. 2017 (arXiv 1703.05175). Nothing is trained. The scale of the
+cosines, which changes no answer but how sure it is, is chosen on the draw, and so is the temperature: each image is
 held back from its own class's mean.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from curate.foundation.options import option, settings
 from fewshot.classifier import LinearHead
 from fewshot.task import Draw, Fitted, Task
 from fewshot.training.calibration import temperature
 
 
-@dataclass(frozen=True)
+@settings
 class NearestClassMean:
-    scales: tuple[float, ...] = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)  # what the cosines may be multiplied by
+    scales: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("What the cosines may be multiplied by.", such_as="10,100", min_length=1),
+    ] = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
         features = draw.images.features()
@@ -52,17 +57,20 @@ def _held_out(features: np.ndarray, draw: Draw, sums: np.ndarray) -> np.ndarray:
     np.add.at(copies, same, features)
     own = _unit(sums[draw.labels] - copies[same])
     cosines[np.arange(len(features)), draw.labels] = (own * features).sum(axis=1)
-    return cosines
+    result: np.ndarray = cosines
+    return result
 
 
 def _others(draw: Draw) -> np.ndarray:
     """(n,): whether an image's class has other pictures."""
     pictures = np.unique(np.stack([draw.groups, draw.labels]), axis=1)[1]
-    return np.bincount(pictures)[draw.labels] > 1
+    result: np.ndarray = np.bincount(pictures)[draw.labels] > 1
+    return result
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    result: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return result
 
 
 def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:

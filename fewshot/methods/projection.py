@@ -16,13 +16,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from curate.foundation.errors import UsageError
+from curate.foundation.options import option, settings
 from curate.models.clip_models import ClipModel
 from fewshot.classifier import Classifier, LinearHead
 from fewshot.methods.zero_shot import class_embeddings
@@ -37,7 +40,7 @@ BYTES = {"cpu": 2**28, "cuda": 2**33}
 NOISE = 0.05  # a rise of the loss by less than this part of chance level's is no divergence
 
 
-@dataclass(frozen=True)
+@settings
 class Projection:
     """What the draw may choose from, by cross-validated accuracy in `folds` parts, of equals by their log loss.
 
@@ -45,20 +48,16 @@ class Projection:
     1e-5 and 1 / N, with which the authors do without a validation set.
     """
 
-    rates: tuple[float, ...] = (1e-5, 1e-4, 1e-3)
-    powers: tuple[float, ...] = (1.0,)
-    iterations: int = 300
-    folds: int = 3
-
-    def __post_init__(self) -> None:
-        for name in ("rates", "powers"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # a config file has lists
-        if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
-            raise UsageError("proj: rates must be positive numbers, at least one")
-        if not self.powers or not all(0 <= power < math.inf for power in self.powers):
-            raise UsageError("proj: powers must be numbers that are not negative, at least one")
-        if self.iterations < 1 or self.folds < 2:
-            raise UsageError("proj: iterations must be at least 1, and folds at least 2")
+    rates: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("Learning rates of Adam.", such_as="1e-5,1e-4", min_length=1),
+    ] = (1e-5, 1e-4, 1e-3)
+    powers: Annotated[
+        tuple[Annotated[float, Field(ge=0)], ...],
+        option("Powers p of lambda = 1 / N ** p, N images a class.", such_as="1,2", min_length=1),
+    ] = (1.0,)
+    iterations: Annotated[int, option("Number of steps.", ge=1)] = 300
+    folds: Annotated[int, option("Number of parts of the draw that are held back in turn.", ge=2)] = 3
 
     def check(self, clip: ClipModel) -> None:
         """Raises UsageError for a model whose image tower does not end in a linear projection."""
@@ -68,10 +67,10 @@ class Projection:
         """Raises Diverged."""
         return fit_alone(self, draw, task)
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         return True
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
         """Of one model and one wording of the classes."""
         model = _Model.of(tasks[0])
         fitted: list[Fitted | Exception] = []
@@ -176,10 +175,10 @@ class _Problems:
     texts: Tensor  # (C, o), of length temperature
 
     def train(self, rate: float, iterations: int) -> Iterator[tuple[int, _Trained]]:
-        """Each draw's place, and what comes of it, for each power."""
+        """Each draw's place and trained projection, for each power."""
         shape = (len(self.inputs), self.inputs.shape[2], self.weights.shape[2], self.start.shape[2])
         change = torch.zeros(shape, device=self.inputs.device, dtype=self.inputs.dtype, requires_grad=True)
-        # Adam of W - W0 is Adam of W: nothing decays.
+        # Adam takes the same steps for W - W0 as for W, as there is no weight decay.
         optimiser = torch.optim.Adam([change], lr=rate, eps=1e-4, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, iterations)
         losses: list[Tensor] = []
@@ -245,7 +244,8 @@ def _interpolated(change: np.ndarray, alpha: float, model: _Model, chosen: dict[
 
     def logits(images: Images) -> np.ndarray:
         features = model.inputs(images) @ projection + model.bias
-        return features / np.linalg.norm(features, axis=1, keepdims=True) @ model.texts.T
+        result: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True) @ model.texts.T
+        return result
 
     def classifier() -> Classifier:
         return Classifier(_with_projection(model.clip, torch.from_numpy(projection)), LinearHead(model.texts))
@@ -280,7 +280,8 @@ def _with_projection(clip: ClipModel, matrix: Tensor) -> nn.Module:
         tower.proj = value
     else:
         tower.head.proj.weight = value
-    return tower
+    result: nn.Module = tower
+    return result
 
 
 def _parts(draw: Draw, number: int) -> Parts:

@@ -5,18 +5,22 @@ draw, L their labels as one-hot rows, W the class texts, scale the model's tempe
 the published recipe: AdamW, learning rate 0.001, epsilon 0.0001, 20 epochs, batches of 256, a cosine down to nothing.
 The authors choose alpha and beta on a validation set; here, by cross-validation inside the draw, with the cache as it
 is. The temperature is that of held-out images' logits; Tip-Adapter-F trains a cache for each fold, since trained keys
-are surer than those they come from. The caches of many draws and all their folds are trained together.
+give surer answers than those that they come from. The caches of many draws and all their folds are trained together.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, product
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch.nn import functional as F
 
+from curate.foundation.options import option, settings
 from fewshot.classifier import CacheHead
+from fewshot.methods.tuning_options import EPOCHS, FOLDS, RATE
 from fewshot.methods.zero_shot import class_embeddings
 from fewshot.task import Draw, Fitted, Task, image_weights
 from fewshot.training.calibration import temperature
@@ -27,9 +31,10 @@ CPU_BYTES, GPU_BYTES = 2**27, 2**32  # of caches that are trained at once, with 
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class PreparedDraw:
     """A draw as it is used here: `keys` (n, d) and `labels` (n,); its `zero_shot` logits (n, classes); `fold_of` (n,),
-    which fold an image is held out of, all 0 where there are none (`folds` 0); the trial's `seed`."""
+    which fold an image is held out of, all 0 where there are none (`folds` 0); the trial's `seed`.
+    """
 
     keys: np.ndarray
     labels: np.ndarray
@@ -39,7 +44,7 @@ class Given:
     seed: int
 
     @classmethod
-    def of(cls, draw: Draw, seed: int, texts: np.ndarray, number: int) -> "Given":
+    def of(cls, draw: Draw, seed: int, texts: np.ndarray, number: int) -> "PreparedDraw":
         """`texts` (classes, d) times the model's scale."""
         keys, fold_of, parts = draw.images.features(), np.zeros(len(draw.labels), np.int64), folds(draw, number)
         for fold, (_, check) in enumerate(parts):
@@ -49,68 +54,75 @@ class Given:
     @property
     def values(self) -> np.ndarray:
         """(n, classes) one-hot rows."""
-        return np.eye(self.zero_shot.shape[1], dtype=np.float32)[self.labels]
+        result: np.ndarray = np.eye(self.zero_shot.shape[1], dtype=np.float32)[self.labels]
+        return result
 
 
-@dataclass(frozen=True)
+@settings
 class TipAdapter:
-    """What the draw may choose from; the first of those that guess best, in order of their distance to PUBLISHED."""
+    """What the draw may choose from: of those with most right answers the nearest to PUBLISHED."""
 
-    alphas: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-    betas: tuple[float, ...] = (1.0, 2.0, 5.5, 12.0, 30.0)
-    folds: int = 5
+    alphas: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("Weights of the cache beside the texts.", such_as="1,10", min_length=1),
+    ] = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+    betas: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        option("How sharply the cache's images count by their cosine.", such_as="1,5.5", min_length=1),
+    ] = (1.0, 2.0, 5.5, 12.0, 30.0)
+    folds: Annotated[int, FOLDS] = 5
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
-        return self.fit_many([draw], [task])[0]
+        return self.fit_batch([draw], [task])[0]
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         return True
 
-    def fit_many(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted]:
+    def fit_batch(self, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted]:
         """Of tasks that differ in nothing but their seeds."""
         texts = class_embeddings(tasks[0]) * float(tasks[0].clip.model.logit_scale.detach().exp())
-        given = [Given.of(draw, task.seed, texts, self.folds) for draw, task in zip(draws, tasks, strict=True)]
-        settled = [self._choose(each) for each in given]
-        keys = self._keys(given, settled, tasks[0])
+        given = [PreparedDraw.of(draw, task.seed, texts, self.folds) for draw, task in zip(draws, tasks, strict=True)]
+        choices = [self._choose(each) for each in given]
+        keys = self._keys(given, choices, tasks[0])
         heads = [
             CacheHead(texts, own, each.values, chosen["alpha"], chosen["beta"])
-            for own, each, chosen in zip(keys, given, settled, strict=True)
+            for own, each, chosen in zip(keys, given, choices, strict=True)
         ]
-        return [Fitted.on_features(head, tasks[0], chosen) for head, chosen in zip(heads, settled, strict=True)]
+        return [Fitted.on_features(head, tasks[0], chosen) for head, chosen in zip(heads, choices, strict=True)]
 
-    def _choose(self, given: Given) -> dict[str, float]:
+    def _choose(self, given: PreparedDraw) -> dict[str, float]:
         """Alpha, beta and, where something can be held back, the temperature."""
         if not given.folds:
             return dict(zip(("alpha", "beta"), PUBLISHED, strict=True))
         cosines, others = given.keys @ given.keys.T, given.fold_of[:, None] != given.fold_of
         caches = {beta: (np.exp(beta * (cosines - 1)) * others) @ given.values for beta in self.betas}
-        grid = sorted(product(self.alphas, self.betas), key=_away)
+        grid = sorted(product(self.alphas, self.betas), key=_distance_to_published)
         held_out = [given.zero_shot + alpha * caches[beta] for alpha, beta in grid]
         best = int(np.argmax([(logits.argmax(axis=1) == given.labels).sum() for logits in held_out]))
         alpha, beta = grid[best]
         return {"alpha": alpha, "beta": beta, "temperature": temperature(held_out[best], given.labels)}
 
-    def _keys(self, given: list[Given], settled: list[dict[str, float]], task: Task) -> list[np.ndarray]:
-        """The keys of each cache; what is to be said of them is put in `settled`."""
+    def _keys(self, given: list[PreparedDraw], choices: list[dict[str, float]], task: Task) -> list[np.ndarray]:
+        """The keys of each cache. What the record is to hold of them is added to `choices`."""
         return [each.keys for each in given]
 
 
-@dataclass(frozen=True)
+@settings
 class TipAdapterF(TipAdapter):
-    lr: float = 1e-3
-    epsilon: float = 1e-4
-    epochs: int = 20
-    batch_size: int = 256
+    lr: Annotated[float, RATE] = 1e-3
+    epsilon: Annotated[float, option("Epsilon of AdamW.", gt=0)] = 1e-4
+    epochs: Annotated[int, EPOCHS] = 20
+    batch_size: Annotated[int, option("Number of images in a batch.", ge=1)] = 256
 
-    def _keys(self, given: list[Given], settled: list[dict[str, float]], task: Task) -> list[np.ndarray]:
+    def _keys(self, given: list[PreparedDraw], choices: list[dict[str, float]], task: Task) -> list[np.ndarray]:
         caches = [
             Cache.of(each, learned, chosen, task.class_weights)
-            for each, chosen in zip(given, settled, strict=True)
+            for each, chosen in zip(given, choices, strict=True)
             for learned in [each.labels >= 0, *(each.fold_of != fold for fold in range(each.folds))]
         ]
         trained = iter(self.train(caches, task.clip.device))
         keys = []
-        for each, chosen in zip(given, settled, strict=True):
+        for each, chosen in zip(given, choices, strict=True):
             own, chosen["loss"] = next(trained)
             keys.append(own)
             if each.folds:
@@ -188,7 +200,7 @@ class Cache:
     seed: int
 
     @classmethod
-    def of(cls, given: Given, learned: np.ndarray, chosen: dict[str, float], class_weights: str) -> "Cache":
+    def of(cls, given: PreparedDraw, learned: np.ndarray, chosen: dict[str, float], class_weights: str) -> "Cache":
         """Of the images of a draw that are `learned` from (n,) bool."""
         weights = image_weights(given.labels, class_weights, learned).astype(np.float32)
         keys, labels, zero_shot, values, weights = (
@@ -199,10 +211,11 @@ class Cache:
 
 def affinities(features: np.ndarray, keys: np.ndarray, beta: float) -> np.ndarray:
     """exp(-beta * (1 - cosine)) between (n, d) and (m, d): (n, m)."""
-    return np.exp(beta * (features @ keys.T - 1))
+    result: np.ndarray = np.exp(beta * (features @ keys.T - 1))
+    return result
 
 
-def _held_out(given: Given, trained: list[np.ndarray], chosen: dict[str, float]) -> np.ndarray:
+def _held_out(given: PreparedDraw, trained: list[np.ndarray], chosen: dict[str, float]) -> np.ndarray:
     """(n, classes): each image's logits by the cache of the fold that it was held out of."""
     logits = given.zero_shot.copy()
     for fold, keys in enumerate(trained):
@@ -224,6 +237,7 @@ def _padded(arrays: list[np.ndarray]) -> torch.Tensor:
     return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(each) for each in arrays], batch_first=True)
 
 
-def _away(chosen: tuple[float, float]) -> float:
+def _distance_to_published(chosen: tuple[float, float]) -> float:
     """How far from what is published, as factors."""
-    return abs(np.log(chosen[0] / PUBLISHED[0])) + abs(np.log(chosen[1] / PUBLISHED[1]))
+    result: float = abs(np.log(chosen[0] / PUBLISHED[0])) + abs(np.log(chosen[1] / PUBLISHED[1]))
+    return result

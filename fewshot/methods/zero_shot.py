@@ -26,4 +26,5 @@ def class_embeddings(task: Task) -> np.ndarray:
         embedded = task.clip.encode_texts(list(prompts))
         means.append((embedded / np.linalg.norm(embedded, axis=1, keepdims=True)).mean(axis=0))
     stacked = np.stack(means)
-    return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+    result: np.ndarray = stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+    return result

@@ -7,34 +7,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.errors import UsageError
+from curate.foundation.option_flags import command
+from curate.foundation.options import option
 from fewshot import flags
+from fewshot.predicting.settings import PredictSettings
 
 if TYPE_CHECKING:
     from fewshot.predicting.answers import Answer
-    from fewshot.predicting.predict import How
     from fewshot.predicting.writing import Writer
 
-MANY = 100  # pictures, from which on it is said how far it is
+MANY = 100  # pictures, from which on the progress is shown
 
 
+@command
 def predict(
     model: flags.Kept,
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="pictures, videos, and folders of them", show_default=False)
+        list[Path] | None, typer.Argument(help="Pictures, videos, and folders of them.", show_default=False)
     ] = None,
-    top: Annotated[int, typer.Option(help="classes to name, the likeliest first")] = 3,
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="probability below which it is none of these; the model's own if left out, 0: never"),
-    ] = None,
-    fps: Annotated[float, typer.Option(help="frames of a second of video to look at")] = 2.0,
-    smooth: Annotated[float, typer.Option(help="seconds of video that are averaged (a Gaussian); 0: none")] = 0.5,
-    urls: Annotated[bool, typer.Option("--urls", help="read links from standard input, one a line")] = False,
-    json: Annotated[bool, typer.Option("--json", help="a line of JSON for each picture or frame")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="a table of pictures and frames")] = False,
-    device: flags.Device = "auto",
+    *,
+    settings: PredictSettings,
+    urls: Annotated[bool, option("Read links from standard input, one a line.")] = False,
+    json: Annotated[bool, option("Print a line of JSON for each picture or frame.")] = False,
+    csv: Annotated[bool, option("Print a table of pictures and frames.")] = False,
+    device: shared_options.Device = "auto",
 ) -> None:
     """Say what pictures and videos show, with calibrated probabilities. A file that can't be read is one line of error.
 
@@ -42,7 +40,7 @@ def predict(
 
     Example: fewshot predict models/yoga --urls --csv < links.txt > answers.csv
     """
-    from fewshot.predicting.predict import How, Predictor
+    from fewshot.predicting.predict import Predictor
     from fewshot.predicting.sources import sources
     from fewshot.trained.directory import load
 
@@ -50,13 +48,12 @@ def predict(
         raise UsageError("--json or --csv, not both")
     if not (paths or urls):
         raise UsageError("name pictures, videos or folders, or say --urls and give links on standard input")
-    how = How(top, threshold, fps, smooth)
     found, others = sources(paths or ())
-    predictor = Predictor(load(model, device), how)
+    predictor = Predictor(load(model, device), settings)
     parts = predictor.sources(found)
     if urls:
         parts = _both(parts, predictor.links(filter(None, (line.strip() for line in sys.stdin))))
-    failed, asked = _write(_writer(how, json, csv), parts, len(found))
+    failed, asked = _write(_writer(settings, json, csv), parts, len(found))
     if others:
         console.err.print(f"{console.count(others, 'other file')} in these folders: neither picture nor video")
     if failed:
@@ -64,10 +61,10 @@ def predict(
         raise typer.Exit(1)
 
 
-def _writer(how: "How", json: bool, csv: bool) -> "Writer":
+def _writer(settings: PredictSettings, json: bool, csv: bool) -> "Writer":
     from fewshot.predicting.writing import Csv, Json, Text
 
-    return Json() if json else Csv(how.top) if csv else Text(how.rate)
+    return Json() if json else Csv(settings.top) if csv else Text(settings.fps)
 
 
 def _both(first: "Iterator[list[Answer]]", then: "Iterator[list[Answer]]") -> "Iterator[list[Answer]]":
@@ -76,7 +73,7 @@ def _both(first: "Iterator[list[Answer]]", then: "Iterator[list[Answer]]") -> "I
 
 
 def _write(writer: "Writer", parts: "Iterable[list[Answer]]", total: int) -> tuple[int, int]:
-    """Print all answers, and errors beside them; of how many files there is none, and of how many in all."""
+    """Print all answers and errors. Returns how many files failed, and how many there were."""
     failed = asked = 0
     with console.progress("looking", total if total >= MANY and not sys.stdout.isatty() else 0, "file") as advance:
         for line in writer.head():

@@ -14,7 +14,7 @@ AT_ONCE = 16
 
 
 def fetched(links: Iterable[str], settings: Settings | None = None) -> Iterator[tuple[str, bytes | str]]:
-    """Each link with its bytes, or with a sentence's end that says why there are none; in their order."""
+    """Each link with its bytes, or with the reason why there are none; in their order."""
     settings = settings or Settings(min_side=1)
     fetcher = fetch.make_fetcher(settings, decoded_at_once=AT_ONCE)
     try:

@@ -1,52 +1,31 @@
-"""`fewshot predict`: answers, one for a picture and some for each second of a video, in the order of what is given."""
+"""`fewshot predict`: answers, one for each picture and some for each second of a video, in the order of the inputs."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from curate.foundation.errors import UsageError
 from curate.images.decoding import Unreadable, open_image, read_file
 from fewshot.predicting import video
 from fewshot.predicting.answers import Answer, answer
 from fewshot.predicting.links import fetched
+from fewshot.predicting.settings import PredictSettings
 from fewshot.predicting.sources import Source
 from fewshot.trained.model import TrainedModel
 
 AT_ONCE = 32  # pictures
 
 
-@dataclass(frozen=True)
-class How:
-    """`top`: classes that an answer names. `threshold`: a probability; None is the model's own. `rate`: frames of a
-    second of video that are looked at; `smooth`: seconds, see video.smoothed."""
-
-    top: int = 3
-    threshold: float | None = None
-    rate: float = 2.0
-    smooth: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.top < 1:
-            raise UsageError("--top must be at least 1")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise UsageError(f"--threshold {self.threshold:g}: a probability, from 0 to 1")
-        if not 0 < self.rate <= 1000:
-            raise UsageError(f"--fps {self.rate:g}: frames of a second, more than 0")
-        if not 0 <= self.smooth < float("inf"):
-            raise UsageError(f"--smooth {self.smooth:g}: seconds, 0 or more")
-
-
 Pixels = tuple[str, np.ndarray | str]  # of a picture by its name, or why there are none
 
 
 class Predictor:
-    def __init__(self, model: TrainedModel, how: How) -> None:
-        self.model, self.how = model, how
-        self.threshold = model.about.threshold if how.threshold is None else how.threshold
+    def __init__(self, model: TrainedModel, settings: PredictSettings) -> None:
+        self.model, self.settings = model, settings
+        self.threshold = model.about.threshold if settings.threshold is None else settings.threshold
 
     def sources(self, given: Iterable[Source]) -> Iterator[list[Answer]]:
         """Each picture's answer, each video's answers; a failure is an answer with an error."""
@@ -88,7 +67,7 @@ class Predictor:
     def _video(self, path: Path) -> list[Answer]:
         times: list[float] = []
         found: list[np.ndarray] = []
-        frames = video.frames(path, self.how.rate)
+        frames = video.frames(path, self.settings.fps)
         try:
             while part := list(islice(frames, AT_ONCE)):
                 pixels = [self.model.about.transform.apply(each.image) for each in part]
@@ -96,13 +75,14 @@ class Predictor:
                 times += [each.time for each in part]
         except Unreadable as error:
             return [Answer(str(path), error=str(error))]
-        even = video.smoothed(np.array(times), np.concatenate(found), self.how.smooth)
+        smooth = video.smoothed(np.array(times), np.concatenate(found), self.settings.smooth)
         return [
-            replace(self._answer(str(path), each), time=round(time, 3)) for time, each in zip(times, even, strict=True)
+            replace(self._answer(str(path), each), time=round(time, 3))
+            for time, each in zip(times, smooth, strict=True)
         ]
 
     def _answer(self, name: str, probabilities: np.ndarray) -> Answer:
-        return answer(name, probabilities, self.model.classes, top=self.how.top, threshold=self.threshold)
+        return answer(name, probabilities, self.model.classes, top=self.settings.top, threshold=self.threshold)
 
 
 def _parts(given: Iterable[Source]) -> Iterator[list[Source]]:

@@ -1,4 +1,4 @@
-"""What is to be looked at: pictures, videos, and what folders hold of them, in a fixed order."""
+"""The inputs of `fewshot predict`: pictures, videos, and those in folders, in a fixed order."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ class Source(NamedTuple):
 
 def sources(paths: Iterable[Path]) -> tuple[list[Source], int]:
     """The pictures and videos of files and folders, those of a folder sorted by path; and how many other files folders
-    hold, which are not looked at. A file that is named is taken for what it is, whatever its name ends with.
+    hold, which are not looked at. A file that is named itself is opened, whatever its name ends with.
 
     Raises UsageError for a path that does not exist, or that is neither file nor folder.
     """

@@ -59,8 +59,8 @@ def _chosen(video: Any, rate: float) -> Iterator[Frame]:
     number = wanted = 0
     last = -usual
     while video.grab():
-        said = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        time = said if said > last else last + usual  # some files say nothing of their frames' times
+        stated = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        time = stated if stated > last else last + usual  # some files don't hold the times of their frames
         last = time
         number += 1
         if time * rate < wanted - 1e-6:
@@ -96,11 +96,13 @@ def _opencv() -> Any:
 
 def smoothed(times: np.ndarray, probabilities: np.ndarray, seconds: float) -> np.ndarray:
     """(n, classes): each frame's probabilities averaged with those around it, by a Gaussian of `seconds` (its standard
-    deviation) in time (n,). 0: as they are."""
+    deviation) in time (n,). 0: as they are.
+    """
     if seconds <= 0:
         return probabilities
     weights = np.exp(-0.5 * ((times[:, None] - times[None, :]) / seconds) ** 2)
-    return weights @ probabilities / weights.sum(axis=1, keepdims=True)
+    result: np.ndarray = weights @ probabilities / weights.sum(axis=1, keepdims=True)
+    return result
 
 
 def segments(answers: list[Answer], rate: float) -> list[Segment]:

@@ -22,7 +22,7 @@ class Writer(Protocol):
 
 
 class Text:
-    """A line a picture, and a line for each stretch of a video; failures are said elsewhere."""
+    """A line a picture, and a line for each stretch of a video; errors go to standard error."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
@@ -49,8 +49,8 @@ class Json:
         for each in answers:
             time = {} if each.time is None else {"time": each.time}
             top = [{"class": name, "probability": round(share, 4)} for name, share in each.top]
-            told: dict[str, Any] = {"error": each.error} if each.error else time | {"answer": each.label, "top": top}
-            yield json.dumps({"file": each.file} | told, ensure_ascii=False)
+            result: dict[str, Any] = {"error": each.error} if each.error else time | {"answer": each.label, "top": top}
+            yield json.dumps({"file": each.file} | result, ensure_ascii=False)
 
 
 class Csv:

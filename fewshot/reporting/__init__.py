@@ -1,8 +1,7 @@
 """A sweep's report: tables (CSV), Markdown, one self-contained HTML page, and a table for the terminal.
 
 What it says is in sections/, a file a section. Everything is computed from the stored records and predictions: the same
-records give the same bytes. Only the page depends on anything but what was measured: it tells how long the computing
-took.
+records give the same bytes. Only the page holds something else than what was measured: how long the computing took.
 """
 
 from collections.abc import Mapping

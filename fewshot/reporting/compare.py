@@ -1,6 +1,6 @@
 """Two sweeps beside each other: the first one's accuracy minus the other's, cell by cell.
 
-Where both tested the same images in a split (its digest tells), the difference is taken split by split, with the two
+Where both tested the same images in a split (by its digest), the difference is taken split by split, with the two
 intervals of docs/statistics.md. Where they didn't, what is left is the difference of two separate means, with Welch's
 interval (Biometrika 34, 1947), its variances corrected for shared test images like any other where it is to hold for
 new images. Two sweeps of one collection with other splits do share images: then Welch's interval is rather too wide.
@@ -154,7 +154,7 @@ def _unpaired_is_known(mine: Sequence[float], theirs: Sequence[float]) -> bool:
 
 
 def _accuracies(measured: Measured, cell: Cell) -> dict[tuple[int, str], float]:
-    """(split, digest of its test images) -> accuracy: neither tells a split alone, official ones have one digest.
+    """(split, digest of its test images) -> accuracy. Both are needed: all official splits have one digest.
 
     A record without a digest pairs with none of another sweep.
     """

@@ -15,8 +15,8 @@ def render(summary: "Summary", sections: "Iterable[Section]") -> str:
     """The whole report as Markdown text."""
     parts = _opening(summary)
     for section in sorted(sections, key=lambda each: not each.leads_markdown):
-        if said := section.markdown():
-            parts += [f"## {escape(section.markdown_heading or section.heading)}", *said]
+        if body := section.markdown():
+            parts += [f"## {escape(section.markdown_heading or section.heading)}", *body]
     return "\n\n".join(parts) + "\n"
 
 

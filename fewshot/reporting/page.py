@@ -23,7 +23,7 @@ def render(summary: "Summary", sections: "Sequence[Section]") -> str:
     return templates.render(
         HERE / "page.html.j2",
         summary=summary,
-        sections=[(section, said) for section in sections if (said := section.html())],
+        sections=[(section, body) for section in sections if (body := section.html())],
         style=Markup(style),  # noqa: S704  # ours
         script=Markup(script),  # noqa: S704  # ours
         policy=_policy(script),

@@ -53,8 +53,8 @@ class PaperTable:
 
 
 @dataclass(frozen=True)
-class Told:
-    """All that the pages say; `differs`: sentences on what isn't as in the paper."""
+class PaperContent:
+    """The content of the pages; `differs`: sentences on what isn't as in the paper."""
 
     tables: list[PaperTable]
     differs: list[str]
@@ -63,11 +63,11 @@ class Told:
 
 @dataclass(frozen=True)
 class Pages:
-    """The files, and what they say."""
+    """The files, and their content."""
 
     markdown: Path
     html: Path
-    told: Told
+    content: PaperContent
 
     def terminal_tables(self) -> "list[Table]":
         """The tables as rich Tables; those without rows are left out."""
@@ -75,7 +75,7 @@ class Pages:
         from rich.text import Text
 
         shown = []
-        for each in self.told.tables:
+        for each in self.content.tables:
             if not each.rows:
                 continue
             table = Table(title=Text(each.title), title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -89,10 +89,10 @@ class Pages:
         return shown
 
 
-def markdown(told: Told) -> str:
+def markdown(content: PaperContent) -> str:
     """The whole as Markdown text."""
-    parts = [f"# {escape(told.title)}", "## What differs from the paper", bullets(told.differs)]
-    for each in told.tables:
+    parts = [f"# {escape(content.title)}", "## What differs from the paper", bullets(content.differs)]
+    for each in content.tables:
         parts += [f"## {escape(each.title)}", escape(each.says)]
         if each.rows:
             parts.append(table(HEAD, [row.cells for row in each.rows], numeric=range(1, 6)))
@@ -100,7 +100,7 @@ def markdown(told: Told) -> str:
     return "\n\n".join([*parts, INTERVALS]) + "\n"
 
 
-def html(told: Told) -> str:
+def html(content: PaperContent) -> str:
     """The page, in the style of the report's: self-contained, without scripts."""
     style = Markup((HERE / "page.css").read_text(encoding="utf-8"))  # noqa: S704  # ours
-    return templates.render(HERE / "paper.html.j2", told=told, style=style, intervals=INTERVALS)
+    return templates.render(HERE / "paper.html.j2", content=content, style=style, intervals=INTERVALS)

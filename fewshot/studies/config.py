@@ -1,38 +1,35 @@
 """What a sweep is asked for, from a file (YAML) and from flags, which win: checked, and made into SweepSettings.
 
-`data/sweep.yaml` documents every key. A method's setting that is given as a list makes a series of sweeps, one a value.
+A method's setting that is given as a list makes a grid search, a sweep for each value.
 """
 
-import dataclasses
 import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
-from curate.collection.splits import Splitting
-from curate.foundation import yaml_files
+from curate.foundation import option_files, yaml_files
 from curate.foundation.errors import UsageError
+from curate.foundation.option_files import from_yaml, written
+from curate.foundation.options import Option, Text, declared
 from curate.foundation.yaml_files import Entry
 from fewshot import methods
 from fewshot.studies import grid_search
-from fewshot.studies.grid_search import Member
-from fewshot.sweeping import prompts
-from fewshot.sweeping.settings import OPTIONS, SHORT, SweepSettings, unchosen
-from fewshot.training.augment import KINDS
+from fewshot.studies.grid_search import GridPoint
+from fewshot.sweeping import descriptions
+from fewshot.sweeping.settings import FILE, OPTIONS, Grid, SweepSettings
 from fewshot.trials.additions import expanded
 
-_SPLITTING = {"split": "kind", "test_fraction": "test_fraction", "seed": "seed"}
 _EXPECTED = "fewshot sweep --config-template shows one"
-REST = "other-methods"  # the directory of what a series doesn't vary
+REST = "other-methods"  # the directory of the methods that a grid search doesn't vary
 
 
 @dataclass(frozen=True)
 class Asked:
-    """`values` by KEYS, only those that were given. By method (its name without suffix): `recipes`, single settings,
-    and `grids`, settings with several values each."""
+    """`values` of the options of FILE, only those that were given. By method (its name without suffix): `recipes`,
+    single settings, and `grids`, settings with several values each.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -40,10 +37,10 @@ class Asked:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        return tuple(self.values.get("methods", SweepSettings.methods))
+        return tuple(self.values.get("methods", Grid().methods))
 
     def over(self, under: "Asked") -> "Asked":
-        """This, and what `under` says where this says nothing."""
+        """What is asked here, and what `under` asks where nothing is asked here."""
         recipes = {base: dict(each) for base, each in under.recipes.items()}
         grids = {base: dict(each) for base, each in under.grids.items()}
         for base, name, value in _each(self.recipes):
@@ -66,67 +63,71 @@ def read(path: Path) -> Asked:
         return Asked()
     if not found.is_mapping:
         raise found.wrong(f"the file must hold keys and values; {_EXPECTED}")
-    told = found.mapping(known=KEYS)
-    given = {key: _value(key, value) for key, value in told.items() if not value.is_null}
-    return Asked(given, *_of_methods(told.get("methods")))
+    values = from_yaml(found, *FILE, others=_OTHERS)
+    told = found.mapping()
+    values |= {key: _value(key, told[key]) for key in _OTHERS if key in told and not told[key].is_null}
+    return Asked(values, *_of_methods(told.get("methods")))
+
+
+_OTHERS = ("methods", "descriptions")  # lists or text, as others, or mappings
 
 
 def _value(key: str, given: Entry) -> Any:
-    if key == "descriptions" and given.is_mapping:
-        return prompts.descriptions(given, "descriptions: ")
-    with _at(given):
-        return KEYS[key](key, given.plain())
+    if given.is_mapping and key == "descriptions":
+        return descriptions.from_entry(given, "descriptions: ")
+    return _read(declared(*FILE)[key], key, given, list(given.mapping()) if given.is_mapping else written(given))
 
 
-@contextmanager
-def _at(place: Entry) -> Iterator[None]:
-    """What is wrong inside is said with file and line."""
-    try:
-        yield
-    except UsageError as error:
-        raise place.wrong(str(error)) from error
-
-
-def settings(asked: Asked, collection: Path, out: Path) -> SweepSettings:
-    """One sweep, of all methods that are asked for. Grids are not looked at (see `members`)."""
+def settings_of(asked: Asked, collection: Path, out: Path) -> SweepSettings:
+    """One sweep, of all methods that are asked for. Grids are not looked at (see `grid_points`)."""
     values = dict(asked.values)
-    splitting = {name: values.pop(key) for key, name in _SPLITTING.items() if key in values}
-    amounts = values.pop("synthetic_per_class", ())
-    values["sets"] = expanded(values.get("sets", SweepSettings.sets), amounts)
+    values["sets"] = expanded(values.get("sets", Grid().sets), values.pop("synthetic_per_class", ()))
     used = {methods.parse(name).base for name in asked.methods}
     recipes = {base: each for base, each in asked.recipes.items() if base in used and each}
-    return SweepSettings(collection=collection, out=out, splitting=Splitting(**splitting), recipes=recipes, **values)
+    return SweepSettings.of(collection, out, recipes=recipes, **values)
 
 
-def members(asked: Asked, collection: Path, out: Path) -> list[Member]:
-    """The sweeps that are asked for: one in `out` itself, or a series where a method has several recipes.
+def grid_points(asked: Asked, collection: Path, out: Path) -> list[GridPoint]:
+    """The sweeps that are asked for: one in `out` itself, or a grid search where a method has several recipes.
 
-    In a series, each combination of a method's lists is a sweep of that method alone, and the methods without lists
-    make another.
+    In a grid search, each combination of a method's lists is a sweep of that method alone, and the methods without
+    lists make another.
     """
-    whole = settings(asked, collection, out)
-    grids = {base: grid for base, grid in asked.grids.items() if grid_search.of_base(whole.methods, base)}
+    whole = settings_of(asked, collection, out)
+    grids = {base: grid for base, grid in asked.grids.items() if grid_search.of_base(whole.grid.methods, base)}
     found = []
-    rest = tuple(name for name in whole.methods if methods.parse(name).base not in grids)
+    rest = tuple(name for name in whole.grid.methods if methods.parse(name).base not in grids)
     if rest and grids:
-        found.append(grid_search.member(REST, out, dataclasses.replace(whole, methods=rest)))
+        found.append(grid_search.grid_point(REST, out, whole.replaced(methods=rest)))
     for base, grid in grids.items():
         for values in itertools.product(*grid.values()):
             varied = dict(zip(grid, values, strict=True))
-            own = dataclasses.replace(
-                whole,
-                methods=grid_search.of_base(whole.methods, base),
+            own = whole.replaced(
+                methods=grid_search.of_base(whole.grid.methods, base),
                 recipes=whole.recipes | {base: whole.recipes.get(base, {}) | varied},
             )
-            found.append(grid_search.member(f"{base}-{grid_search.settings_name(varied)}", out, own, varied))
-    return found or [Member("", whole)]
+            found.append(grid_search.grid_point(f"{base}-{grid_search.settings_name(varied)}", out, own, varied))
+    return found or [GridPoint("", whole)]
 
 
 def template() -> str:
     """A file with every key, its default, and a line about it."""
-    from curate.foundation import resources
+    return f"{_ABOUT}\n{option_files.template(*FILE)}\n{_OF_SINGLE_METHODS}"
 
-    return resources.path("sweep.yaml").read_text(encoding="utf-8")
+
+_ABOUT = """\
+# A sweep's settings for `fewshot sweep COLLECTION --out DIRECTORY --config FILE`: every key, with its default.
+# Leave out what you don't need. Flags on the command line win over this file.
+"""
+
+_OF_SINGLE_METHODS = """\
+# Settings of single methods, in place of the list above. A list of values makes one sweep for each combination, in a
+# directory of its own under --out, and recipes.csv, which compares them.
+# methods:
+#   zero-shot:
+#   linear-probe: {strengths: [1, 10, 100]}
+#   finetune: {lr: [1e-5, 1e-4], weight_decay: 1e-3, epochs: [1, 5]}
+"""
 
 
 def _of_methods(given: Entry | None) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, tuple[Any, ...]]]]:
@@ -153,148 +154,23 @@ def _of_methods(given: Entry | None) -> tuple[dict[str, dict[str, Any]], dict[st
 
 def _settings(method: str, chosen: Entry) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
     """The settings of a method: those with one value, and those with several to choose from."""
-    defaults = unchosen(method)
+    known = methods.options(method) | {name: OPTIONS[name] for name in methods.describe(method).options}
     one: dict[str, Any] = {}
     many: dict[str, tuple[Any, ...]] = {}
-    for setting, given in chosen.mapping(known=defaults, each=f"setting of {method} called").items():
-        with _at(given):
-            value, several = _setting(f"methods.{method}.{setting}", setting, given.plain(), defaults[setting])
-        if several:
-            many[setting] = value
+    for name, given in chosen.mapping(known=known, each=f"setting of {method} called").items():
+        option, key = known[name], f"methods.{method}.{name}"
+        if given.is_list and get_origin(option.kind) is not tuple:
+            if not given.items():
+                raise given.wrong(f"{key} is an empty list; give one value or several")
+            many[name] = tuple(dict.fromkeys(_read(option, key, item, written(item)) for item in given.items()))
         else:
-            one[setting] = value
+            one[name] = _read(option, key, given, written(given))
     return one, many
 
 
-def _setting(key: str, name: str, value: Any, default: Any) -> tuple[Any, bool]:
-    """A method's setting as its own kind, and whether it is several values to choose from."""
-
-    def like(value: Any) -> Any:
-        return _choice(*OPTIONS[name])(key, value) if name in OPTIONS else _like(key, value, default)
-
-    if isinstance(value, list) and not isinstance(default, tuple):
-        if not value:
-            raise UsageError(f"{key} is an empty list; give one value or several")
-        return tuple(dict.fromkeys(map(like, value))), True
-    return like(value), False
-
-
-def _like(key: str, value: Any, default: Any) -> Any:
-    """`value` as the kind of thing that `default` is."""
-    if isinstance(default, tuple):
-        several = value if isinstance(value, list) else [value]
-        return tuple(_like(key, each, default[0]) for each in several)
-    if isinstance(default, bool):
-        return _flag(key, value)
-    if isinstance(default, int):
-        return _whole(key, value)
-    return _number(key, value) if isinstance(default, float) else _text(key, value)
-
-
-# How a key's value is read: each takes key and value, and raises UsageError with what is allowed.
-
-
-def _text(key: str, value: Any) -> str:
-    if isinstance(value, (dict, list, bool)):
-        raise UsageError(f"{key} must be a word, not {value!r}")
-    return str(value)
-
-
-def _flag(key: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{key} must be true or false, not {value!r}")
-    return value
-
-
-def _whole(key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise UsageError(f"{key} must be a whole number, not {value!r}")
+def _read(option: Option, key: str, place: Entry, value: Text) -> Any:
+    """The option's value at `place`, where what is wrong is."""
     try:
-        number = float(value)  # YAML takes 1e3 for a word
-        if number == int(number):
-            return int(number)
-    except (ValueError, OverflowError):
-        pass
-    raise UsageError(f"{key} must be a whole number, not {value!r}")
-
-
-def _number(key: str, value: Any) -> float:
-    try:
-        number = math.nan if isinstance(value, (bool, list, dict)) else float(value)  # YAML takes 1e-5 for a word
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise UsageError(f"{key} must be a number, such as 1e-5, not {value!r}")
-    return number
-
-
-def _choice(*allowed: str) -> Callable[[str, Any], str]:
-    def read(key: str, value: Any) -> str:
-        if value not in allowed:
-            raise UsageError(f"{key} must be {' or '.join(allowed)}, not {value!r}")
-        return str(value)
-
-    return read
-
-
-def _names(key: str, value: Any) -> tuple[str, ...]:
-    parts = value.split(",") if isinstance(value, str) else value
-    if isinstance(parts, int) and not isinstance(parts, bool):
-        parts = [parts]  # a class may be called 7
-    if not isinstance(parts, list) or any(isinstance(part, (dict, list, bool)) or part is None for part in parts):
-        raise UsageError(f"{key} must be a list of names, not {value!r}")
-    return tuple(dict.fromkeys(str(part).strip() for part in parts if str(part).strip()))
-
-
-def _sentences(key: str, value: Any) -> tuple[str, ...]:
-    """As `_names`, of what may hold commas."""
-    return _names(key, [value] if isinstance(value, str) else value)
-
-
-def _method_names(key: str, value: Any) -> tuple[str, ...]:
-    names = _names(key, list(value) if isinstance(value, dict) else value)
-    for name in names:
-        methods.parse(name)
-    return names
-
-
-def _numbers(key: str, value: Any) -> tuple[int, ...]:
-    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    return tuple(dict.fromkeys(_whole(key, part) for part in parts if part != ""))
-
-
-def _path(key: str, value: Any) -> Path:
-    return Path(_text(key, value)).expanduser()
-
-
-def _descriptions(key: str, value: Any) -> dict[str, tuple[str, ...]]:
-    """Of a file."""
-    return prompts.read_descriptions(_path(key, value))
-
-
-KEYS: dict[str, Callable[[str, Any], Any]] = {
-    "sets": _names,
-    "synthetic_per_class": _numbers,
-    "methods": _method_names,
-    "shots": _numbers,
-    "splits": _whole,
-    "split": _choice("random", "official"),
-    "test_fraction": _number,
-    "seed": _whole,
-    "classes": _names,
-    "short": _choice(*SHORT),
-    "model": _text,
-    "checkpoint": _path,
-    "device": _text,
-    "fit": _choice("crop", "pad"),
-    "prompts": _sentences,
-    "descriptions": _descriptions,
-    "recipe": _text,
-    "augment": _choice("", *KINDS),
-    "class_weights": _choice(*OPTIONS["class_weights"]),
-    "deterministic": _flag,
-    "workers": _whole,
-    "engine": _choice("auto", "processes", "ray"),
-    "address": _text,
-    "gpu_share": _number,
-}
+        return option.read(value, key)
+    except UsageError as error:
+        raise place.wrong(str(error)) from error

@@ -1,6 +1,5 @@
-"""Several sweeps that belong together, such as one a recipe: each in a directory of its own, and a table of all."""
+"""A grid search: one sweep for each combination of settings, each in a directory of its own, and a table of all."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,37 +27,39 @@ RESULTS = (
 
 
 @dataclass(frozen=True)
-class Member:
-    """One sweep of a series. `name`: its directory in the series' own. `varied`: what is its own, by setting's name."""
+class GridPoint:
+    """One sweep of a grid search. `name`: its directory in that of the search; "" for a sweep that is alone. `varied`:
+    the settings in which it differs from the others, by name.
+    """
 
     name: str
     settings: SweepSettings
     varied: dict[str, Any] = field(default_factory=dict)
 
 
-def member(name: str, out: Path, settings: SweepSettings, varied: dict[str, Any] | None = None) -> Member:
-    """`settings` as a member of the series in `out`."""
-    return Member(name, dataclasses.replace(settings, out=out / name), varied or {})
+def grid_point(name: str, out: Path, settings: SweepSettings, varied: dict[str, Any] | None = None) -> GridPoint:
+    """`settings` as a point of the grid search in `out`."""
+    return GridPoint(name, settings.replaced(out=out / name), varied or {})
 
 
 def run(
-    members: Sequence[Member], out: Path, *, retry_failed: bool = False, say: Callable[[str], None] | None = None
+    grid_points: Sequence[GridPoint], out: Path, *, retry_failed: bool = False, say: Callable[[str], None] | None = None
 ) -> list[SweepSummary]:
-    """Run what is missing of each member, and write `out`/recipes.csv after each: what is done can be looked at.
+    """Run what is missing of each point, and write `out`/recipes.csv after each, to have a table before the end.
 
-    The settings of all are checked before the first runs. `say` is told of each before it runs. Raises what run_sweep
-    raises, and UsageError where `out` holds a single sweep.
+    The settings of all are checked before the first runs. `say` gets a line on each before it runs. Raises what
+    run_sweep raises, and UsageError where `out` holds a single sweep.
     """
     if (out / "sweep.json").exists():
-        raise UsageError(f"{out} holds a single sweep, and this is a series of them; choose another --out")
-    for each in members:
-        for name in each.settings.methods:
+        raise UsageError(f"{out} holds a single sweep, and this is a grid search of several; choose another --out")
+    for each in grid_points:
+        for name in each.settings.grid.methods:
             methods.build(name, options(each.settings.method_settings(name))[0])
     summaries = []
-    for number, each in enumerate(members, 1):
-        (say or _say)(f"{number}/{len(members)}: {each.name}")
+    for number, each in enumerate(grid_points, 1):
+        (say or _say)(f"{number}/{len(grid_points)}: {each.name}")
         summaries.append(run_sweep(each.settings, retry_failed=retry_failed))
-        atomic.write_bytes(out / TABLE, tables.to_csv(table(members[:number])))
+        atomic.write_bytes(out / TABLE, tables.to_csv(table(grid_points[:number])))
     return summaries
 
 
@@ -66,18 +67,18 @@ def _say(text: str) -> None:
     console.err.print(text, markup=False, soft_wrap=True)
 
 
-def table(members: Sequence[Member]) -> pd.DataFrame:
-    """Each member's results: what is varied, a column each ("" where a member varies something else), then RESULTS.
+def table(grid_points: Sequence[GridPoint]) -> pd.DataFrame:
+    """Each grid point's results: what is varied, a column each ("" where a point varies something else), then RESULTS.
 
-    `diverged` counts those of `failed` that ran away.
+    `diverged` counts those of `failed` whose training diverged.
     """
-    names = list(dict.fromkeys(name for each in members for name in each.varied))
-    rows = [dict.fromkeys(names, "") | each.varied | row for each in members for row in _results(each)]
+    names = list(dict.fromkeys(name for each in grid_points for name in each.varied))
+    rows = [dict.fromkeys(names, "") | each.varied | row for each in grid_points for row in _results(each)]
     return pd.DataFrame(rows, columns=[RESULTS[0], *names, *RESULTS[1:]])
 
 
-def _results(each: Member) -> list[dict[str, Any]]:
-    """The rows of RESULTS that are of this member's grid; its directory may hold a wider one."""
+def _results(each: GridPoint) -> list[dict[str, Any]]:
+    """The rows of RESULTS that this point asks for; the sweep in its directory may be wider."""
     measured = measure(read_sweep(each.settings.out))
     failed = measured.failed
     rows = []
@@ -91,8 +92,8 @@ def _results(each: Member) -> list[dict[str, Any]]:
 
 
 def _asked(settings: SweepSettings, row: dict[Any, Any]) -> bool:
-    shots = (*settings.shots, 0)
-    return row["method"] in settings.methods and row["set"] in settings.sets and row["shots"] in shots
+    shots = (*settings.grid.shots, 0)
+    return row["method"] in settings.grid.methods and row["set"] in settings.grid.sets and row["shots"] in shots
 
 
 def settings_name(varied: dict[str, Any]) -> str:
@@ -111,7 +112,7 @@ def of_base(names: Sequence[str], base: str) -> tuple[str, ...]:
 
 
 def terminal_table(results: pd.DataFrame) -> "Table":
-    """The series as a rich Table: what is varied, and accuracy with its interval over splits."""
+    """The grid search as a rich Table: what is varied, and accuracy with its interval over splits."""
     from rich.table import Table
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""The tables of arXiv 2501.07221 on a collection of one's own: which sweeps they take, and what comes of them.
+"""The tables of arXiv 2501.07221 on a collection of one's own: which sweeps they take, and their results.
 
 Zero-shot (its Table 4), wordings (5), recipes (6), filtered and unfiltered (9), fewer images (11), and the 82 classes
 of its abstract. `data/paper.yaml` holds the grids and the paper's numbers, as far as they are known.
@@ -23,7 +23,7 @@ from fewshot.reporting import paper as pages
 from fewshot.reporting.elements.wording import count, counted, interval, listing, percent, points
 from fewshot.reporting.paper import Pages, PaperTable, Row
 from fewshot.studies import grid_search
-from fewshot.studies.grid_search import Member
+from fewshot.studies.grid_search import GridPoint
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials import additions
 
@@ -57,7 +57,7 @@ class Plan:
     all: tuple[str, ...]
     photographs: int
     why_unfiltered: str
-    members: dict[str, Member]
+    grid_points: dict[str, GridPoint]
 
 
 def run_paper(settings: PaperSettings) -> Pages:
@@ -66,7 +66,7 @@ def run_paper(settings: PaperSettings) -> Pages:
     Raises UsageError for classes that the collection hasn't, and what run_sweep raises.
     """
     plan = make(settings)
-    grid_search.run(list(plan.members.values()), settings.out, retry_failed=settings.retry_failed)
+    grid_search.run(list(plan.grid_points.values()), settings.out, retry_failed=settings.retry_failed)
     return write(plan)
 
 
@@ -83,12 +83,13 @@ def make(settings: PaperSettings) -> Plan:
     why = _why_unfiltered(collection)
     every = tuple(sorted(sizes.index))
     plan = Plan(settings, grid, few, every, len(photographs), why, {})
-    plan.members.update((each.name, each) for each in _members(plan, sizes))
+    plan.grid_points.update((each.name, each) for each in _grid_points(plan, sizes))
     return plan
 
 
 def _facts() -> dict[str, Any]:
-    return resources.load("paper.yaml")
+    result: dict[str, Any] = resources.load("paper.yaml")
+    return result
 
 
 def _few(asked: tuple[str, ...], sizes: pd.Series, number: int) -> tuple[str, ...]:
@@ -111,13 +112,11 @@ def _why_unfiltered(collection: Collection) -> str:
     return ""
 
 
-def _members(plan: Plan, sizes: pd.Series) -> list[Member]:
+def _grid_points(plan: Plan, sizes: pd.Series) -> list[GridPoint]:
     grid, settings = plan.grid, plan.settings
 
-    def member(name: str, classes: tuple[str, ...], varied: dict[str, Any], **changes: Any) -> Member:
-        values = {
-            "collection": settings.collection,
-            "out": settings.out,
+    def grid_point(name: str, classes: tuple[str, ...], varied: dict[str, Any], **changes: Any) -> GridPoint:
+        values: dict[str, Any] = {
             "model": settings.model,
             "checkpoint": settings.checkpoint,
             "device": settings.device,
@@ -128,29 +127,30 @@ def _members(plan: Plan, sizes: pd.Series) -> list[Member]:
             "shots": (grid["recipe_shots"] or int(sizes[list(classes)].max()),),
             "splits": grid["recipe_splits"],
         }
-        return grid_search.member(name, settings.out, SweepSettings(**values | changes), varied)
+        asked = SweepSettings.of(settings.collection, settings.out, **values | changes)
+        return grid_search.grid_point(name, settings.out, asked, varied)
 
     splits = settings.splits or grid["splits"]
     wording = _facts()["tables"]["4"]["prompt"]
     zero = {"methods": ("zero-shot",), "prompts": (wording,), "splits": splits}
-    found = [member("zero-shot", plan.few, {}, **zero)]
+    found = [grid_point("zero-shot", plan.few, {}, **zero)]
     if plan.all != plan.few:
-        found.append(member("zero-shot-all", plan.all, {}, **zero))
-    found += [member(f"prompt-{name}", plan.few, {"prompt": name}, prompts=(name,)) for name in grid["prompts"]]
+        found.append(grid_point("zero-shot-all", plan.all, {}, **zero))
+    found += [grid_point(f"prompt-{name}", plan.few, {"prompt": name}, prompts=(name,)) for name in grid["prompts"]]
     for values in itertools.product(*(grid[name] for name in TUNING)):
         varied = dict(zip(TUNING, values, strict=True))
         name = f"recipe-{grid_search.settings_name(varied)}"
-        found.append(member(name, plan.few, varied, recipes={"finetune": varied}))
+        found.append(grid_point(name, plan.few, varied, recipes={"finetune": varied}))
     sets = ("unfiltered",) if plan.why_unfiltered else ("filtered", "unfiltered")
-    found.append(member("few-shot", plan.few, {}, sets=sets, shots=tuple(grid["shots"]), splits=splits))
+    found.append(grid_point("few-shot", plan.few, {}, sets=sets, shots=tuple(grid["shots"]), splits=splits))
     if grid["all_classes"] and plan.all != plan.few:
-        found.append(member("all-classes", plan.all, {}))
+        found.append(grid_point("all-classes", plan.all, {}))
     return found
 
 
 def write(plan: Plan) -> Pages:
     """paper.md and paper.html, from the sweeps as they are on disk."""
-    measured = {name: measure(read_sweep(each.settings.out)) for name, each in plan.members.items()}
+    measured = {name: measure(read_sweep(each.settings.out)) for name, each in plan.grid_points.items()}
     facts = _facts()
     made = {
         "4": _zero_shot(plan, measured),
@@ -164,10 +164,12 @@ def write(plan: Plan) -> Pages:
         "abstract": _all_classes(measured),
     }
     tables = [_table(number, about, made[number], plan) for number, about in facts["tables"].items()]
-    told = pages.Told(tables, _differs(plan, measured, facts["paper"]), f"{facts['paper']['name']} on {_name(plan)}")
-    files = Pages(plan.settings.out / "paper.md", plan.settings.out / "paper.html", told)
-    atomic.write_text(files.markdown, pages.markdown(told))
-    atomic.write_text(files.html, pages.html(told))
+    content = pages.PaperContent(
+        tables, _differs(plan, measured, facts["paper"]), f"{facts['paper']['name']} on {_name(plan)}"
+    )
+    files = Pages(plan.settings.out / "paper.md", plan.settings.out / "paper.html", content)
+    atomic.write_text(files.markdown, pages.markdown(content))
+    atomic.write_text(files.html, pages.html(content))
     return files
 
 
@@ -227,7 +229,7 @@ def _finetuned(what: str, measured: Measured, paper: str = UNKNOWN) -> Row:
 
 
 def _recipes(plan: Plan, measured: dict[str, Measured], known: list[dict[str, Any]]) -> list[Row]:
-    found = [each for each in plan.members.values() if each.name.startswith("recipe-")]
+    found = [each for each in plan.grid_points.values() if each.name.startswith("recipe-")]
     rows = []
     for each in found:
         what = ", ".join(f"{words} {each.varied[name]:g}" for name, words in _TUNING_WORDS.items())

@@ -1,7 +1,7 @@
-"""Where packs of trials are run: in this process, in several of this machine, or on a Ray cluster.
+"""Where batches of trials are run: in this process, in several of this machine, or on a Ray cluster.
 
-Workers write records into the sweep's directory and read the collection's cache; only packs travel, and once to each
-worker the plan.
+Workers write records into the sweep's directory and read the collection's cache; each of them is sent the plan, once,
+and then batches.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,88 +18,89 @@ from curate.sweeps.records import Record
 from curate.workers.opening import Shared, in_this_process, open_pool
 from curate.workers.places import CPUS_OF_A_MODEL, Needs, Place
 from curate.workers.pool import GivenUp
-from fewshot.sweeping.batched_trials import Pack, dealt
+from fewshot.sweeping.batched_trials import TrialBatch, in_work_order
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.trial import Runner
 from fewshot.training.deterministic import deterministic
 
 
-def run(plan: Plan, clip: ClipModel, packs: list[Pack]) -> None:
-    """Run packs wherever the settings say. Raises FewposeError for what none of them can go on with."""
-    settings, trials = plan.settings, sum(len(pack.missing) for pack in packs)
-    with deterministic(settings.deterministic):
+def run(plan: Plan, clip: ClipModel, batches: list[TrialBatch]) -> None:
+    """Run batches wherever the settings say. Raises FewposeError where no batch can be run."""
+    settings, trials = plan.settings, sum(len(batch.missing) for batch in batches)
+    with deterministic(settings.compute.deterministic):
         with records.explaining_write_errors(settings.collection):  # its cache
             runner = Runner(plan, clip)  # decodes and embeds in this process, for all
-        if in_this_process(settings.asked_workers, _needs(plan)):
+        if in_this_process(settings.work, _needs(plan)):
             with console.progress("trials", trials, "trial") as advance:
-                for pack in packs:
-                    runner.run(pack)
-                    advance(len(pack.missing))
+                for batch in batches:
+                    runner.run(batch)
+                    advance(len(batch.missing))
             return
     del runner
     if clip.device.type == "cuda":
         torch.cuda.empty_cache()  # for the worker on this card
-    make = Trials(_everywhere(plan), SameModel.as_(clip, settings.checkpoint))
+    make = WorkerFactory(_with_absolute_paths(plan), SameModel.as_(clip, settings.clip.checkpoint))
     with console.progress("trials", trials, "trial") as advance:
-        hand_out(plan, make, dealt(packs), advance)
+        hand_out(plan, make, in_work_order(batches), advance)
 
 
 @dataclass(frozen=True)
-class Trials:
-    """Makes workers that run packs: each with the model, a device and so many threads."""
+class WorkerFactory:
+    """Makes workers that run batches: each with the model, a device and so many threads."""
 
     plan: Plan
     model: SameModel
 
-    def __call__(self, place: Place) -> Callable[[Pack], None]:
+    def __call__(self, place: Place) -> Callable[[TrialBatch], None]:
         torch.set_num_threads(place.threads)
         threadpool_limits(place.threads)
-        asked = self.plan.settings.deterministic
+        asked = self.plan.settings.compute.deterministic
         with deterministic(asked):
             runner = Runner(self.plan, self.model.load(place.device))
 
-        def write_records(pack: Pack) -> None:
+        def write_records(batch: TrialBatch) -> None:
             with deterministic(asked):
-                runner.run(pack)
+                runner.run(batch)
 
         return write_records
 
 
 def hand_out(
     plan: Plan,
-    make: Callable[[Place], Callable[[Pack], None]],
-    packs: Sequence[Pack],
+    make: Callable[[Place], Callable[[TrialBatch], None]],
+    batches: Sequence[TrialBatch],
     advance: Callable[[int], None],
 ) -> None:
-    """Have workers run `packs`. `advance` is told how many trials were done.
+    """Have workers run `batches`. `advance` is called with the number of trials that were done.
 
-    A trial that kills its worker even alone is recorded as failed (usually the system kills it, for want of memory).
+    A trial whose worker dies even when it is run alone is recorded as failed (usually the system kills it for want of
+    memory).
     """
     settings = plan.settings
     shared = Shared(settings.out, (settings.collection / "images.parquet",))
     with open_pool(
-        make, settings.asked_workers, most=len(packs), needs=_needs(plan), halves=Pack.halves, shared=shared
+        make, settings.work, most=len(batches), needs=_needs(plan), halves=TrialBatch.halves, shared=shared
     ) as pool:
-        for pack, result in pool.run(packs):
+        for batch, result in pool.run(batches):
             if isinstance(result, GivenUp):
-                _record_lost(plan, pack)
-            advance(len(pack.missing))
+                _record_lost(plan, batch)
+            advance(len(batch.missing))
 
 
-def _record_lost(plan: Plan, pack: Pack) -> None:
+def _record_lost(plan: Plan, batch: TrialBatch) -> None:
     detail = "its process was killed, probably for want of memory; fewer --workers may do"
-    for trial in pack.missing:
+    for trial in batch.missing:
         settings = plan.settings.method_settings(trial.method)
-        record = Record(trial, "failed", plan.settings.model, cause="killed", detail=detail, settings=settings)
+        record = Record(trial, "failed", plan.settings.clip.model, cause="killed", detail=detail, settings=settings)
         records.write(plan.settings.out, record, None)
 
 
 def _needs(plan: Plan) -> Needs:
-    return Needs(plan.settings.device, CPUS_OF_A_MODEL)
+    return Needs(plan.settings.compute.device, CPUS_OF_A_MODEL)
 
 
-def _everywhere(plan: Plan) -> Plan:
-    """With paths that mean the same in another working directory."""
+def _with_absolute_paths(plan: Plan) -> Plan:
+    """The plan for workers whose working directory is another."""
     settings = plan.settings
     absolute = replace(settings, collection=settings.collection.resolve(), out=settings.out.resolve())
     return replace(plan, settings=absolute)

@@ -1,4 +1,4 @@
-"""From settings and a collection to the list of trials, with what each class can give."""
+"""From settings and a collection to the list of trials, with the classes that have images enough."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from fewshot.trials import additions
 class Plan:
     """`images`: all photographs of the image table with the ledger's labels, which alone decide the splits.
 
-    `settings` has its methods `settled`: a worker on another machine uses what was resolved here. `sets` may only
-    change what is drawn from a pool, and which synthetic images are added to that.
+    In `settings`, all methods are `settled`: a worker on another machine uses the settings that were resolved here.
+    `sets` decide nothing but what is drawn from a pool, and which synthetic images are added to that.
     """
 
     settings: SweepSettings
@@ -66,23 +66,23 @@ def make(settings: SweepSettings) -> Plan:
     if images.empty:
         raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
     classes = _classes(settings, images)
-    sets = {name: additions.training_set(collection, name) for name in settings.sets}
+    sets = {name: additions.training_set(collection, name) for name in settings.grid.sets}
     prompts.check(settings, images["label"])
-    settings = replace(settings, settled={name: settings.resolved(name) for name in settings.methods})
-    for name in settings.methods:
-        _of_this_version(name, settings.resolved(name).version)
-        methods.build(name, options(settings.method_settings(name))[0])  # wrong settings are said before any work
+    settings = replace(settings, settled={name: settings.resolved(name) for name in settings.grid.methods})
+    for name in settings.grid.methods:
+        _check_version(name, settings.resolved(name).version)
+        methods.build(name, options(settings.method_settings(name))[0])  # raises for wrong settings, before any work
     trials = tuple(_trials(settings))
     if not trials:
         raise UsageError(
-            f"{' and '.join(settings.methods)} is trained on nothing, so no added image changes it; "
+            f"{' and '.join(settings.grid.methods)} is trained on nothing, so no added image changes it; "
             "name another method or set"
         )
     kept, dropped = shortage.long_enough(settings, Plan(settings, images, sets, classes, (), ()))
     return Plan(settings, images, sets, kept, dropped, trials)
 
 
-def _of_this_version(method: str, resolved: int) -> None:
+def _check_version(method: str, resolved: int) -> None:
     """Raises FewposeError where settings that a sweep remembers are of another version of a method than there is."""
     here = methods.describe(method).version
     if resolved not in (0, here):
@@ -104,10 +104,10 @@ def set_digest(plan: Plan) -> str:
 
 def _classes(settings: SweepSettings, images: pd.DataFrame) -> tuple[str, ...]:
     known = set(images["label"])
-    unknown = [name for name in settings.classes if name not in known]
+    unknown = [name for name in settings.data.classes if name not in known]
     if unknown:
         raise UsageError(f"--classes: the collection has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-    chosen = tuple(sorted(set(settings.classes) or known))
+    chosen = tuple(sorted(set(settings.data.classes) or known))
     if len(chosen) < 2:
         raise UsageError("a classifier needs at least two classes")
     return chosen
@@ -117,9 +117,9 @@ def _trials(settings: SweepSettings) -> list[Trial]:
     """Split by split, so that a sweep that is stopped early has compared everything on the splits that it has."""
     return [
         Trial(name, method, shots, number)
-        for number in range(settings.splits)
-        for method in settings.methods
-        for name in settings.sets
+        for number in range(settings.grid.splits)
+        for method in settings.grid.methods
+        for name in settings.grid.sets
         for shots in _shots(settings, name, method)
     ]
 
@@ -128,5 +128,5 @@ def _shots(settings: SweepSettings, set_: str, method: str) -> tuple[int, ...]:
     """The numbers of photographs a class: 0 where nothing is trained, and where synthetic images are alone."""
     made_of = additions.composition(set_)
     if methods.trains(method):
-        return (0,) if made_of.alone else tuple(sorted(settings.shots))
+        return (0,) if made_of.alone else tuple(sorted(settings.grid.shots))
     return () if made_of.kind else (0,)  # what would be added changes nothing

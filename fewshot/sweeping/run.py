@@ -15,12 +15,12 @@ from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping import engines, prompts
 from fewshot.sweeping import plan as planning
-from fewshot.sweeping.batched_trials import packs
+from fewshot.sweeping.batched_trials import trial_batches
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings, options
 from fewshot.sweeping.trial import device_name, versions
 from fewshot.sweeping.widening import widened
-from fewshot.task import Choosy
+from fewshot.task import ChecksModel
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SweepSummary:
 
     @property
     def pace(self) -> str:
-        """ "12 trials in 0:01:05, 665 an hour"; "" where none was run."""
+        """Such as "12 trials in 0:01:05, 665 an hour"; "" where none was run."""
         if not self.ran:
             return ""
         whole = round(self.seconds)
@@ -56,7 +56,7 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
     process is working on it, FewposeError where it can't be written to.
     """
     plan = planning.make(settings)
-    clip = clip_models.load(settings.model, checkpoint=settings.checkpoint, device=settings.device)
+    clip = clip_models.load(settings.clip.model, checkpoint=settings.clip.checkpoint, device=settings.compute.device)
     check_methods(plan, clip)
     with only_one(settings.out, "fewshot sweep"):
         _clear_debris(settings.out)
@@ -64,16 +64,16 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
         missing = [trial for trial in plan.trials if _is_missing(settings.out, trial, retry_failed)]
         begun = time.monotonic()
         if missing:
-            engines.run(plan, clip, packs(plan, missing, clip.device.type))
+            engines.run(plan, clip, trial_batches(plan, missing, clip.device.type))
         seconds = time.monotonic() - begun
     return _summary(plan, len(missing), seconds)
 
 
 def check_methods(plan: Plan, clip: clip_models.ClipModel) -> None:
     """Raises UsageError for a method that can't use this model."""
-    for name in plan.settings.methods:
+    for name in plan.settings.grid.methods:
         method = methods.build(name, options(plan.settings.method_settings(name))[0])
-        if isinstance(method, Choosy):
+        if isinstance(method, ChecksModel):
             method.check(clip)
 
 
@@ -112,8 +112,8 @@ def _describe(plan: Plan, clip: clip_models.ClipModel) -> dict[str, Any]:
         "format": records.FORMAT,
         "collection": str(settings.collection.resolve()),
         "classes": list(plan.classes),
-        "texts": prompts.told(plan.classes, settings),
-        "prompts": list(prompts.templates(settings.prompts)),
+        "texts": prompts.wordings_to_json(plan.classes, settings),
+        "prompts": list(prompts.templates(settings.clip.prompts)),
         "class_sizes": plan.images["label"].value_counts().reindex(plan.classes).to_dict(),
         "dropped_classes": list(plan.dropped),
         "model": clip.name,
@@ -124,19 +124,19 @@ def _describe(plan: Plan, clip: clip_models.ClipModel) -> dict[str, Any]:
         },
         "precision": clip.precision,
         "device": device_name(clip.device),
-        "fit": settings.fit,
-        "split_kind": settings.splitting.kind,
+        "fit": settings.data.fit,
+        "split_kind": settings.splitting.split,
         "test_fraction": settings.splitting.test_fraction,
         "seed": settings.splitting.seed,
-        "short": settings.short,
+        "short": settings.data.short,
         "images_digest": planning.set_digest(plan),
         "sets": {name: _describe_set(each) for name, each in plan.sets.items()},
-        "methods": list(settings.methods),
-        "method_settings": {name: settings.method_settings(name) for name in settings.methods},
-        "recipes": {name: settings.resolved(name).recipe for name in settings.methods},
-        "method_versions": {name: settings.resolved(name).version for name in settings.methods},
-        "shots": sorted(settings.shots),
-        "splits": settings.splits,
+        "methods": list(settings.grid.methods),
+        "method_settings": {name: settings.method_settings(name) for name in settings.grid.methods},
+        "recipes": {name: settings.resolved(name).recipe for name in settings.grid.methods},
+        "method_versions": {name: settings.resolved(name).version for name in settings.grid.methods},
+        "shots": sorted(settings.grid.shots),
+        "splits": settings.grid.splits,
         "versions": versions(),
         "trials": [asdict(trial) for trial in plan.trials],
     }

@@ -1,19 +1,158 @@
-"""What a sweep is asked to do. Plain data: it travels to worker processes and into sweep.json."""
+"""What a sweep is asked to do: each option is declared here, once. Plain data: it travels to worker processes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, Literal
 
-from curate.collection.splits import Splitting
-from curate.foundation import resources
+from pydantic import AfterValidator, BeforeValidator
+
+from curate.collection.splitting import Splitting
+from curate.foundation import resources, shared_options
 from curate.foundation.errors import UsageError
+from curate.foundation.options import Positive, declared, option, settings
 from curate.workers.settings import WorkerSettings
 from fewshot import methods
-from fewshot.training.augment import KINDS
+from fewshot.methods.listed import LISTED, listing
 
-SHORT = ("error", "all", "drop")
-# Of a trial, whatever its method (see Task), with the values that there are.
-OPTIONS = {"augment": KINDS, "class_weights": ("none", "balanced")}
+Augment = Literal["none", "flip", "crop", "flip+crop"]
+ClassWeights = Annotated[
+    Literal["none", "balanced"],
+    option("Weights of images in the loss: none, or balanced (every class weighs the same)."),
+]
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        methods.parse(name)
+    return names
+
+
+def _read(descriptions: Any) -> Any:
+    """Those of a file, where its path is given."""
+    if isinstance(descriptions, str | Path):
+        from fewshot.sweeping import descriptions as file  # it loads yaml, which --help goes without
+
+        return file.read(Path(descriptions).expanduser())
+    if not isinstance(descriptions, dict):
+        raise ValueError("must be a file (YAML) of LABEL: WORDS")
+    return descriptions
+
+
+@settings
+class Grid:
+    """The grid: sets x methods x shots x splits."""
+
+    sets: Annotated[
+        tuple[str, ...],
+        option(
+            "Training sets: unfiltered, filtered, each also +synthetic, +rendered, +augmented, +generated, or +real "
+            "(as many more photographs, to compare with); and synthetic, rendered, generated alone.",
+            min_length=1,
+        ),
+    ] = ("unfiltered",)
+    methods: Annotated[
+        tuple[str, ...],
+        AfterValidator(_known),
+        option(
+            f"Methods: {'; '.join(f'{each.form} ({each.help})' for each in LISTED)}. "
+            f"{listing(each.name for each in LISTED if each.tuned)} also @0.5 (weights averaged half and half with "
+            "those before). Installed packages may add others.",
+            min_length=1,
+        ),
+    ] = ("zero-shot", "linear-probe")
+    shots: Annotated[
+        tuple[Positive, ...], option("Numbers of training images a class.", such_as="43,20,6", min_length=1)
+    ] = (43, 20, 6)
+    splits: Annotated[int, option("Number of train/test splits.", ge=1)] = 10
+
+
+@settings
+class Added:
+    """How many images are added where a set of the grid does not say it."""
+
+    synthetic_per_class: Annotated[
+        tuple[Positive, ...],
+        option("Numbers of images a class that are added; several make several sets.", such_as="20,50"),
+    ] = ()
+
+
+@settings
+class Data:
+    """The images that the classifiers learn from and are tested on."""
+
+    classes: Annotated[tuple[str, ...], option("Labels of the classes; all that the collection has if empty.")] = ()
+    short: Annotated[
+        Literal["error", "all", "drop"],
+        option("What is done with a class of too few images: error, all (use what it has), drop (leave it out)."),
+    ] = "error"
+    fit: shared_options.Fit = "crop"
+
+
+@settings
+class ClipChoice:
+    """The CLIP model, and what it calls the classes."""
+
+    model: shared_options.Model = "lite0"
+    checkpoint: shared_options.Checkpoint = None
+    prompts: Annotated[
+        tuple[str, ...],
+        option(
+            "Sentence with {} for the class, or paper, short, photo, ensemble, posture; several are averaged, and "
+            "paper is used if there is none.",
+            flag="--prompt",
+            repeated=True,
+        ),
+    ] = ()
+    descriptions: Annotated[  # by label: what replaces the class's words
+        dict[str, tuple[str, ...]],
+        BeforeValidator(_read),
+        option(
+            "What {} stands for: a file (YAML) of LABEL: WORDS, or of LABEL and a list of wordings.", metavar="<path>"
+        ),
+    ] = field(default_factory=dict)
+
+
+@settings
+class Training:
+    """Training, of every method that it concerns."""
+
+    recipe: Annotated[
+        str,
+        option(
+            f"Recipe of data/recipes.yaml for {listing(each.name for each in LISTED if each.recipe)}: paper or lite0; "
+            "the one that suits the model if empty."
+        ),
+    ] = ""
+    augment: Annotated[
+        Augment | None,
+        BeforeValidator(lambda value: value or None),  # "" stands in files that older templates made
+        option(
+            "Random changes of training images, for every method that trains the image tower: none, flip, crop, "
+            "flip+crop; the recipe's unless said."
+        ),
+    ] = None
+    class_weights: ClassWeights = "none"
+
+
+@settings
+class Compute:
+    """How it is computed."""
+
+    device: shared_options.Device = "auto"
+    deterministic: Annotated[
+        bool, option("Compute the same bits each time on the same machine, even if that is slower.")
+    ] = False
+
+
+@settings
+class TrialOptions:
+    """What a trial has whatever its method (see Task), by default nothing."""
+
+    augment: Annotated[Augment, option("Random changes of training images.")] = "none"
+    class_weights: ClassWeights = "none"
+
+
+OPTIONS = declared(TrialOptions)
 
 
 @dataclass(frozen=True)
@@ -35,52 +174,43 @@ class Resolved:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """The grid is sets x methods x shots x splits; everything else holds for all of it."""
+    """A collection, the directory of the results, and what is wanted of the one and how it is computed.
+
+    `of` makes one from options by name.
+    """
 
     collection: Path
     out: Path
-    sets: tuple[str, ...] = ("unfiltered",)
-    methods: tuple[str, ...] = ("zero-shot", "linear-probe")
-    shots: tuple[int, ...] = (43, 20, 6)
-    splits: int = 10
+    grid: Grid = field(default_factory=Grid)
     splitting: Splitting = field(default_factory=Splitting)
-    classes: tuple[str, ...] = ()  # all that the collection has
-    short: str = "error"  # a class with too few images: error, all (use what it has), drop (leave it out)
-    model: str = "lite0"
-    checkpoint: Path | None = None
-    device: str = "auto"
-    fit: str = "crop"
-    prompts: tuple[str, ...] = ()
-    descriptions: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by label: what replaces the class's words
-    recipe: str = ""  # of the methods that take one; "" is the model's own
+    data: Data = field(default_factory=Data)
+    clip: ClipChoice = field(default_factory=ClipChoice)
+    training: Training = field(default_factory=Training)
+    compute: Compute = field(default_factory=Compute)
+    work: WorkerSettings = field(default_factory=WorkerSettings)
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by method: settings that replace its own
     # By method: what was resolved before, when a sweep was planned or run. What is asked for elsewhere, and what the
     # defaults and recipes are now, changes nothing of that.
     settled: dict[str, Resolved] = field(default_factory=dict)
-    augment: str = ""  # of every method that tunes the model; "" is the recipe's
-    class_weights: str = "none"  # or "balanced"
-    deterministic: bool = False
-    workers: int = 0  # 0: one a card where there are several, a cluster's places, else one
-    engine: str = "auto"  # processes of this machine, if there is to be more than one; or ray
-    address: str = ""  # of the Ray cluster; "" is RAY_ADDRESS, or a Ray of this machine alone
-    gpu_share: float = 1.0  # of a card, for each of Ray's workers
 
-    def __post_init__(self) -> None:
-        if self.short not in SHORT:
-            raise UsageError(f"--short {self.short}: there are {', '.join(SHORT)}")
-        if self.fit not in ("crop", "pad"):
-            raise UsageError(f"--fit {self.fit}: there are crop and pad")
-        if not self.shots or min(self.shots) < 1:
-            raise UsageError("--shots: give numbers of training images a class, such as 43,20,6")
-        if self.splits < 1:
-            raise UsageError("--splits must be at least 1")
-        _ = self.asked_workers  # checks them
-        if not self.sets or not self.methods:
-            raise UsageError("--sets and --methods must name at least one each")
+    @classmethod
+    def of(cls, collection: Path, out: Path, **options: Any) -> "SweepSettings":
+        """Of options by name, whichever class declares them: `of(here, there, splits=3, model="lite0")`.
 
-    @property
-    def asked_workers(self) -> WorkerSettings:
-        return WorkerSettings(cast(Any, self.engine), self.workers, self.address, self.gpu_share)
+        Raises UsageError for values that make no sense.
+        """
+        return cls(collection, out).replaced(**options)
+
+    def replaced(self, **options: Any) -> "SweepSettings":
+        """These settings with other values of options (see `of`) and of fields of this class."""
+        changed: dict[str, Any] = {}
+        for part, cls in PARTS.items():
+            own = {name: options.pop(name) for name in declared(cls) if name in options}
+            if own:
+                changed[part] = replace(getattr(self, part), **own)
+        if unknown := options.keys() - {each.name for each in fields(self)}:
+            raise TypeError(f"a sweep has no option {' and no option '.join(sorted(unknown))}")
+        return replace(self, **changed, **options)
 
     def method_settings(self, method: str) -> dict[str, Any]:
         """All settings of a method: see `resolved`."""
@@ -91,9 +221,10 @@ class SweepSettings:
         if method in self.settled:
             return self.settled[method]
         about = methods.describe(method)
-        given = {"augment": self.augment}
-        if self.class_weights != "none":
-            given["class_weights"] = self.class_weights
+        training = self.training
+        given: dict[str, Any] = {"augment": training.augment}
+        if training.class_weights != "none":
+            given["class_weights"] = training.class_weights
         recipe = self._recipe_name() if about.recipe else ""
         return Resolved(
             hashable(
@@ -107,7 +238,20 @@ class SweepSettings:
         )
 
     def _recipe_name(self) -> str:
-        return self.recipe or ("lite0" if self.model == "lite0" else "paper")
+        return self.training.recipe or ("lite0" if self.clip.model == "lite0" else "paper")
+
+
+# The classes that declare the options of a sweep, by the fields of SweepSettings that hold them.
+PARTS: dict[str, type] = {
+    "grid": Grid,
+    "splitting": Splitting,
+    "data": Data,
+    "clip": ClipChoice,
+    "training": Training,
+    "compute": Compute,
+    "work": WorkerSettings,
+}
+FILE = (Grid, Added, *list(PARTS.values())[1:])  # those of a file of settings
 
 
 def unchosen(method: str) -> dict[str, Any]:
@@ -130,13 +274,13 @@ def _of_recipe(name: str, base: str) -> dict[str, Any]:
     if name not in recipes:
         raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
     of_all = {setting: value for setting, value in recipes[name].items() if not isinstance(value, dict)}
-    return of_all | recipes[name].get(base, {})  # the latter: where a method differs
+    result: dict[str, Any] = of_all | recipes[name].get(base, {})  # the latter: where a method differs
+    return result
 
 
 def options(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A method's settings taken apart: its own, and OPTIONS. Raises UsageError for an option's unknown value."""
     chosen = {name: settings[name] for name in OPTIONS if name in settings}
     for name, value in chosen.items():
-        if value not in OPTIONS[name]:
-            raise UsageError(f"{name} must be {' or '.join(OPTIONS[name])}, not {value!r}")
+        OPTIONS[name].read(value)
     return {name: value for name, value in settings.items() if name not in OPTIONS}, chosen

@@ -1,4 +1,4 @@
-"""Which classes have as many images as a sweep asks for, in every split and for every set; and what to say if not."""
+"""Which classes have as many images as a sweep asks for, in every split and for every set; and the error if not."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from fewshot.sweeping.settings import SweepSettings
 from fewshot.trials import additions
 
 
-class Drawn(Protocol):
-    """What is asked of a plan (fewshot.sweeping.plan.Plan): its classes, and what a split gives to a set."""
+class DrawSource(Protocol):
+    """What is needed here of a plan (fewshot.sweeping.plan.Plan): its classes, and what a split gives to a set."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
@@ -29,11 +29,11 @@ class _Demand:
     """So many images a class that a set must have in every split, beside `shots` photographs that it draws."""
 
     set: str
-    wanted: int
+    needed: int
     shots: int
     what: str  # "training", or the kind of synthetic images
 
-    def count(self, plan: Drawn, parts: Split) -> pd.Series:
+    def count(self, plan: DrawSource, parts: Split) -> pd.Series:
         """How many a split has, by label."""
         if self.what == "training":
             return plan.pool(parts, self.set)["label"].value_counts()
@@ -41,41 +41,41 @@ class _Demand:
 
 
 def _demands(settings: SweepSettings) -> Iterator[_Demand]:
-    for name in settings.sets:
+    for name in settings.grid.sets:
         made_of = additions.composition(name)
         if not made_of.alone:
-            yield _Demand(name, max(settings.shots) + made_of.more_real, 0, "training")
-        if made_of.synthetic:  # of what was made from photographs, the fewest are drawn there, the fewest join
-            shots = 0 if made_of.alone else min(settings.shots)
+            yield _Demand(name, max(settings.grid.shots) + made_of.more_real, 0, "training")
+        if made_of.synthetic:  # with the fewest photographs, of which the fewest synthetic images were made
+            shots = 0 if made_of.alone else min(settings.grid.shots)
             yield _Demand(name, made_of.amount, shots, made_of.kind)
 
 
-def long_enough(settings: SweepSettings, plan: Drawn) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def long_enough(settings: SweepSettings, plan: DrawSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes to use and those left out, by `short`: judged over all sets and splits, so that every N agrees.
 
     Raises UsageError where a class is short and `short` is "error", FewposeError where fewer than two classes are left.
     """
-    if not any(methods.trains(name) for name in settings.methods):
+    if not any(methods.trains(name) for name in settings.grid.methods):
         return plan.classes, ()
-    least = {demand: dict.fromkeys(plan.classes, demand.wanted) for demand in _demands(settings)}
+    least = {demand: dict.fromkeys(plan.classes, demand.needed) for demand in _demands(settings)}
     tested = dict.fromkeys(plan.classes, 1)
-    for number in range(settings.splits):
+    for number in range(settings.grid.splits):
         parts = plan.split(number)
         tested = _fewest(tested, parts.test["label"].value_counts())
         least = {demand: _fewest(fewest, demand.count(plan, parts)) for demand, fewest in least.items()}
-    # A class without a training image, or never tested, says nothing whatever was asked for.
+    # A class that has no training image, or is never tested, is of no use, whatever `short` says.
     first = {demand.set: fewest for demand, fewest in reversed(least.items())}  # photographs, where a set has any
     counts = [tested, *first.values()]
     empty = [label for label in plan.classes if not all(fewest[label] for fewest in counts)]
-    if settings.short == "error":
-        _enough(least, empty)
-    short = {label for demand, fewest in least.items() for label in fewest if fewest[label] < demand.wanted}
-    left_out = sorted((short if settings.short == "drop" else set()) | set(empty))
+    if settings.data.short == "error":
+        _check_enough(least, empty)
+    short = {label for demand, fewest in least.items() for label in fewest if fewest[label] < demand.needed}
+    left_out = sorted((short if settings.data.short == "drop" else set()) | set(empty))
     kept = tuple(label for label in plan.classes if label not in left_out)
     if len(kept) < 2:
-        demand = max(least, key=lambda each: sum(fewest < each.wanted for fewest in least[each].values()))
+        demand = max(least, key=lambda each: sum(fewest < each.needed for fewest in least[each].values()))
         raise FewposeError(
-            f"fewer than two classes have {demand.wanted} {demand.what} images in every split; lower --shots"
+            f"fewer than two classes have {demand.needed} {demand.what} images in every split; lower --shots"
             + ("" if demand.what == "training" else " or the number of added images")
         )
     return kept, tuple(left_out)
@@ -85,10 +85,10 @@ def _fewest(before: dict[str, int], counts: pd.Series) -> dict[str, int]:
     return {label: min(fewest, counts.get(label, 0)) for label, fewest in before.items()}
 
 
-def _enough(least: dict[_Demand, dict[str, int]], empty: list[str]) -> None:
+def _check_enough(least: dict[_Demand, dict[str, int]], empty: list[str]) -> None:
     """Raises UsageError for the first demand that isn't met everywhere, then for what can't be tested."""
     for demand, fewest in least.items():
-        if short := {label: count for label, count in fewest.items() if count < demand.wanted}:
+        if short := {label: count for label, count in fewest.items() if count < demand.needed}:
             raise UsageError(_too_short(demand, short))
     if empty:
         raise UsageError(_untested(empty))
@@ -101,7 +101,7 @@ def _too_short(demand: _Demand, short: dict[str, int]) -> str:
     by = f" by {demand.set}" if additions.composition(demand.set).kind else ""
     way_out = "lower --shots" if demand.what == "training" else _MORE_SYNTHETIC
     return (
-        f"{demand.wanted} {demand.what} images a class are asked for{by}, but a split leaves fewer to {named}{more}; "
+        f"{demand.needed} {demand.what} images a class are asked for{by}, but a split leaves fewer to {named}{more}; "
         f"{way_out}, or say --short all (use what there is) or --short drop (leave those classes out)"
     )
 

@@ -1,4 +1,4 @@
-"""Some cells of the grid: draw, fit, predict, record. A trial that fails is a record too."""
+"""Running batches of trials: draw, fit, predict, record. A trial that fails leaves a record, too."""
 
 import platform
 import time
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,40 +24,40 @@ from curate.sweeps.records import Predictions, Record, Trial
 from fewshot import methods
 from fewshot.sweeping import prompts
 from fewshot.sweeping.activations import ActivationCache
-from fewshot.sweeping.batched_trials import SPLITS, Pack
+from fewshot.sweeping.batched_trials import SPLITS_PER_BATCH, TrialBatch
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import options
-from fewshot.task import Diverged, Draw, Fitted, Images, ImageStore, Method, Task, Together
+from fewshot.task import BatchedMethod, Diverged, Draw, Fitted, Images, ImageStore, Method, Task
 from fewshot.training.loop import is_out_of_memory
 from fewshot.training.resident import pixels_for
 
 
 class Runner:
-    """Runs packs of a plan in this process, with one model and one image store for all of them."""
+    """Runs batches of a plan in this process, with one model and one image store for all of them."""
 
     def __init__(self, plan: Plan, clip: ClipModel) -> None:
         self.plan = plan
         self.clip = clip
         self.texts = prompts.of_sweep(plan.classes, plan.settings)
         self.store = _store(plan, clip)
-        self._split = lru_cache(maxsize=SPLITS)(plan.split)  # packs come some splits after the other
+        self._split = lru_cache(maxsize=SPLITS_PER_BATCH)(plan.split)  # the next batch often has the same splits
 
-    def run(self, pack: Pack) -> None:
-        """Run a pack, and write the records of its missing trials."""
-        if self._fits(pack):
+    def run(self, batch: TrialBatch) -> None:
+        """Run a batch, and write the records of its missing trials."""
+        if self._run_within_memory(batch):
             return
-        parts = pack.halves()
-        if parts == [pack]:
-            for trial in pack.missing:
+        parts = batch.halves()
+        if parts == [batch]:
+            for trial in batch.missing:
                 self._fail(trial, "out of memory", "a smaller --batch-size may do")
             return
         for part in parts:
             self.run(part)
 
-    def _fits(self, pack: Pack) -> bool:
-        """Run a pack; False where memory runs out. The error ends here, and with it what its frames held."""
+    def _run_within_memory(self, batch: TrialBatch) -> bool:
+        """Run a batch; False where memory runs out. The error is dropped here, with the memory that its frames hold."""
         try:
-            self._run(pack)
+            self._run(batch)
             return True
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -65,20 +66,20 @@ class Runner:
             torch.cuda.empty_cache()
         return False
 
-    def _run(self, pack: Pack) -> None:
-        """Fit each split that is needed, then write what comes of it, averaged as asked for."""
-        first = pack.trials[0]
+    def _run(self, batch: TrialBatch) -> None:
+        """Fit the splits that are needed, then predict and write each missing trial, averaged as its name says."""
+        first = batch.trials[0]
         own, chosen = options(self.plan.settings.method_settings(first.method))
         method = methods.build(methods.parse(first.method).training, own)
-        together = isinstance(method, Together)
-        splits = [number for number in pack.splits if together or number in {each.split for each in pack.missing}]
+        batched = isinstance(method, BatchedMethod)
+        splits = [number for number in batch.splits if batched or number in {each.split for each in batch.missing}]
         rows = [self.plan.draw(self._split(number), replace(first, split=number)) for number in splits]
         tasks = [self.task(replace(first, split=number), chosen) for number in splits]
         begun = time.perf_counter()
         fitted = fit_each(method, [self.draw(drawn) for drawn in rows], tasks)
         seconds = (time.perf_counter() - begun) / len(splits)
         for number, drawn, outcome in zip(splits, rows, fitted, strict=True):
-            trials = [trial for trial in pack.missing if trial.split == number]
+            trials = [trial for trial in batch.missing if trial.split == number]
             for place, trial in enumerate(trials):
                 self._finish(trial, drawn, outcome, seconds if place == 0 else 0.0)  # trained once for all of them
 
@@ -119,7 +120,7 @@ class Runner:
         record = Record(**self._about(trial), status="failed", cause=cause, detail=detail)
         records.write(self.plan.settings.out, record, None)
 
-    def _about(self, trial: Trial) -> dict:
+    def _about(self, trial: Trial) -> dict[str, Any]:
         return {
             "trial": trial,
             "model": self.clip.name,
@@ -151,45 +152,45 @@ class Runner:
 def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     """The frozen features of every image of the plan's classes, and where methods need them, pixels and activations."""
     collection = Collection.open(plan.settings.collection)
-    transform = Transform(clip.image_size, plan.settings.fit)
+    transform = Transform(clip.image_size, plan.settings.data.fit)
     features: dict[str, np.ndarray] = {}
-    kept = {key: ActivationCache(collection, clip, transform, key[0], mirrored=key[1]) for key in _activations(plan)}
-    # Apart: a photograph is computed in the same batches whether or not there are synthetic images.
-    parts = [images[images["label"].isin(plan.classes)] for images in (plan.images, _added(plan))]
+    caches = {key: ActivationCache(collection, clip, transform, key[0], mirrored=key[1]) for key in _activations(plan)}
+    # Two parts: a photograph is computed in the same batches, whether or not there are synthetic images.
+    parts = [images[images["label"].isin(plan.classes)] for images in (plan.images, _synthetic_images(plan))]
     for chosen in filter(len, parts):
-        features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.fit), strict=True)
-    pixels = PixelCache(collection, transform)  # knows what embedding decoded
-    looked_at = any(methods.needs(name, "pixels") for name in plan.settings.methods)
+        features |= zip(chosen["id"], embed(collection, chosen, clip, fit=plan.settings.data.fit), strict=True)
+    pixels = PixelCache(collection, transform)  # opened now, so that it has the pixels that embedding decoded
+    with_pixels = any(methods.needs(name, "pixels") for name in plan.settings.grid.methods)
     for chosen in filter(len, parts):
-        if looked_at:
+        if with_pixels:
             pixels.fill(chosen)
-        for cache in kept.values():
+        for cache in caches.values():
             cache.fill(chosen, pixels)
 
     def activations(ids: Iterable[str], blocks: int, mirrored: bool) -> torch.Tensor | None:
-        return kept[blocks, mirrored].take(ids) if (blocks, mirrored) in kept else None
+        return caches[blocks, mirrored].take(ids) if (blocks, mirrored) in caches else None
 
-    return ImageStore(pixels_for(clip.device, pixels, features if looked_at else ()), features, activations)
+    return ImageStore(pixels_for(clip.device, pixels, features if with_pixels else ()), features, activations)
 
 
 def _activations(plan: Plan) -> list[tuple[int, bool]]:
     """Of how many last blocks a method of the plan needs what goes into them, and whether of the mirrored images."""
-    wanted: set[tuple[int, bool]] = set()
-    for name in plan.settings.methods:
+    needed: set[tuple[int, bool]] = set()
+    for name in plan.settings.grid.methods:
         augment = plan.settings.method_settings(name).get("augment", "none")
-        wanted |= methods.describe(name).activations(methods.parse(name).number, augment)
-    return sorted(wanted)
+        needed |= methods.describe(name).activations(methods.parse(name).number, augment)
+    return sorted(needed)
 
 
-def _added(plan: Plan) -> pd.DataFrame:
+def _synthetic_images(plan: Plan) -> pd.DataFrame:
     """The synthetic images of all sets."""
     return pd.concat([synthetic.synthetic(each.images) for each in plan.sets.values()]).drop_duplicates("key")
 
 
 def fit_each(method: Method, draws: Sequence[Draw], tasks: Sequence[Task]) -> list[Fitted | Exception]:
-    """What a method makes of each draw; in the place of one that failed, why (Diverged or LinAlgError)."""
-    if isinstance(method, Together):
-        return method.fit_many(draws, tasks)
+    """What a method fits to each draw; for one that failed, the error (Diverged or LinAlgError)."""
+    if isinstance(method, BatchedMethod):
+        return method.fit_batch(draws, tasks)
     return [_fit(method, draw, task) for draw, task in zip(draws, tasks, strict=True)]
 
 
@@ -201,10 +202,12 @@ def _fit(method: Method, draw: Draw, task: Task) -> Fitted | Exception:
 
 
 def device_name(device: torch.device) -> str:
+    """What a record calls a device: the card's name, or cpu."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 @lru_cache
 def versions() -> dict[str, str]:
+    """The versions that a record names: of Python, of ours, and of what computes."""
     packages = ("fewpose", "torch", "open_clip_torch", "scikit-learn", "numpy")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}

@@ -35,20 +35,25 @@ _WORDS = {
 _NONE = "not there"
 
 
-def recalled(told: Mapping[str, Any]) -> dict[str, Resolved]:
-    """What the content of a sweep.json says that its methods are run with.
+def resolved_from_json(content: Mapping[str, Any]) -> dict[str, Resolved]:
+    """The settings of each method, from the content of a sweep.json.
 
-    A sweep that keeps only what differed from the defaults of its fewpose is taken to have had those of this one.
+    Sweeps of older formats hold only the settings that differed from the defaults of their fewpose: for all others
+    the defaults of this one are assumed.
     """
-    whole, recipes, versions = tells_all_settings(told), told.get("recipes", {}), told.get("method_versions", {})
+    whole, recipes, versions = (
+        tells_all_settings(content),
+        content.get("recipes", {}),
+        content.get("method_versions", {}),
+    )
     return {
         name: Resolved(hashable(own if whole else _completed(name, own)), recipes.get(name, ""), versions.get(name, 0))
-        for name, own in told["method_settings"].items()
+        for name, own in content["method_settings"].items()
     }
 
 
 def _completed(method: str, differing: dict[str, Any]) -> dict[str, Any]:
-    """Without the options that say nothing to the method, which older sweeps kept all the same."""
+    """All settings, without the options that the method doesn't use, which older sweeps hold, too."""
     every = unchosen(method)
     return every | {name: value for name, value in differing.items() if name in every or name not in OPTIONS}
 
@@ -56,8 +61,8 @@ def _completed(method: str, differing: dict[str, Any]) -> dict[str, Any]:
 def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, Any]:
     """The description of the old sweep with the new one's grid added to its own.
 
-    Raises UsageError for what makes another sweep of it. Where the old one doesn't tell the defaults of its methods,
-    that is said, and the methods are listed as "assumed".
+    Raises UsageError for what makes another sweep of it. Where the old one doesn't hold the defaults of its methods,
+    a warning says so, and the methods are listed as "assumed".
     """
     new = json.loads(json.dumps(new))
     different = [name for name in new if name not in _MAY_DIFFER and old.get(name) != new[name]]
@@ -66,7 +71,7 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
     if different:
         words = dict.fromkeys(_WORDS.get(name, name) for name in different)
         raise UsageError(f"{out} holds a sweep with another {' and another '.join(words)}; choose another --out")
-    found = recalled(old)
+    found = resolved_from_json(old)
     before = {name: plain(each.settings) for name, each in found.items()}
     shared = [name for name in new["methods"] if name in before]
     for name in shared:
@@ -75,10 +80,10 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
                 f"{out} holds a sweep of {name} in its version {found[name].version}, not "
                 f"{new['method_versions'][name]}, the version here; choose another --out"
             )
-        _same(name, before[name], new["method_settings"][name], out)
+        _check_same(name, before[name], new["method_settings"][name], out)
     assumed = old.get("assumed", []) if tells_all_settings(old) else list(old["methods"])
     if not tells_all_settings(old) and shared:
-        _say_assumed(shared, out)
+        _warn_assumed(shared, out)
     trials = {Trial(**fields) for fields in [*old["trials"], *new["trials"]]}
     return new | {
         "sets": old["sets"] | new["sets"],
@@ -93,7 +98,7 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
     }
 
 
-def _say_assumed(names: list[str], out: Path) -> None:
+def _warn_assumed(names: list[str], out: Path) -> None:
     console.err.print(
         f"{out} was begun by an older fewpose, which kept only settings that differed from its defaults: whether the "
         f"defaults of {' and '.join(names)} were the same then is not known, and it is taken for granted",
@@ -102,7 +107,7 @@ def _say_assumed(names: list[str], out: Path) -> None:
     )
 
 
-def _same(method: str, old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+def _check_same(method: str, old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
     """Raises UsageError where two lists of a method's settings differ: names, both values, and what to do."""
     names = [name for name in new | old if old.get(name, _NONE) != new.get(name, _NONE)]
     if not names:
@@ -115,7 +120,7 @@ def _same(method: str, old: dict[str, Any], new: dict[str, Any], out: Path) -> N
 
 
 def _keeping(method: str, names: list[str], old: dict[str, Any]) -> str:
-    """What to say on the command line to have the old values again."""
+    """The end of the error: what to give on the command line to keep the old values."""
     about = methods.describe(method)
     by_flag = [name for name in names if name in (*about.flags, *about.options)]
     flags = [f"--{name.replace('_', '-')} {old[name]}" for name in by_flag]

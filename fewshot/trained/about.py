@@ -1,4 +1,4 @@
-"""What a trained model's directory says of it: model.json, checked entry by entry when it is read."""
+"""The description of a trained model in its directory: model.json, checked entry by entry when it is read."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True)
 class About:
-    """`head`: the "kind" of HEADS and its settings. `temperature`: what logits are divided by. `threshold`: the
+    """`head`: its "kind" (one of HEADS) and its settings. `temperature`: what logits are divided by. `threshold`: the
     probability below which an image is called none of the classes; 0 where there is none.
 
     `trained_on`: collection, set, its digest, the draw's, images by class, shots and split (null: all images).

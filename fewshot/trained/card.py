@@ -72,15 +72,14 @@ def _unknown(about: About, held: dict[str, Any]) -> str:
 
 
 def _learned_from(about: About) -> str:
-    told = about.trained_on
-    if not told["images"]:
+    source = about.trained_on
+    if not source["images"]:
         return "No image: it compares images with the words of the classes."
-    where = f"the set {_code(told['set'])} (digest {told['set_digest']}) of {_code(told['collection'])}"
-    if told["shots"]:
-        return (
-            f"{counted(told['images'], 'image')}: {told['shots']} a class, drawn for split {told['split']} of {where}."
-        )
-    return f"{counted(told['images'], 'image')}: all of {where}."
+    images = counted(source["images"], "image")
+    where = f"the set {_code(source['set'])} (digest {source['set_digest']}) of {_code(source['collection'])}"
+    if source["shots"]:
+        return f"{images}: {source['shots']} a class, drawn for split {source['split']} of {where}."
+    return f"{images}: all of {where}."
 
 
 def _classes(about: About) -> str:

@@ -1,60 +1,44 @@
 """The command `fewshot train`: it parses, calls one function, and prints."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from curate.collection.splitting import Splitting
 from curate.foundation import console
 from curate.foundation.errors import UsageError
+from curate.foundation.option_flags import Given, command
+from curate.foundation.options import declared, option
 from fewshot import flags
+from fewshot.sweeping.settings import ClipChoice, Compute, Data, SweepSettings, Training
+from fewshot.trained.settings import TrainSettings
 
-if TYPE_CHECKING:
-    from fewshot.sweeping.settings import SweepSettings
-
-# What a sweep has said already.
-_OF_A_SWEEP = {
-    *("model", "fit", "classes", "short", "prompt", "descriptions", "seed", "recipe", "lr", "epochs", "batch_size"),
-    *("image_only", "augment", "class_weights"),
-}
+# Options that a sweep has values of, but for its weights.
+_OF_A_SWEEP = {"seed", *declared(Data, ClipChoice, Training, flags.Tuning)} - {"checkpoint"}
 
 
+@command
 def train(
-    context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="a collection, or a sweep of one: then all is as it was measured")],
-    out: Annotated[Path, typer.Option(help="the model's directory")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A collection, or a sweep of one: then all is as it was measured.", show_default=False),
+    ],
+    given: Annotated[dict[str, Any], Given(TrainSettings, Data, ClipChoice, Training, flags.Tuning, Compute)],
+    *,
+    out: Annotated[Path, option("The model's directory.")],
     method: Annotated[
-        str, typer.Option(help="any of fewshot sweep's; of a sweep, the one that it ran if it ran one")
+        str,
+        option(
+            "Method, one of fewshot sweep's; unless said linear-probe, or of a sweep the one that it ran if it ran one."
+        ),
     ] = "",
-    set_: Annotated[str, typer.Option("--set", help="unfiltered, filtered, filtered+synthetic20, ...")] = "",
-    shots: Annotated[int, typer.Option(help="images a class, drawn for --split; 0: all that there are")] = 0,
-    split: Annotated[int, typer.Option(help="number of the split, with --shots")] = 0,
-    folds: Annotated[
-        int,
-        typer.Option(help="parts held back in turn, to calibrate and to measure by; 0: none, which is faster"),
-    ] = 5,
-    unknown: Annotated[
-        float, typer.Option(help="share of held-back images that may be called none of the classes; 0: never")
-    ] = 0.05,
-    model: flags.Model = "lite0",
-    checkpoint: flags.Checkpoint = None,
-    device: flags.Device = "auto",
-    fit: flags.Fit = "crop",
-    classes: flags.Classes = "",
-    short: flags.Short = "error",
-    prompt: flags.Prompt = None,
-    descriptions: flags.Descriptions = None,
-    seed: Annotated[int, typer.Option(help="another seed, other draws")] = 0,
-    recipe: flags.Recipe = "",
-    lr: flags.Rate = None,
-    epochs: flags.Epochs = None,
-    batch_size: flags.BatchSize = None,
-    image_only: flags.ImageOnly = False,
-    augment: flags.Augment = "",
-    class_weights: flags.ClassWeights = "none",
-    deterministic: flags.Deterministic = False,
-    json: Annotated[bool, typer.Option("--json", help="print model.json")] = False,
+    set_: Annotated[
+        str,
+        option("Training set: unfiltered, filtered, filtered+synthetic20, ...; unfiltered unless said.", flag="--set"),
+    ] = "",
+    seed: Annotated[int | None, option("Seed: another one, other draws.")] = None,
+    json: Annotated[bool, option("Print model.json.")] = False,
 ) -> None:
     """Train the classifier to use: on all images, or on one draw of a sweep. Interrupted, the same command goes on.
 
@@ -64,20 +48,27 @@ def train(
 
     Example: fewshot train runs/sweep1 --method finetune --shots 20 --split 3 --out models/yoga20
     """
-    from fewshot.trained.train import TrainSettings
     from fewshot.trained.train import train as run
 
-    given = {name: value for name, value in context.params.items() if flags.given(context, name)}
-    weights = ""
+    own = {name: given.pop(name) for name in declared(TrainSettings) if name in given}
+    given |= {} if seed is None else {"seed": seed}
     if (source / "sweep.json").exists():
-        from curate.sweeps.records import read_sweep
-
-        if twice := sorted(_OF_A_SWEEP & given.keys()):
-            raise UsageError(f"--{twice[0].replace('_', '-')}: a sweep has said that already; train on its collection")
-        settings, weights = _of_sweep(source, context.params), read_sweep(source).settings["weights"]["image"]
+        whole, weights = _of_sweep(source, given)
+        method = _one("--method", method, whole.grid.methods)
+        set_ = _one("--set", set_, whole.grid.sets)
     else:
-        settings = _of_collection(source, context.params)
-    trained = run(TrainSettings(settings, shots, split, folds, unknown, weights))
+        whole, weights = SweepSettings.of(source, out), ""
+        method, set_ = method or "linear-probe", set_ or "unfiltered"
+        given["recipes"] = flags.of_methods([method], given)
+    settings = whole.replaced(
+        out=out,
+        sets=(set_,),
+        methods=(method,),
+        shots=(own.get("shots") or 1,),
+        splits=own.get("split", 0) + 1,
+        **{name: value for name, value in given.items() if name not in declared(flags.Tuning)},
+    )
+    trained = run(TrainSettings(settings, weights=weights, **own))
     if json:
         import json as writer
 
@@ -86,18 +77,15 @@ def train(
     _say(trained, out)
 
 
-def _of_sweep(sweep: Path, asked: Mapping[str, Any]) -> "SweepSettings":
-    from dataclasses import replace
-
+def _of_sweep(sweep: Path, given: dict[str, Any]) -> tuple[SweepSettings, str]:
+    """Its settings, and the digest of its image tower's weights. Raises UsageError for what it has said already."""
+    from curate.sweeps.records import read_sweep
     from fewshot.trained.source import settings_of
 
-    settings = settings_of(sweep)
-    return replace(
-        settings,
-        **_grid(
-            asked, _one("--method", asked["method"], settings.methods), _one("--set", asked["set_"], settings.sets)
-        ),
-    )
+    if twice := sorted(_OF_A_SWEEP & given.keys()):
+        flag = declared(Splitting, Data, ClipChoice, Training, flags.Tuning)[twice[0]].flag
+        raise UsageError(f"{flag}: the sweep decides that; to have it otherwise, train on its collection")
+    return settings_of(sweep), read_sweep(sweep).settings["weights"]["image"]
 
 
 def _one(option: str, asked: str, there: tuple[str, ...]) -> str:
@@ -107,38 +95,6 @@ def _one(option: str, asked: str, there: tuple[str, ...]) -> str:
     if not asked and len(there) > 1:
         raise UsageError(f"say which to train, {option} {' or '.join(there)}")
     return asked or there[0]
-
-
-def _of_collection(collection: Path, asked: Mapping[str, Any]) -> "SweepSettings":
-    from curate.collection.splits import Splitting
-    from fewshot.sweeping.prompts import read_descriptions
-    from fewshot.sweeping.settings import SweepSettings
-
-    method = asked["method"] or "linear-probe"
-    return SweepSettings(
-        collection,
-        **_grid(asked, method, asked["set_"] or "unfiltered"),
-        splitting=Splitting(seed=asked["seed"]),
-        classes=tuple(name.strip() for name in asked["classes"].split(",") if name.strip()),
-        prompts=tuple(asked["prompt"] or ()),
-        descriptions=read_descriptions(asked["descriptions"]) if asked["descriptions"] else {},
-        recipes=flags.of_methods([method], asked),
-        **{name: asked[name] for name in ("short", "model", "fit", "recipe", "augment", "class_weights")},
-    )
-
-
-def _grid(asked: Mapping[str, Any], method: str, set_: str) -> dict[str, Any]:
-    """A grid of one cell, and where and how it is run."""
-    return {
-        "out": asked["out"],
-        "sets": (set_,),
-        "methods": (method,),
-        "shots": (asked["shots"] or 1,),
-        "splits": asked["split"] + 1,
-        "checkpoint": asked["checkpoint"],
-        "device": asked["device"],
-        "deterministic": asked["deterministic"],
-    }
 
 
 def _say(trained: Any, out: Path) -> None:

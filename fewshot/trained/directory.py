@@ -120,16 +120,16 @@ def _head(folder: Path, about: About, arrays: dict[str, Tensor]) -> Head:
 
 
 def _try(folder: Path, model: TrainedModel) -> None:
-    """Let it look at a black picture."""
+    """Run it on a black picture."""
     size, classes = model.about.transform.size, len(model.classes)
     if model.tower.image_size not in (size, (size, size)):
         raise _damaged(folder, f"{model.about.architecture} doesn't look at images of {size} pixels")
     try:
         with torch.inference_mode():
-            said = model.head(model.tower(torch.zeros(1, 3, size, size, device=model.device)))
+            logits = model.head(model.tower(torch.zeros(1, 3, size, size, device=model.device)))
     except RuntimeError as error:
         raise _damaged(folder, "the arrays of its head don't fit each other, or its tower") from error
-    if said.shape != (1, classes) or not torch.isfinite(said).all():
+    if logits.shape != (1, classes) or not torch.isfinite(logits).all():
         raise _damaged(folder, f"its head does not tell {classes} classes apart")
 
 

@@ -1,4 +1,4 @@
-"""One method on rows of a collection: what a trial does to its draw, for any images that may be learned from."""
+"""Fitting one method to rows of a collection: as a trial does with its draw, for any training images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping.settings import options
 from fewshot.sweeping.trial import Runner, fit_each
-from fewshot.task import Fitted, Task, Together
+from fewshot.task import BatchedMethod, Fitted, Task
 from fewshot.training.folds import Parts, folds
 from fewshot.trials import additions
 
@@ -43,7 +43,8 @@ class Fitting:
 
     def without(self, held: pd.DataFrame, learned: pd.DataFrame) -> pd.DataFrame:
         """The photographs `learned`, and the synthetic images that may join them where the photographs `held` are
-        held back: as many a class as the set's name says."""
+        held back: as many a class as the set's name says.
+        """
         made_of, settings = additions.composition(self.trial.set), self.runner.plan.settings
         if not made_of.synthetic:
             return learned
@@ -55,12 +56,12 @@ class Fitting:
         return folds(self.runner.draw(self.photographs), number, rare=True) if number > 1 else []
 
     def fit(self, rows: Sequence[pd.DataFrame], names: Sequence[str]) -> Iterator[Fitted]:
-        """A classifier of each of `rows`; `names` tell their random orders apart, "" is the trial's own.
+        """A classifier of each of `rows`; `names` give each a random order of its own, "" that of the trial.
 
         One after the other, unless the method fits them faster together. Raises FewposeError where training fails.
         """
         given = [(self.runner.draw(each), self._task(name)) for each, name in zip(rows, names, strict=True)]
-        parts = [given] if isinstance(self.method, Together) else [[each] for each in given]
+        parts = [given] if isinstance(self.method, BatchedMethod) else [[each] for each in given]
         for part in filter(None, parts):
             for fitted in fit_each(self.method, *map(list, zip(*part, strict=True))):
                 if isinstance(fitted, Exception):

@@ -1,7 +1,7 @@
-"""What a method says of training images that were held back from it: what temperature and threshold are chosen by.
+"""A method's answers on training images that were held back from it: temperature and threshold are chosen by them.
 
-Cross-validation inside the training images: as many classifiers as folds, each trained without one of them and asked
-about it. The classifier that is kept is trained on all of them, with the temperature and the threshold of these.
+Cross-validation inside the training images: as many classifiers as folds, each trained without one fold, which it then
+classifies. The classifier that is kept is trained on all of them, with the temperature and the threshold of these.
 """
 
 import io
@@ -18,8 +18,9 @@ from fewshot.training import calibration
 
 @dataclass(frozen=True)
 class HeldBack:
-    """`logits` (n, classes), `labels` (n,), `groups` (n,) (copies of a picture share one), and `fold` (n,), with which
-    others an image was held back. Images whose class was missing from what was learned are not among them."""
+    """`logits` (n, classes), `labels` (n,), `groups` (n,) (copies of a picture share one), and `fold` (n,), in
+    which an image was held back. Images whose class was missing from the other folds are left out.
+    """
 
     logits: np.ndarray
     labels: np.ndarray
@@ -30,7 +31,7 @@ class HeldBack:
         return calibration.temperature(self.logits, self.labels)
 
     def probabilities(self) -> np.ndarray:
-        """(n, classes), each image's by the temperature of the other folds: what is chosen has not seen it."""
+        """(n, classes), each image's by a temperature that was chosen on the other folds."""
         result = np.empty(self.logits.shape)
         for fold in np.unique(self.fold):
             own = self.fold == fold
@@ -46,10 +47,10 @@ class HeldBack:
 
 
 def held_back(fitting: Fitting, number: int, store: Path, recipe: str) -> HeldBack | None:
-    """`number` folds of the photographs, each looked at by what was learned from the others.
+    """The logits of `number` folds of the photographs, each by a classifier that was trained on the others.
 
-    Those that are done are kept in `store`, by `recipe`, a digest of all that decides them. None where nothing can be
-    held back. Raises FewposeError where training fails.
+    Finished folds are kept in `store`, named by `recipe`, a digest of all that determines them. None where nothing can
+    be held back. Raises FewposeError where training fails.
     """
     parts = fitting.folds(number)
     files = [store / f"{recipe}-{fold}-of-{len(parts)}.npy" for fold in range(len(parts))]
@@ -80,6 +81,7 @@ def _write(file: Path, logits: np.ndarray) -> None:
 def _read(file: Path) -> np.ndarray | None:
     """(n, classes); None where there is no such file, or a damaged one."""
     try:
-        return np.load(file, allow_pickle=False)
+        result: np.ndarray | None = np.load(file, allow_pickle=False)
+        return result
     except (OSError, ValueError, EOFError):
         return None

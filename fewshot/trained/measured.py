@@ -1,4 +1,4 @@
-"""How good a trained model is, on images that it had not seen when it answered; what model.json and the card say."""
+"""How good a trained model is, on images that it was not trained on; for model.json and the card."""
 
 from typing import Any
 

@@ -34,14 +34,16 @@ class TrainedModel:
         return self.about.classes
 
     @cached_property
-    def _looking(self) -> nn.Module:
-        return clip_models.for_use(copy.deepcopy(self.tower), self.precision)
+    def _inference_tower(self) -> nn.Module:
+        result: nn.Module = clip_models.for_use(copy.deepcopy(self.tower), self.precision)
+        return result
 
     def logits(self, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
         """(n, size, size, 3) uint8, made by `about.transform` -> (n, classes) float32."""
-        features = clip_models.encode(self._looking, self.normalise, pixels)
+        features = clip_models.encode(self._inference_tower, self.normalise, pixels)
         with torch.inference_mode():
-            return self.head(torch.from_numpy(features).to(self.device)).cpu().numpy()
+            result: np.ndarray = self.head(torch.from_numpy(features).to(self.device)).cpu().numpy()
+            return result
 
     def probabilities(self, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
         """(n, size, size, 3) uint8 -> (n, classes) float64 that sum to 1, calibrated by the model's temperature."""

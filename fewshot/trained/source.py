@@ -1,39 +1,40 @@
-"""A sweep's settings, from its directory: to train, or to look at, what it measured."""
+"""A sweep's settings, from its directory: to train, or to explain, the classifiers that it measured."""
 
 from pathlib import Path
 
-from curate.collection.splits import Splitting
 from curate.foundation.errors import UsageError
 from curate.sweeps.records import read_sweep
 from fewshot.sweeping import prompts
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.sweeping.widening import recalled
+from fewshot.sweeping.widening import resolved_from_json
 
 
 def settings_of(sweep: Path) -> SweepSettings:
     """The settings of the sweep in `sweep`, with its classes and its whole grid.
 
-    Its methods are settled as they were, whatever their defaults and data/recipes.yaml say now. Local weights
-    (--checkpoint) are not among what a sweep remembers. Raises FewposeError where there is no sweep, UsageError where
+    Its methods have the settings that they had, whatever their defaults and data/recipes.yaml are now. Local weights
+    (--checkpoint) are not stored in a sweep. Raises FewposeError where there is no sweep, UsageError where
     its collection is gone.
     """
-    told = read_sweep(sweep).settings
-    collection = Path(told["collection"])
+    saved = read_sweep(sweep).settings
+    collection = Path(saved["collection"])
     if not (collection / "images.parquet").is_file():
         raise UsageError(f"{sweep} is a sweep of {collection}, and no collection is there any more")
-    return SweepSettings(
-        collection=collection,
-        out=sweep,
-        sets=tuple(told["sets"]),
-        methods=tuple(told["methods"]),
-        shots=tuple(told["shots"]) or (1,),
-        splits=told["splits"],
-        splitting=Splitting(seed=told["seed"], kind=told["split_kind"], test_fraction=told["test_fraction"]),
-        classes=tuple(told["classes"]),
-        short=told["short"],
-        model=told["model"],
-        fit=told["fit"],
-        prompts=tuple(told["prompts"]),
-        descriptions=prompts.recalled(told["classes"], told["texts"]),
-        settled=recalled(told),
+    return SweepSettings.of(
+        collection,
+        sweep,
+        sets=tuple(saved["sets"]),
+        methods=tuple(saved["methods"]),
+        shots=tuple(saved["shots"]) or (1,),
+        splits=saved["splits"],
+        split=saved["split_kind"],
+        test_fraction=saved["test_fraction"],
+        seed=saved["seed"],
+        classes=tuple(saved["classes"]),
+        short=saved["short"],
+        model=saved["model"],
+        fit=saved["fit"],
+        prompts=tuple(saved["prompts"]),
+        descriptions=prompts.descriptions_from_json(saved["classes"], saved["texts"]),
+        settled=resolved_from_json(saved),
     )

@@ -17,14 +17,14 @@ from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
-from curate.sweeps.records import Trial, explaining_write_errors
+from curate.sweeps.records import explaining_write_errors
 from fewshot import methods
 from fewshot.measuring.metrics import softmax
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping import prompts
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.run import check_methods
-from fewshot.sweeping.settings import SweepSettings, plain
+from fewshot.sweeping.settings import plain
 from fewshot.sweeping.trial import Runner, versions
 from fewshot.task import Fitted
 from fewshot.trained import directory
@@ -32,41 +32,11 @@ from fewshot.trained.about import About
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import HeldBack, held_back
 from fewshot.trained.measured import measured
+from fewshot.trained.settings import TrainSettings
 from fewshot.training.deterministic import deterministic
 
 FOLDS = ".folds"  # of the model's directory, while it is trained
 OURS = {".lock", FOLDS, directory.JSON, directory.WEIGHTS, directory.CARD}
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """`sweep`: a grid of one set, one method and one number of shots, which says what is trained and how.
-
-    shots 0: all images of the set; else `sweep.shots` images a class, drawn for `split`. `folds`: as many parts of
-    the training images are held back in turn, to choose the temperature and a threshold by; 0: none. `unknown`: the
-    share of held-back images that may be called none of the classes. `weights`: the digest that the image tower's
-    starting weights must have, where a sweep says so.
-    """
-
-    sweep: SweepSettings
-    shots: int = 0
-    split: int = 0
-    folds: int = 5
-    unknown: float = 0.05
-    weights: str = ""
-
-    def __post_init__(self) -> None:
-        if self.shots < 0 or self.split < 0:
-            raise UsageError("--shots and --split must not be negative")
-        if self.folds < 0 or self.folds == 1:
-            raise UsageError("--folds must be 2 or more, or 0 for none")
-        if not 0 <= self.unknown < 1:
-            raise UsageError(f"--unknown {self.unknown:g}: a share of the images, from 0 to less than 1")
-
-    @property
-    def trial(self) -> Trial:
-        (set_,), (method,) = self.sweep.sets, self.sweep.methods
-        return Trial(set_, method, self.shots, self.split)
 
 
 @dataclass(frozen=True)
@@ -88,11 +58,13 @@ def train(settings: TrainSettings) -> Trained:
     if out.exists() and (not out.is_dir() or any(each.name not in OURS for each in out.iterdir())):
         raise UsageError(f"{out} holds something else than a model; choose another --out")
     plan = planning.make(settings.sweep)
-    clip = clip_models.load(settings.sweep.model, checkpoint=settings.sweep.checkpoint, device=settings.sweep.device)
+    chosen, compute = settings.sweep.clip, settings.sweep.compute
+    clip = clip_models.load(chosen.model, checkpoint=chosen.checkpoint, device=compute.device)
     if settings.weights and clip.image_digest != settings.weights:
         raise UsageError(f"the sweep began with other weights of {clip.name}; give them by --checkpoint FILE")
     check_methods(plan, clip)
-    with only_one(out, "fewshot train"), explaining_write_errors(out), deterministic(settings.sweep.deterministic):
+    asked = settings.sweep.compute.deterministic
+    with only_one(out, "fewshot train"), explaining_write_errors(out), deterministic(asked):
         if (out / directory.JSON).exists():
             return _found(out, settings, plan, clip)
         return _train(settings, Runner(plan, clip))
@@ -139,7 +111,7 @@ def _about(runner: Runner, settings: TrainSettings) -> About:
         architecture=architecture,
         quick_gelu=quick_gelu,
         starting_weights=clip.image_digest,
-        transform=Transform(clip.image_size, settings.sweep.fit),
+        transform=Transform(clip.image_size, settings.sweep.data.fit),
         mean=clip.mean,
         std=clip.std,
         head={},
@@ -157,7 +129,7 @@ def _about(runner: Runner, settings: TrainSettings) -> About:
 def _trained_on(settings: TrainSettings, plan: Plan, learned: pd.DataFrame) -> dict[str, Any]:
     trial = settings.trial
     if not methods.trains(trial.method):
-        learned = learned.iloc[:0]  # it was only asked what it makes of them
+        learned = learned.iloc[:0]  # such a method has learned from none of them
     counts = learned["label"].value_counts()
     return {
         "collection": str(settings.sweep.collection.resolve()),
@@ -186,8 +158,8 @@ def _measured(
     classes, (temperature, threshold) = runner.plan.classes, chosen
     found: dict[str, Any] = {}
     if held:
-        told = measured(held.probabilities(), held.labels, held.groups, classes, threshold)
-        found["held_back"] = told | {"folds": len(np.unique(held.fold))}
+        scores = measured(held.probabilities(), held.labels, held.groups, classes, threshold)
+        found["held_back"] = scores | {"folds": len(np.unique(held.fold))}
     if settings.shots:
         rows = runner.plan.split(settings.split).test
         test, logits = runner.draw(rows), fitted.logits(runner.images(rows))
@@ -198,7 +170,7 @@ def _measured(
 
 def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel) -> str:
     """16 hex digits over all that decides what is trained."""
-    sweep, trial = settings.sweep, settings.trial
+    sweep, trial, splitting = settings.sweep, settings.trial, settings.sweep.splitting
     decides = {
         "trial": dataclasses.asdict(trial),
         "settings": sweep.method_settings(trial.method),
@@ -208,8 +180,8 @@ def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel) -> str:
         "set": plan.sets[trial.set].digest,
         "weights": clip_models.digest(clip.model),
         "precision": clip.precision,
-        "fit": sweep.fit,
-        "splitting": dataclasses.asdict(sweep.splitting),
+        "fit": sweep.data.fit,
+        "splitting": {"kind": splitting.split, "test_fraction": splitting.test_fraction, "seed": splitting.seed},
         "folds": settings.folds,
         "unknown": settings.unknown,
     }

@@ -42,4 +42,5 @@ def _light(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     drawn = (torch.rand(2, len(images), generator=random) - 0.5).view(2, -1, 1, 1, 1)
     shift, contrast = to_device(drawn, images.device)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return (images - mean) * (1 + 0.4 * contrast) + mean + 0.4 * shift
+    result: torch.Tensor = (images - mean) * (1 + 0.4 * contrast) + mean + 0.4 * shift
+    return result

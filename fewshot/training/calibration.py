@@ -23,16 +23,16 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     scaled = (logits - logits.max(axis=1, keepdims=True)) / spread
     own = scaled[np.arange(len(labels)), labels].mean()
 
-    def rising(log_inverse: float) -> float:
+    def derivative(log_inverse: float) -> float:
         """The derivative of the log loss with respect to 1 / temperature."""
         powers = np.exp(np.exp(log_inverse) * scaled)
         return float(((powers * scaled).sum(axis=1) / powers.sum(axis=1)).mean() - own)
 
     ends = -np.log(FURTHEST), np.log(FURTHEST)
-    if rising(ends[0]) >= 0:
+    if derivative(ends[0]) >= 0:
         best = ends[0]
-    elif rising(ends[1]) <= 0:
+    elif derivative(ends[1]) <= 0:
         best = ends[1]
     else:
-        best = brentq(rising, *ends, xtol=1e-7)
+        best = brentq(derivative, *ends, xtol=1e-7)
     return float(f"{spread / np.exp(best):.4g}")

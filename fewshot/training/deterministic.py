@@ -1,4 +1,4 @@
-"""The same bits each time on the same machine and device: what torch and cuDNN have to be told for it.
+"""The same bits each time on the same machine and device: the settings of torch and cuDNN that this takes.
 
 https://docs.pytorch.org/docs/stable/notes/randomness.html
 """
@@ -16,19 +16,19 @@ _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS reads it when a process first mult
 
 
 @contextmanager
-def deterministic(asked: bool) -> Iterator[None]:
-    """Where `asked`, torch chooses no algorithm in this block whose result may vary; afterwards all is as before.
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Where `enabled`, torch chooses no algorithm in this block whose result may vary; afterwards all is as before.
 
     Raises FewposeError where the block needs an operation that has no other algorithm.
     """
-    if not asked:
+    if not enabled:
         yield
         return
     before = _settings()
     workspace = os.environ.get(_CUBLAS)
     os.environ.setdefault(_CUBLAS, ":4096:8")
-    # No filling: it finds those who read what nobody wrote, and all memory is written twice for it.
-    _set(True, False, False, True, False)
+    # New memory isn't filled: that helps to find reads of values that were never written, and writes all memory twice.
+    _apply(True, False, False, True, False)
     try:
         yield
     except RuntimeError as error:
@@ -39,7 +39,7 @@ def deterministic(asked: bool) -> Iterator[None]:
             f"--deterministic: torch has no deterministic {operation} on this device; leave it out, or use --device cpu"
         ) from error
     finally:
-        _set(*before)
+        _apply(*before)
         if workspace is None:
             del os.environ[_CUBLAS]
 
@@ -54,7 +54,7 @@ def _settings() -> tuple[bool, bool, bool, bool, bool]:
     )
 
 
-def _set(algorithms: bool, warn_only: bool, fill: bool, cudnn: bool, benchmark: bool) -> None:
+def _apply(algorithms: bool, warn_only: bool, fill: bool, cudnn: bool, benchmark: bool) -> None:
     torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
     filling.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = cudnn

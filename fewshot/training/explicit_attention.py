@@ -1,11 +1,14 @@
-"""nn.MultiheadAttention's self-attention in the open, so that something can stand beside its parts or look at them."""
+"""nn.MultiheadAttention's self-attention written out in its steps.
+
+So adapters can be added to its q, k and v (`low_rank`), and its attention weights can be recorded (`explaining`).
+"""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class OpenAttention(nn.Module):
-    """Self-attention as nn.MultiheadAttention computes it, with the weights of `base`, by F's function of that name."""
+class ExplicitAttention(nn.Module):
+    """Self-attention as nn.MultiheadAttention computes it, with the weights of `base`."""
 
     def __init__(self, base: nn.MultiheadAttention) -> None:
         super().__init__()
@@ -22,6 +25,6 @@ class OpenAttention(nn.Module):
         inputs = query if base.batch_first else query.transpose(0, 1)
         q, k, v = self.qkv(inputs).unflatten(2, (3, base.num_heads, -1)).permute(2, 0, 3, 1, 4)
         mask = None if attn_mask is None else attn_mask.to(q.dtype)
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        outputs = base.out_proj(seen.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        outputs = base.out_proj(attended.transpose(1, 2).flatten(2))
         return outputs if base.batch_first else outputs.transpose(0, 1), None

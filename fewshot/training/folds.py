@@ -10,10 +10,10 @@ Parts = list[tuple[np.ndarray, np.ndarray]]
 def folds(draw: Draw, number: int, *, rare: bool = False) -> Parts:
     """Up to `number` pairs of indices (to fit, to check), classes even, copies of one picture in one part.
 
-    None where a class has a single image, or there is a single class: nothing can be held back then. `rare`: as many
-    parts although a class has fewer images, which are then missing from some; and one of a single picture is missing
-    from what is fitted where it is checked. The parts are scikit-learn's StratifiedGroupKFold's, found in an eighth of
-    its time, which was as much as a probe takes.
+    An empty list where a class has a single image, or there is a single class: nothing can be held back then. `rare`:
+    `number` parts even where a class has fewer images, so that some parts lack it; and a class of a single picture is
+    then checked by what was fitted without it. The parts are those of scikit-learn's StratifiedGroupKFold, found in an
+    eighth of its time, which was as long as a probe takes.
     """
     present, labels, sizes = np.unique(draw.labels, return_inverse=True, return_counts=True)
     groups, members = np.unique(draw.groups, return_inverse=True)
@@ -28,7 +28,8 @@ def folds(draw: Draw, number: int, *, rare: bool = False) -> Parts:
 
 def _assigned(counts: np.ndarray, sizes: np.ndarray, parts: int) -> np.ndarray:
     """The part of each group, from (groups, classes) counts of images: greedily, the least even group first, each to
-    where the classes' shares then differ least between parts; of equal ones to the part that has the fewest images."""
+    where the classes' shares then differ least between parts; of equal ones to the part that has the fewest images.
+    """
     placed, assigned = np.zeros((parts, len(sizes))), np.zeros(len(counts), np.int64)
     here = np.arange(parts)
     for group in np.argsort(-counts.std(axis=1), kind="stable"):
@@ -44,7 +45,8 @@ def _unevenness(shares: np.ndarray) -> list[float]:
     parts, classes = shares.shape[1:]
     away = shares - np.add.reduce(shares, axis=1, keepdims=True) / parts
     spread = np.sqrt(np.add.reduce(away * away, axis=1) / parts)
-    return (np.add.reduce(spread, axis=1) / classes).tolist()
+    result: list[float] = (np.add.reduce(spread, axis=1) / classes).tolist()
+    return result
 
 
 def _most_even(unevenness: list[float], images: np.ndarray) -> int:

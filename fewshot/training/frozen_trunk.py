@@ -1,4 +1,4 @@
-"""An image tower in two parts: the frozen one in front, whose results are computed once, and the last blocks.
+"""An image tower in two parts: the frozen trunk, whose results are computed once, and the last blocks behind it.
 
 A block is one of a vision transformer's, one of the inverted residuals of timm's EfficientNets (of lite0's 16), a stage
 of timm's ConvNeXts. What stands behind the blocks (norms, conv_head, pooling, projection) goes with the last one.
@@ -58,7 +58,7 @@ def run(clip: ClipModel, blocks: int, images: Tensor) -> Tensor:
 def activations(images: Images, clip: ClipModel, blocks: int, *, mirrored: bool = False) -> Tensor:
     """What goes into the last `blocks` blocks for each image, (n, ...) in the frozen tower's precision.
 
-    Kept by the sweep, or computed here. `mirrored`: of the images mirrored. On the CPU, or where the sweep keeps them.
+    From the sweep's cache, or computed here. `mirrored`: of the mirrored images. On the CPU, or where the cache is.
     """
     kept = images.activations(blocks, mirrored=mirrored)
     return compute(clip, blocks, images.pixels(), mirrored=mirrored) if kept is None else kept
@@ -76,7 +76,7 @@ def compute(clip: ClipModel, blocks: int, pixels: np.ndarray | Tensor, *, mirror
 
 @dataclass(frozen=True)
 class _Parts:
-    """A tower as a chain: stem, blocks, tail, projection. `*_names`: how the parameters' names begin."""
+    """A tower as a chain: stem, blocks, tail, projection. `*_names`: what the names of their parameters begin with."""
 
     stem: Callable[[Tensor], Tensor]
     blocks: Sequence[nn.Module]

@@ -1,4 +1,4 @@
-"""Frozen batch norm done with the convolution before it: one pass over the activations less, each way."""
+"""Frozen batch norm fused into the convolution before it, which saves a pass over the activations each way."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def fold_batch_norm(model: nn.Module) -> None:
+def fuse_batch_norm(model: nn.Module) -> None:
     """Let each convolution of a timm EfficientNet compute the batch norm behind it, whose statistics are frozen.
 
     With s = weight / sqrt(variance + eps), s * (conv(x) - mean) + bias is a convolution by s times the filters, plus
@@ -20,7 +20,7 @@ def fold_batch_norm(model: nn.Module) -> None:
     each step, from the weights as they are.
     """
     for convolution, norm in _pairs(model):
-        # As attributes of the modules they take the place of their classes' forward.
+        # As attributes of the modules, these replace the `forward` of their classes.
         convolution.forward = partial(_convolve, convolution, norm)
         norm.forward = partial(_act, norm)
 
@@ -40,8 +40,10 @@ def _convolve(convolution: Any, norm: Any, x: Tensor) -> Tensor:
     bias = norm.bias + scale * offset
     if isinstance(convolution, Conv2dSame):
         shape: tuple[Any, ...] = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
-        return conv2d_same(x, weight, bias, *shape)
-    return convolution._conv_forward(x, weight, bias)
+        answer: Tensor = conv2d_same(x, weight, bias, *shape)
+        return answer
+    result: Tensor = convolution._conv_forward(x, weight, bias)
+    return result
 
 
 def _act(norm: Any, x: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def _act(norm: Any, x: Tensor) -> Tensor:
 
 
 class _ReLU6(torch.autograd.Function):
-    """ReLU6 in place. torch's own copies its input first; but where it stopped, the result tells as well."""
+    """ReLU6 in place. torch's own keeps a copy of its input, but the result tells as well what was clipped."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -63,8 +65,10 @@ class _ReLU6(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (result,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, result, 0.0, 6.0)
+        answer: Tensor = torch.ops.aten.hardtanh_backward(gradient, result, 0.0, 6.0)
+        return answer
 
 
 def _relu6(x: Tensor) -> Tensor:
-    return _ReLU6.apply(x)
+    result: Tensor = _ReLU6.apply(x)
+    return result

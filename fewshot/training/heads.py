@@ -48,7 +48,8 @@ class TextHead(Head):
 
     def _scaled(self) -> Tensor:
         # CLIP keeps its temperature from falling below 1/100.
-        return self._embed() * self.logit_scale.exp().clamp(max=100)
+        result: Tensor = self._embed() * self.logit_scale.exp().clamp(max=100)
+        return result
 
     def _embed(self) -> Tensor:
         embedded = F.normalize(self.encode().float(), dim=1)
@@ -57,7 +58,7 @@ class TextHead(Head):
 
 
 class FreeHead(Head):
-    """The class vectors are free; `set` says where they start: at a linear probe, or at the texts'."""
+    """The class vectors are trained themselves; `set` gives their start: a linear probe, or those of the texts."""
 
     def __init__(self, classes: int, width: int, device: torch.device) -> None:
         super().__init__()
@@ -88,15 +89,15 @@ def loss(features: Tensor, vectors: tuple[Tensor, Tensor], labels: Tensor, weigh
 
 
 def text_parameters(model: Any) -> list[nn.Parameter]:
-    """What is not of the image tower: the text tower's, and the temperature."""
+    """All parameters but the image tower's: the text tower's, and the temperature."""
     return [parameter for name, parameter in model.named_parameters() if not name.startswith("visual.")]
 
 
 class _TextTower:
     """The text tower for the same texts again and again, its context cut to the longest of them.
 
-    Under a causal mask a token sees none behind it, and open_clip reads a text's embedding at its end: what comes after
-    is padding that nobody looks at. With another mask or another way of pooling the texts stay as long as they are.
+    Under a causal mask a token attends to none behind it, and open_clip reads a text's embedding at its end: what comes
+    after is padding, which changes nothing. With another mask or another way of pooling the texts keep their length.
     """
 
     def __init__(self, model: Any, tokens: Tensor) -> None:
@@ -112,7 +113,8 @@ class _TextTower:
         """(texts, d)."""
         tower = self.tower
         if tower is None:
-            return self.model.encode_text(self.tokens)
+            outcome: Tensor = self.model.encode_text(self.tokens)
+            return outcome
         kind = tower.transformer.get_cast_dtype()
         x = tower.token_embedding(self.tokens[:, : self.length]).to(kind)
         x = x + tower.positional_embedding[: self.length].to(kind)
@@ -120,8 +122,10 @@ class _TextTower:
         x = tower.ln_final(x)[self.rows, self.ends]
         projection = tower.text_projection
         if projection is None:
-            return x
-        return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+            answer: Tensor = x
+            return answer
+        result: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection
+        return result
 
 
 def _text_part(model: Any) -> Any:

@@ -8,11 +8,11 @@ The algorithm is a truncated Newton method (Nocedal & Wright 2006, section 7.1) 
 
 * W is a combination of the samples, W = A X (the representer theorem), so that with fewer samples than features nothing
   but their Gram matrix XX' is needed (`_Samples`). Otherwise W itself is solved for (`_Features`). Both are exact.
-* The preconditioner is (h X'X + mu I)^-1, one for each set: the Hessian if all probabilities were alike. Applied to a
-  residual it gives the scores of the new direction, too: one product with an (n, n) matrix is all that a step costs.
+* The preconditioner is (h X'X + mu I)^-1, one for each set: the Hessian if all probabilities were equal. Applied to a
+  residual it gives the logits of the new direction, too: one product with an (n, n) matrix is all that a step costs.
 * Scores are linear along a direction, so that a length is tried without another matrix product.
 * Each problem stops for itself, and sets whose problems have all stopped leave the batch: apart from rounding, a
-  solution doesn't depend on its company.
+  solution doesn't depend on what else is in the batch.
 
 Scores are (b, f, classes, n), the samples next to each other, so that softmax and sums run along them.
 """
@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 
 ABSENT = -1e3  # the bias of a class without samples
-_NEVER = -1e9  # that added to its scores while the others are solved
+_NEVER = -1e9  # added to its logits while the others are solved
 _STEPS, _INNER_STEPS, _HALVINGS = 50, 500, 40  # at most; 3, 5 and 0 are usual
 
 
@@ -45,14 +45,15 @@ class Problems:
 
 @dataclass(frozen=True)
 class Solution:
-    """For one C: `scores` (b, f, n, classes) of every sample, and `steepness` (b, f), where the solver stopped.
+    """For one C: `logits` (b, f, n, classes) of every sample, and `gradient_norm` (b, f), where the solver stopped.
 
-    That is the length of the mean loss's gradient with respect to the steepest class's vector, which no component
-    exceeds in any rotation of the features. A class without a weighted sample has the bias ABSENT and no weights.
+    That is the length of the mean loss's gradient with respect to a class's vector, the largest over the classes: no
+    component of the gradient exceeds it, in any rotation of the features. A class without a weighted sample has the
+    bias ABSENT and no weights.
     """
 
-    scores: torch.Tensor
-    steepness: torch.Tensor
+    logits: torch.Tensor
+    gradient_norm: torch.Tensor
     _weights: torch.Tensor
     _bias: torch.Tensor
     _space: "_Samples | _Features"
@@ -63,31 +64,33 @@ class Solution:
         return weights, self._bias - _rows(weights, self._space.centre.mT)[..., 0]
 
 
-def path(problems: Problems, strengths: Sequence[float | torch.Tensor], tolerance: float) -> Iterator[Solution]:
+def regularisation_path(
+    problems: Problems, strengths: Sequence[float | torch.Tensor], tolerance: float
+) -> Iterator[Solution]:
     """Solve for each of `strengths` in turn (scikit-learn's C; a number, or (b,) for each set its own).
 
-    Until the steepness is at most `tolerance`, or rounding allows no less.
+    Until the gradient norm is at most `tolerance`, or rounding allows no less.
     """
-    given = _Given.of(problems)
+    given = _Prepared.of(problems)
     penalties = [given.penalties(strength) for strength in strengths]
     space = _space(problems.features, penalties[len(penalties) // 2].amin(dim=(1, 2, 3)), problems.classes)
     state = _State.zero(space, given)
     for penalty in penalties:
         state = _minimise(space, given, penalty, state, tolerance)
-        shift = torch.where(given.present, 0.0, ABSENT).to(state.scores)
+        shift = torch.where(given.present, 0.0, ABSENT).to(state.logits)
         bias = (state.bias + shift)[..., 0]
-        yield Solution((state.scores + shift).mT, state.steepness[:, :, 0, 0], state.coefficients, bias, space)
+        yield Solution((state.logits + shift).mT, state.gradient_norm[:, :, 0, 0], state.coefficients, bias, space)
 
 
 def bytes_of_set(samples: int, features: int, weightings: int, classes: int, element: int) -> int:
-    """About what one set takes while it is solved, at `element` bytes a number."""
+    """About how much memory one set takes while it is solved, at `element` bytes a number."""
     side = min(samples, features)
     vectors = 20 * weightings * classes * samples  # what conjugate gradients keep, and what they make on the way
     return element * (vectors + 4 * side * side + 2 * samples * features)
 
 
 @contextmanager
-def steady() -> Iterator[None]:
+def one_thread_full_precision() -> Iterator[None]:
     """One thread, since these matrices are too small for more, and float32 products in full precision on any GPU."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_num_threads(1)
@@ -99,9 +102,10 @@ def steady() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
 
 
-class _Given(NamedTuple):
+class _Prepared(NamedTuple):
     """The problems as the solver uses them: `labels` (b, 1, 1, n), `targets` (b, 1, classes, n) their one-hot rows,
-    `weights` (b, f, 1, n), `total` (b, f, 1, 1) their sum, `present` (b, f, classes, 1)."""
+    `weights` (b, f, 1, n), `total` (b, f, 1, 1) their sum, `present` (b, f, classes, 1).
+    """
 
     labels: torch.Tensor
     targets: torch.Tensor
@@ -110,24 +114,25 @@ class _Given(NamedTuple):
     present: torch.Tensor
 
     @classmethod
-    def of(cls, problems: Problems) -> "_Given":
+    def of(cls, problems: Problems) -> "_Prepared":
         weights = problems.weights.to(problems.features)[:, :, None]
         one_hot = torch.nn.functional.one_hot(problems.labels, problems.classes).mT[:, None].to(weights)
         total = weights.sum(dim=-1, keepdim=True)
         present = _rows(weights, one_hot[:, 0].mT).mT > 0
         return cls(problems.labels[:, None, None], one_hot, weights, torch.where(total > 0, total, 1.0), present)
 
-    def subset(self, chosen: torch.Tensor) -> "_Given":
-        return _Given(*(each[chosen] for each in self))
+    def subset(self, chosen: torch.Tensor) -> "_Prepared":
+        return _Prepared(*(each[chosen] for each in self))
 
     def penalties(self, strength: float | torch.Tensor) -> torch.Tensor:
         """(b, f, 1, 1): 1 / C. Of two classes scikit-learn keeps the difference of their vectors, w, and penalises
-        |w|^2, which is twice what it would be for the two, w/2 and -w/2."""
+        |w|^2, which is twice what it would be for the two, w/2 and -w/2.
+        """
         strengths = torch.as_tensor(strength, dtype=self.total.dtype, device=self.total.device).reshape(-1, 1, 1, 1)
         return torch.where(self.present.sum(dim=2, keepdim=True) == 2, 2.0, 1.0) / strengths
 
-    def log_probabilities(self, scores: torch.Tensor) -> torch.Tensor:
-        return torch.log_softmax(scores + torch.where(self.present, 0.0, _NEVER).to(scores), dim=2)
+    def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        return torch.log_softmax(logits + torch.where(self.present, 0.0, _NEVER).to(logits), dim=2)
 
     def loss(self, log_probabilities: torch.Tensor) -> torch.Tensor:
         """(b, f, 1, 1): the weighted sum of log losses."""
@@ -136,22 +141,23 @@ class _Given(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Where the problems stand: the solutions' `coefficients` in their space, their scores without the bias (`pushed`),
-    the `bias` (b, f, classes, 1), the `scores`, and the `steepness` (b, f, 1, 1)."""
+    """The problems' solutions so far: their `coefficients` in their space, their logits without the bias
+    (`bare_logits`), the `bias` (b, f, classes, 1), the `logits` with it, and the `gradient_norm` (b, f, 1, 1).
+    """
 
     coefficients: torch.Tensor
-    pushed: torch.Tensor
+    bare_logits: torch.Tensor
     bias: torch.Tensor
-    scores: torch.Tensor
-    steepness: torch.Tensor
+    logits: torch.Tensor
+    gradient_norm: torch.Tensor
 
     @classmethod
-    def zero(cls, space: "_Samples | _Features", given: _Given) -> "_State":
+    def zero(cls, space: "_Samples | _Features", given: _Prepared) -> "_State":
         shape = (*given.present.shape[:3], given.weights.shape[-1])
-        scores = given.weights.new_zeros(shape)
+        logits = given.weights.new_zeros(shape)
         coefficients = given.weights.new_zeros((*shape[:3], space.matrix.shape[-1]))
         bias = given.weights.new_zeros((*shape[:3], 1))
-        return cls(coefficients, scores, bias, scores, given.weights.new_full((*shape[:2], 1, 1), torch.inf))
+        return cls(coefficients, logits, bias, logits, given.weights.new_full((*shape[:2], 1, 1), torch.inf))
 
     def subset(self, chosen: torch.Tensor) -> "_State":
         return _State(*(each[chosen] for each in self))
@@ -163,7 +169,8 @@ class _State(NamedTuple):
 
 class _Samples(NamedTuple):
     """W = A X, by coefficients A: `matrix` is XX' (b, n, n), `inverse` that of h XX' + mu I in float32, where
-    mu is (b, 1, 1, 1) and no more than `most`."""
+    mu is (b, 1, 1, 1) and no more than `most`.
+    """
 
     features: torch.Tensor
     centre: torch.Tensor
@@ -177,27 +184,28 @@ class _Samples(NamedTuple):
         features, centre, matrix, inverse, most, mu = (each[chosen] for each in self[:-1])
         return _Samples(features, centre, matrix, inverse, most, mu, self.h)
 
-    def pull(self, scores: torch.Tensor) -> torch.Tensor:
-        """The coefficients of X' times what is said of each sample."""
-        return scores
+    def adjoint(self, values: torch.Tensor) -> torch.Tensor:
+        """The coefficients of X'v, for a value v of each sample and class."""
+        return values
 
-    def push(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """The scores that coefficients give."""
+    def logits_of(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """The logits that coefficients give, without a bias."""
         return _rows(coefficients, self.matrix)
 
     def precondition(self, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(h X'X + mu)^-1 times a residual: its coefficients z = (h XX' + mu)^-1 r, and their scores, which are XX' z =
-        (r - mu z) / h."""
+        """(h X'X + mu)^-1 times a residual: its coefficients z = (h XX' + mu)^-1 r, and their logits, which are XX' z =
+        (r - mu z) / h.
+        """
         direction = _rows(residual, self.inverse)
         return direction, (residual - self.mu * direction) / self.h
 
     def squares(self, coefficients: torch.Tensor) -> torch.Tensor:
         """(b, f, classes, 1): the squared length of each class's vector."""
-        return (coefficients * self.push(coefficients)).sum(dim=-1, keepdim=True)
+        return (coefficients * self.logits_of(coefficients)).sum(dim=-1, keepdim=True)
 
-    def product(self, coefficients: torch.Tensor, other: torch.Tensor, pushed: torch.Tensor) -> torch.Tensor:
-        """(b, f, 1, 1): the inner product with `other`, whose scores are `pushed`."""
-        return _dot(coefficients, pushed)
+    def product(self, coefficients: torch.Tensor, other: torch.Tensor, bare_logits: torch.Tensor) -> torch.Tensor:
+        """(b, f, 1, 1): the inner product with `other`, whose logits are `bare_logits`."""
+        return _dot(coefficients, bare_logits)
 
     def weights(self, coefficients: torch.Tensor) -> torch.Tensor:
         return _rows(coefficients, self.features)
@@ -215,20 +223,20 @@ class _Features(NamedTuple):
     def subset(self, chosen: torch.Tensor) -> "_Features":
         return _Features(*(each[chosen] for each in self))
 
-    def pull(self, scores: torch.Tensor) -> torch.Tensor:
-        return _rows(scores, self.features.to(scores.dtype))
+    def adjoint(self, values: torch.Tensor) -> torch.Tensor:
+        return _rows(values, self.features.to(values.dtype))
 
-    def push(self, coefficients: torch.Tensor) -> torch.Tensor:
+    def logits_of(self, coefficients: torch.Tensor) -> torch.Tensor:
         return _rows(coefficients, self.features.mT.to(coefficients.dtype))
 
     def precondition(self, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         direction = _rows(residual, self.inverse)
-        return direction, self.push(direction)
+        return direction, self.logits_of(direction)
 
     def squares(self, coefficients: torch.Tensor) -> torch.Tensor:
         return coefficients.square().sum(dim=-1, keepdim=True)
 
-    def product(self, coefficients: torch.Tensor, other: torch.Tensor, pushed: torch.Tensor) -> torch.Tensor:
+    def product(self, coefficients: torch.Tensor, other: torch.Tensor, bare_logits: torch.Tensor) -> torch.Tensor:
         return _dot(coefficients, other)
 
     def weights(self, coefficients: torch.Tensor) -> torch.Tensor:
@@ -238,9 +246,9 @@ class _Features(NamedTuple):
 def _space(features: torch.Tensor, penalty: torch.Tensor, classes: int) -> "_Samples | _Features":
     """`penalty` (b,) is what the preconditioner is made for.
 
-    The curvature h is an eighth of what alike probabilities have, 1/classes: they don't stay alike. On photos18 half or
-    twice of it costs up to a third more steps. Samples are centred, which changes nothing but the bias, and parts its
-    direction from the others'.
+    The curvature h is an eighth of that of equal probabilities, 1/classes, as they don't stay equal. On photos18 half
+    or twice of it costs up to a third more steps. Samples are centred, which changes nothing but the bias, and makes
+    its direction independent of the others.
     """
     centre = features.mean(dim=1, keepdim=True)
     centred = features - centre
@@ -262,23 +270,27 @@ def _space(features: torch.Tensor, penalty: torch.Tensor, classes: int) -> "_Sam
 
 
 def _minimise(
-    space: "_Samples | _Features", given: _Given, penalty: torch.Tensor, start: _State, tolerance: float
+    space: "_Samples | _Features", given: _Prepared, penalty: torch.Tensor, start: _State, tolerance: float
 ) -> _State:
-    """Newton steps, of those sets that have a problem which is not solved."""
+    """Newton steps, for those sets of which a problem is not solved yet."""
     state, part = _State(*(each.clone() for each in start)), start
     places = torch.arange(len(penalty), device=penalty.device)
     futile = torch.zeros_like(given.total, dtype=torch.bool)  # where rounding is all that a step would change
     for _ in range(_STEPS):
-        part, residual, free, probabilities = _measure(space, given, penalty, part)
-        unsolved = ((part.steepness > tolerance) & ~futile).flatten(1).any(dim=1)
+        part, residual, bias_residual, probabilities = _measure(space, given, penalty, part)
+        unsolved = ((part.gradient_norm > tolerance) & ~futile).flatten(1).any(dim=1)
         if not bool(unsolved.all()):
             state.put(places, part)
             if not bool(unsolved.any()):
                 return state
             space, given, part = space.subset(unsolved), given.subset(unsolved), part.subset(unsolved)
             places, penalty, futile = places[unsolved], penalty[unsolved], futile[unsolved]
-            residual, free, probabilities = residual[unsolved], free[unsolved], probabilities[unsolved]
-        step = _newton(space, given, penalty, part, (residual, free), probabilities, tolerance)
+            residual, bias_residual, probabilities = (
+                residual[unsolved],
+                bias_residual[unsolved],
+                probabilities[unsolved],
+            )
+        step = _newton(space, given, penalty, part, (residual, bias_residual), probabilities, tolerance)
         futile = -step.slope <= 0.01 * torch.finfo(penalty.dtype).eps * given.total
         part = _advance(space, given, penalty, part, step)
     state.put(places, _measure(space, given, penalty, part)[0])
@@ -286,95 +298,104 @@ def _minimise(
 
 
 def _measure(
-    space: "_Samples | _Features", given: _Given, penalty: torch.Tensor, state: _State
+    space: "_Samples | _Features", given: _Prepared, penalty: torch.Tensor, state: _State
 ) -> tuple[_State, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The state with its steepness, the gradient downwards (of coefficients and bias), and the probabilities."""
-    probabilities = given.log_probabilities(state.scores).exp_()
+    """The state with its gradient norm, the negative gradient (of coefficients and of bias), the probabilities."""
+    probabilities = given.log_probabilities(state.logits).exp_()
     missed = given.weights * (given.targets - probabilities)
-    residual = space.pull(missed) - penalty * state.coefficients
-    free = missed.sum(dim=-1, keepdim=True)
-    lengths = space.squares(residual).clamp_min(0).sqrt().maximum(free.abs())
-    return state._replace(steepness=lengths.amax(dim=2, keepdim=True) / given.total), residual, free, probabilities
+    residual = space.adjoint(missed) - penalty * state.coefficients
+    bias_residual = missed.sum(dim=-1, keepdim=True)
+    lengths = space.squares(residual).clamp_min(0).sqrt().maximum(bias_residual.abs())
+    return (
+        state._replace(gradient_norm=lengths.amax(dim=2, keepdim=True) / given.total),
+        residual,
+        bias_residual,
+        probabilities,
+    )
 
 
 class _Step(NamedTuple):
-    """A direction: of coefficients, of scores without the bias, of the bias; and the `slope` of the loss along it."""
+    """A direction: of coefficients, of logits without the bias, of the bias; and the `slope` of the loss along it."""
 
     coefficients: torch.Tensor
-    pushed: torch.Tensor
+    bare_logits: torch.Tensor
     bias: torch.Tensor
     slope: torch.Tensor
 
 
 def _newton(
     space: "_Samples | _Features",
-    given: _Given,
+    given: _Prepared,
     penalty: torch.Tensor,
     state: _State,
-    downwards: tuple[torch.Tensor, torch.Tensor],
+    negative_gradient: tuple[torch.Tensor, torch.Tensor],
     probabilities: torch.Tensor,
     tolerance: float,
 ) -> _Step:
-    """Conjugate gradients on the Newton equations, as far as the steepness is worth it.
+    """Conjugate gradients on the Newton equations, the more exactly the smaller the gradient norm is.
 
     In float32, whatever the problems are in: the next step starts from a gradient that is exact again.
     """
     kind = space.inverse.dtype
-    residual, free = (each.to(kind, copy=True) for each in downwards)
+    residual, bias_residual = (each.to(kind, copy=True) for each in negative_gradient)
     probabilities, weights, total, penalty = (
         each.to(kind) for each in (probabilities, given.weights, given.total, penalty)
     )
-    steepness = state.steepness.to(kind)
-    enough = steepness.sqrt().clamp_max(0.3).maximum(0.3 * tolerance / steepness).square()
-    working = steepness > tolerance
-    # The bias's, as the preconditioner sees it, which takes no more than `most` for the other directions' penalty.
+    gradient_norm = state.gradient_norm.to(kind)
+    enough = gradient_norm.sqrt().clamp_max(0.3).maximum(0.3 * tolerance / gradient_norm).square()
+    unfinished = gradient_norm > tolerance
+    # Of the bias, on the scale of the preconditioner, which takes no more than `most` for the others' penalty.
     curvature = total / (8 * probabilities.shape[2]) * (space.most / penalty).clamp_max(1)
-    step = [torch.zeros_like(each, dtype=kind) for each in (state.coefficients, state.pushed, state.bias)]
-    ways: list[torch.Tensor] = []
+    step = [torch.zeros_like(each, dtype=kind) for each in (state.coefficients, state.bare_logits, state.bias)]
+    directions: list[torch.Tensor] = []
     first = last = torch.zeros_like(enough)
     for number in range(_INNER_STEPS):
-        new = [*space.precondition(residual), free / curvature]
-        size = space.product(residual, new[0], new[1]) + _dot(free, new[2])
+        new = [*space.precondition(residual), bias_residual / curvature]
+        size = space.product(residual, new[0], new[1]) + _dot(bias_residual, new[2])
         first = size if number == 0 else first
-        working = working & (size > enough * first)
-        if not bool(working.any()):
+        unfinished = unfinished & (size > enough * first)
+        if not bool(unfinished.any()):
             break
         if number:
-            again = torch.where(working, size / last, 0.0)
-            new = [each.addcmul_(again, old) for each, old in zip(new, ways, strict=True)]
-        ways, last = new, size
-        bent = _bend(probabilities, ways[1] + ways[2], weights)
-        lifted = bent.sum(dim=-1, keepdim=True)
-        turned = space.pull(bent).addcmul_(penalty, ways[0])
-        length = size / (space.product(turned, ways[0], ways[1]) + _dot(lifted, ways[2]))
-        length = torch.where(working, length, 0.0)
-        for whole, way in zip(step, ways, strict=True):
-            whole.addcmul_(length, way)
-        residual.addcmul_(length, turned, value=-1)
-        free.addcmul_(length, lifted, value=-1)
-    coefficients, pushed, bias = (each.to(downwards[0].dtype) for each in step)
-    if kind != downwards[0].dtype:
-        pushed = space.push(coefficients)
-    slope = -space.product(downwards[0], coefficients, pushed) - _dot(downwards[1], bias)
-    return _Step(coefficients, pushed, bias, slope)
+            beta = torch.where(unfinished, size / last, 0.0)
+            new = [each.addcmul_(beta, old) for each, old in zip(new, directions, strict=True)]
+        directions, last = new, size
+        curved = _times_hessian(probabilities, directions[1] + directions[2], weights)
+        curved_bias = curved.sum(dim=-1, keepdim=True)
+        curved_coefficients = space.adjoint(curved).addcmul_(penalty, directions[0])
+        length = size / (
+            space.product(curved_coefficients, directions[0], directions[1]) + _dot(curved_bias, directions[2])
+        )
+        length = torch.where(unfinished, length, 0.0)
+        for whole, direction in zip(step, directions, strict=True):
+            whole.addcmul_(length, direction)
+        residual.addcmul_(length, curved_coefficients, value=-1)
+        bias_residual.addcmul_(length, curved_bias, value=-1)
+    coefficients, bare_logits, bias = (each.to(negative_gradient[0].dtype) for each in step)
+    if kind != negative_gradient[0].dtype:
+        bare_logits = space.logits_of(coefficients)
+    slope = -space.product(negative_gradient[0], coefficients, bare_logits) - _dot(negative_gradient[1], bias)
+    return _Step(coefficients, bare_logits, bias, slope)
 
 
-def _bend(probabilities: torch.Tensor, scores: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The Hessian of the losses with respect to the scores, times a change of these."""
-    bent = probabilities * scores
-    return bent.addcmul_(probabilities, bent.sum(dim=2, keepdim=True), value=-1).mul_(weights)
+def _times_hessian(probabilities: torch.Tensor, logits: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The Hessian of the losses with respect to the logits, times a change of these."""
+    curved = probabilities * logits
+    return curved.addcmul_(probabilities, curved.sum(dim=2, keepdim=True), value=-1).mul_(weights)
 
 
-def _advance(space: "_Samples | _Features", given: _Given, penalty: torch.Tensor, state: _State, step: _Step) -> _State:
+def _advance(
+    space: "_Samples | _Features", given: _Prepared, penalty: torch.Tensor, state: _State, step: _Step
+) -> _State:
     """Along the step, half as far until the loss falls (Armijo), rounding allowed for."""
-    before = given.loss(given.log_probabilities(state.scores))
-    along = penalty * space.product(state.coefficients, step.coefficients, step.pushed)
-    across = penalty / 2 * space.product(step.coefficients, step.coefficients, step.pushed)
-    moved = step.pushed + step.bias
+    before = given.loss(given.log_probabilities(state.logits))
+    along = penalty * space.product(state.coefficients, step.coefficients, step.bare_logits)
+    across = penalty / 2 * space.product(step.coefficients, step.coefficients, step.bare_logits)
+    moved = step.bare_logits + step.bias
     allowed = 8 * torch.finfo(before.dtype).eps * given.total.maximum(before)
     length = torch.ones_like(before)
     for _ in range(_HALVINGS):
-        after = given.loss(given.log_probabilities(state.scores + length * moved))
+        after = given.loss(given.log_probabilities(state.logits + length * moved))
         rise = after - before + length * along + length.square() * across
         high = ~(rise <= 1e-4 * length * step.slope + allowed)
         if not bool(high.any()):
@@ -382,9 +403,9 @@ def _advance(space: "_Samples | _Features", given: _Given, penalty: torch.Tensor
         length = torch.where(high, length / 2, length)
     return state._replace(
         coefficients=state.coefficients + length * step.coefficients,
-        pushed=state.pushed + length * step.pushed,
+        bare_logits=state.bare_logits + length * step.bare_logits,
         bias=state.bias + length * step.bias,
-        scores=state.scores + length * moved,
+        logits=state.logits + length * moved,
     )
 
 

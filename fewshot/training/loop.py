@@ -1,8 +1,8 @@
-"""The training loop of every method that tunes the model: trials in step, and no waiting for the device within them.
+"""The training loop of every method that tunes the model: several trials in lockstep, without waiting for the device.
 
-A step is a function of buffers that stay where they are: the batch is copied into them, then forward, backward and
+A step works on buffers that stay at their place in memory: the batch is copied into them, then forward, backward and
 AdamW run. On CUDA that function is captured once for each shape of batch as a CUDA graph and replayed, also for later
-trials, once the replay has proved to be the step; elsewhere the same function is called. What is random (order,
+trials, once the replay has given the step's results; elsewhere the same function is called. What is random (order,
 augmentation) is drawn outside it.
 """
 
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from curate.foundation.errors import UsageError
 from curate.models.clip_models import has_native_bf16
-from fewshot.captured_step import Capture, Step, by_cuda_graph, proven
 from fewshot.task import Diverged, Draw, Task, image_weights
 from fewshot.training import frozen_trunk
 from fewshot.training.augment import augment, to_device
+from fewshot.training.captured_step import Capture, Step, by_cuda_graph, verified_replay
 
 SCHEDULES = ("constant", "cosine")
 # A rise of the loss by less than this part of chance level's is no divergence: a model that starts near its best, as a
@@ -128,7 +128,7 @@ class Trainer:
 
     `loss` takes one batch a trial (all on the device) and gives (T,): for each trial the mean over its batch of
     weights * loss, in fp32; it is called under autograd and must not synchronise or draw random numbers. Their sum is
-    differentiated, so that parameters stacked as (T, ...) are T trainings that know nothing of each other. Autocast is
+    differentiated, so that parameters stacked as (T, ...) are T independent trainings. Autocast is
     the loss's own matter (see `mixed_precision`).
 
     The caller puts the starting values into `parameters` (in place) before each `train`. `evaluator` gives, before a
@@ -154,14 +154,14 @@ class Trainer:
         self.capture = capture or (by_cuda_graph if self.device.type == "cuda" else None)
         self.ran: set[str] = set()  # of the last `train`: "captured" steps, "plain" ones
         self.pieces = 1  # a batch is computed in so many, where memory is short
-        self._steps: dict[tuple[Any, ...], _OnBuffers] = {}
+        self._steps: dict[tuple[Any, ...], _BufferedStep] = {}
 
     def train(self, batches: Sequence[Batches], classes: int) -> list[Diverged | None]:
-        """Train on several trials in step, one Batches each, to the end of their last epoch.
+        """Train several trials in lockstep, one Batches each, to the end of their last epoch.
 
-        `classes` tells the loss of guessing, by which a rise is judged. All trials must have the same number of batches
-        (ValueError). Returns for each trial None or how it diverged: its loss is not a number, or ends above where it
-        began. What is raised is something else.
+        `classes`: how many; the loss of guessing among them is what a rise is compared with. All trials must have the
+        same number of batches (ValueError). Returns for each trial None or how it diverged: its loss is not a number,
+        or ends above where it began. Other errors are raised.
         """
         if len({len(each) for each in batches}) != 1:
             raise ValueError("trials in step must have the same number of batches")
@@ -175,7 +175,7 @@ class Trainer:
             for each, state in zip(batches, beginning, strict=True):
                 each.random.set_state(state)  # the same order and augmentation: nothing differs but the model
             after = self._mean_loss(batches)
-        return self._verdicts(torch.stack([before, *epochs, after]).tolist(), NOISE * math.log(classes))
+        return self._outcomes(torch.stack([before, *epochs, after]).tolist(), NOISE * math.log(classes))
 
     def about_steps(self) -> dict[str, str]:
         """For a trial's record, where steps may be captured: which steps the last `train` ran."""
@@ -202,15 +202,15 @@ class Trainer:
             return self._descend(batches)
         shape = tuple(each.images.shape for each in batches)
         if shape not in self._steps:
-            self._steps[shape] = _OnBuffers(self._descend, batches, self._proven)
+            self._steps[shape] = _BufferedStep(self._descend, batches, self._verified_replay)
         step = self._steps[shape]
         self.ran.add("captured" if step.replay else "plain")
         return step(batches)
 
-    def _proven(self, step: Step, batch: list[Tensor]) -> Step | None:
-        """What replays a step, if anything does."""
+    def _verified_replay(self, step: Step, batch: list[Tensor]) -> Step | None:
+        """A replay of the step that gives the same results, if there is one."""
         rates = [group["lr"] for group in self.optimiser.param_groups if isinstance(group["lr"], Tensor)]
-        return proven(step, self.capture, self._state(), [*batch, *rates]) if self.capture else None
+        return verified_replay(step, self.capture, self._state(), [*batch, *rates]) if self.capture else None
 
     def _descend(self, batches: list[Batch]) -> Tensor:
         """One step of AdamW down the gradient of the losses (T,), which are returned."""
@@ -258,7 +258,7 @@ class Trainer:
         kinds = {name: [each[name] for each in state] for name in next(iter(state))}
         return {"parameters": [each.data for each in self.parameters]} | kinds
 
-    def _verdicts(self, losses: list[list[float]], noise: float) -> list[Diverged | None]:
+    def _outcomes(self, losses: list[list[float]], noise: float) -> list[Diverged | None]:
         hint = f"a smaller --lr than {self.settings.lr:g} may do"
         found: list[Diverged | None] = []
         for before, *epochs, after in zip(*losses, strict=True):
@@ -272,8 +272,8 @@ class Trainer:
         return found
 
 
-class _OnBuffers:
-    """A step for batches of one shape, on buffers of its own, or what replays it.
+class _BufferedStep:
+    """A step for batches of one shape, on buffers of its own; where there is a replay of it, that is run.
 
     `find_replay`: from the step, and the tensors of its buffers, to a replay or None.
     """
@@ -344,7 +344,7 @@ def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _may_go_on(losses: Tensor) -> bool:
-    """Whether any trial's loss is a number. On CUDA nobody asks before the end: the answer would have to be awaited."""
+    """Whether any trial's loss is a number. On CUDA always True: reading the loss would have to wait for the device."""
     return losses.is_cuda or bool(losses.isfinite().any())
 
 

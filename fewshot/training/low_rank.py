@@ -1,8 +1,8 @@
 """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) of attention's q, k and v, for several trials at once.
 
 A block computes x W' + s * (drop(x) A') B' for each of q, k and v: W is the model's own and stays, A (r, d) and
-B (e, r) are trained. The trials share W. Their images lie behind one another in the batch, and their adapters are
-stacked as (T, ...) and applied by batched products, so that each trial's are as they would be alone.
+B (e, r) are trained. The trials share W. Their images are concatenated in the batch, and their adapters are stacked
+as (T, ...) and applied by batched products, so that each trial's results are as they would be alone.
 
 A few lines of ours rather than `peft`: open_clip's nn.MultiheadAttention has q, k and v in one `in_proj_weight`, which
 peft doesn't adapt apart, and nothing there stacks trials.
@@ -17,7 +17,7 @@ import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
-from fewshot.training.explicit_attention import OpenAttention
+from fewshot.training.explicit_attention import ExplicitAttention
 
 IMAGE = "visual."  # what the names of the image tower's modules begin with, in open_clip's models
 Factors = tuple[Tensor, Tensor]  # of one trial and place: s * B' (3, r, e) and A (3, r, d)
@@ -40,14 +40,14 @@ def places(model: nn.Module) -> list[str]:
 class Dropout:
     """Which inputs of the adapters are dropped, by a hash of the trial's seed, the step, the block and the place.
 
-    No generator is asked, so that a trial's masks are the same alone, beside others and on any device, and that a
+    No random generator is used, so that a trial's masks are the same alone, beside others and on any device, and that a
     captured CUDA graph goes on drawing new ones. `share` is rounded to 1/256. Nothing is dropped without autograd.
     """
 
     def __init__(self, share: float, seeds: Sequence[int], device: torch.device) -> None:
         self.dropped = round(256 * share)
         self.seeds = torch.tensor([_signed(seed) for seed in seeds], dtype=torch.int32, device=device)
-        # A parameter without a gradient: where a captured step is rehearsed, it is put back like the others.
+        # A parameter without a gradient, so that it is restored with the others when a captured step is checked.
         self.step = nn.Parameter(torch.zeros((), device=device), requires_grad=False)
 
     def advance(self) -> None:
@@ -84,7 +84,7 @@ def _signed(value: int) -> int:
 class Adapter(nn.Module):
     """The adapters of one place, of T trials: `down` (T, 3, r, d) is A of q, k and v; `up` (T, 3, r, e) is B'.
 
-    A starts as torch's nn.Linear does, from each trial's own generator, B at nothing: so the model starts as it is.
+    A starts as torch's nn.Linear does, from each trial's own generator, and B at 0: so the model starts as it is.
     """
 
     def __init__(
@@ -109,7 +109,8 @@ class Adapter(nn.Module):
         else:
             low = (rows.unsqueeze(1) * factors) @ self.down.mT  # (T, 3, n, r)
         high = self.scale * (low @ self.up)
-        return high.transpose(1, 2).reshape(*inputs.shape[:-1], -1)
+        result: Tensor = high.transpose(1, 2).reshape(*inputs.shape[:-1], -1)
+        return result
 
     def factors(self, trial: int) -> Factors:
         return (self.scale * self.up[trial]).detach().clone(), self.down[trial].detach().clone()
@@ -123,10 +124,11 @@ class AdaptedLinear(nn.Module):
         self.base, self.adapter = base, adapter
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.base(inputs) + self.adapter(inputs)
+        result: Tensor = self.base(inputs) + self.adapter(inputs)
+        return result
 
 
-class AdaptedAttention(OpenAttention):
+class AdaptedAttention(ExplicitAttention):
     """Self-attention as nn.MultiheadAttention computes it, with an adapter beside its `in_proj_weight`."""
 
     def __init__(self, base: nn.MultiheadAttention, adapter: Adapter) -> None:
@@ -134,7 +136,8 @@ class AdaptedAttention(OpenAttention):
         self.adapter = adapter
 
     def qkv(self, inputs: Tensor) -> Tensor:
-        return super().qkv(inputs) + self.adapter(inputs)
+        result: Tensor = super().qkv(inputs) + self.adapter(inputs)
+        return result
 
 
 class Adapters:

@@ -20,11 +20,11 @@ def pixels_for(device: torch.device, cache: PixelCache, ids: Iterable[str]) -> T
     """
     if device.type != "cuda":
         return cache.take
-    wanted = tuple(dict.fromkeys(ids))
+    unique = tuple(dict.fromkeys(ids))
     size = cache.transform.size
-    if not wanted or len(wanted) * size * size * 3 > SHARE * torch.cuda.mem_get_info(device)[0]:
+    if not unique or len(unique) * size * size * 3 > SHARE * torch.cuda.mem_get_info(device)[0]:
         return cache.take
-    return Resident(device, cache, wanted).take
+    return Resident(device, cache, unique).take
 
 
 class Resident:

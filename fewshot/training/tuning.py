@@ -1,4 +1,4 @@
-"""Training an image tower, or its last blocks, with a head on top of it; and using what comes of it."""
+"""Training an image tower, or its last blocks, with a head on top of it; and predicting with the result."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from fewshot.training.heads import Head
 from fewshot.training.loop import Batch, Batches, Loss, Optimisation, Trainer, mixed_precision
 from fewshot.training.working_copies import WorkingCopy
 
-LOOKED_AT = 64  # activations that are looked at together, of a frozen prefix
+INFERENCE_BATCH = 64  # activations of the frozen trunk that are classified at once
 
 
 class Tuning:
@@ -32,11 +32,11 @@ class Tuning:
         self._precision = partial(mixed_precision, clip.device, visual)
         self.forward: Callable[[Tensor], Tensor] = visual
         trained = list(visual.parameters())
-        self.look: Callable[[Tensor], Tensor] = copy.tower
+        self.infer: Callable[[Tensor], Tensor] = copy.tower
         if blocks is not None:
             part = frozen_trunk.cut(visual, blocks)
             self.forward, trained = part.after, part.parameters
-            self.look = frozen_trunk.cut(copy.tower, blocks).after
+            self.infer = frozen_trunk.cut(copy.tower, blocks).after
         self.parameters = [*trained, *head.trained()]
         self.trainer = Trainer(self._loss, self.parameters, settings, evaluator=self._evaluator)
 
@@ -52,7 +52,7 @@ class Tuning:
         return self._fitted([each.detach().clone() for each in self.parameters], beginning, self.trainer.about_steps())
 
     def _fitted(self, values: list[Tensor], beginning: list[Tensor], about: dict[str, str]) -> Fitted:
-        """Owns `values`: the working copy serves other trials, and gets them back when they are asked for."""
+        """With its own `values`: other trials use the working copy, into which they are put again for predicting."""
 
         def averaged(alpha: float) -> Fitted:
             # lerp is exact at both ends.
@@ -63,32 +63,35 @@ class Tuning:
             lambda images: self._logits(values, images), lambda: self._classifier(values), about, averaged=averaged
         )
 
-    def _hold(self, values: list[Tensor]) -> None:
+    def _put_back(self, values: list[Tensor]) -> None:
         """Put trained `values` into the working copy, unless it holds them."""
         if self.copy.holds is not values:
             self.copy.restore()
             torch._foreach_copy_([each.detach() for each in self.parameters], values)
-            self.copy.use()
+            self.copy.updated_tower()
             self.copy.holds = values
 
     @torch.no_grad()
     def _classifier(self, values: list[Tensor]) -> Classifier:
-        self._hold(values)
+        self._put_back(values)
         return Classifier(self.copy.trained_tower(self.clip.model.visual), LinearHead(*self.head.class_vectors()))
 
     @torch.no_grad()
     def _logits(self, values: list[Tensor], images: Images) -> np.ndarray:
-        self._hold(values)
+        self._put_back(values)
         weights, bias = (value.float().cpu().numpy() for value in self.head.class_vectors())
         features = self._features(images)
-        return (features / np.linalg.norm(features, axis=1, keepdims=True) @ weights.T + bias).astype(np.float32)
+        result: np.ndarray = (features / np.linalg.norm(features, axis=1, keepdims=True) @ weights.T + bias).astype(
+            np.float32
+        )
+        return result
 
     def _features(self, images: Images) -> np.ndarray:
         if self.blocks is None:
             return encode(self.copy.tower, self.clip.normalise, images.pixels())
         dtype = next(self.copy.tower.parameters()).dtype
         kept = frozen_trunk.activations(images, self.clip, self.blocks)
-        parts = [self.look(part.to(self.clip.device, dtype)).float().cpu() for part in kept.split(LOOKED_AT)]
+        parts = [self.infer(part.to(self.clip.device, dtype)).float().cpu() for part in kept.split(INFERENCE_BATCH)]
         return torch.cat(parts).numpy()
 
     def _loss(self, batches: list[Batch]) -> Tensor:
@@ -99,13 +102,13 @@ class Tuning:
         return heads.loss(features, vectors, labels, weights)[None]
 
     def _evaluator(self) -> Loss:
-        """The loss as the trained model will be looked at: in the frozen tower's precision, which takes a third."""
-        self.copy.use()
+        """The loss in the precision of predicting, which is the frozen tower's and takes a third of the time."""
+        self.copy.updated_tower()
         vectors = self.head.class_vectors()
         dtype = next(self.copy.tower.parameters()).dtype
 
         def loss(batches: list[Batch]) -> Tensor:
             ((images, labels, weights),) = batches
-            return heads.loss(self.look(images.to(dtype)), vectors, labels, weights)[None]
+            return heads.loss(self.infer(images.to(dtype)), vectors, labels, weights)[None]
 
         return loss

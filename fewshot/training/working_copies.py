@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 from curate.foundation.freed_memory import keep_freed_memory
 from curate.models.clip_models import ClipModel
-from fewshot.training.fused_batch_norm import fold_batch_norm
+from fewshot.training.fused_batch_norm import fuse_batch_norm
 
-MOST_KEPT = 4  # methods whose optimiser and captured steps stay: as many as a sweep does in turn
+MOST_KEPT = 4  # methods whose optimiser and captured steps are kept: as many as a sweep alternates between
 
 
 class WorkingCopy:
     """A copy of a ClipModel's `model` for training, and of its image tower for use after it.
 
     `model`: fp32, channels last, in training mode but for batch norm, which keeps its statistics: those of a few images
-    are noise (in ViT there are none), and whose sums are done with the convolution's. `tower`: as the frozen encoder,
-    in the precision that images are looked at with. The starting weights are the ClipModel's own, which no training
+    are noise (in ViT there are none), and is fused into the convolutions. `tower`: as the frozen encoder, in the
+    precision of predicting. The starting weights are the ClipModel's own, which no training
     changes.
     """
 
@@ -29,12 +29,12 @@ class WorkingCopy:
             keep_freed_memory()
         self.model = copy.deepcopy(clip.model).train().to(memory_format=torch.channels_last)
         _freeze_batch_norm(self.model)
-        fold_batch_norm(self.model)
+        fuse_batch_norm(self.model)
         self.tower = copy.deepcopy(clip.frozen_encoder())
         self._start = _tensors(clip.model)
         self._values = _tensors(self.model)
         self._kept: dict[Any, Any] = {}
-        self.holds: object = None  # whose weights these are, for those who put them there
+        self.holds: object = None  # which trained values the weights are, set by who puts them there
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -43,7 +43,7 @@ class WorkingCopy:
         self.holds = None
 
     @torch.no_grad()
-    def use(self) -> nn.Module:
+    def updated_tower(self) -> nn.Module:
         """`tower` with the present weights of `model`."""
         torch._foreach_copy_(_tensors(self.tower), _tensors(self.model.visual))
         return self.tower
@@ -51,11 +51,11 @@ class WorkingCopy:
     @torch.no_grad()
     def trained_tower(self, like: nn.Module) -> nn.Module:
         """A copy of the image tower `like` with the present weights of `model`, in fp32 and nobody else's."""
-        tower = copy.deepcopy(like)  # `model`'s own has its batch norms folded, by methods that a copy would not have
+        tower = copy.deepcopy(like)  # `model`'s own has fused batch norms, by methods that a copy would not have
         torch._foreach_copy_(_tensors(tower), _tensors(self.model.visual))
         return tower
 
-    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+    def get_or_make(self, key: Any, make: Callable[[], Any]) -> Any:
         """What belongs to this copy and is used again (optimisers with their state, captured steps), by `key`."""
         if key not in self._kept:
             while len(self._kept) >= MOST_KEPT:

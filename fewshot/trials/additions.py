@@ -95,8 +95,8 @@ def checked(name: str) -> Composition:
 def training_set(collection: Collection, name: str) -> TrainingSet:
     """What trials on the set `name` may draw from: photographs of its base, and the synthetic images of its kind.
 
-    `images` are rows of the image table with two columns more, `made_from` and `posed_by`: content ids of photographs
-    that a synthetic image owes something to, or "".
+    `images` are rows of the image table with two columns more, `made_from` and `posed_by`: content ids of the
+    photographs that a synthetic image was made from, or took its pose from; "" for none.
     Raises UsageError for an unknown name; FewposeError where images were not checked, or synthetic ones not accepted.
     """
     made_of = checked(name)
@@ -104,8 +104,8 @@ def training_set(collection: Collection, name: str) -> TrainingSet:
     if made_of.synthetic:
         parts.append(_accepted(collection, made_of.kind))
     images = pd.concat(parts)
-    owed = {"made_from": synthetic.made_from(images), "posed_by": synthetic.posed_by(images)}
-    for fact, sources in owed.items():
+    origins = {"made_from": synthetic.made_from(images), "posed_by": synthetic.posed_by(images)}
+    for fact, sources in origins.items():
         images[fact] = pd.Series([sources.get(id, "") for id in images["id"]], index=images.index, dtype="str")
     return TrainingSet(name, images, sets.digest(images))
 
@@ -118,8 +118,8 @@ def _accepted(collection: Collection, kind: str) -> pd.DataFrame:
 def eligible(added: pd.DataFrame, drawn: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     """Of the synthetic images `added`, those that may join the photographs `drawn` in a split with the images `test`.
 
-    None that belongs to a tested picture. One that was made from a photograph, or shows a photograph's pose, joins that
-    photograph under its label: elsewhere it would bring in what the trial was not given.
+    None that belongs to a tested picture. One that was made from a photograph, or shows a photograph's pose, joins only
+    if that photograph is drawn, under its label: else the trial would learn from a photograph that it was not given.
     """
     own = {"", *(drawn["label"] + "\0" + drawn["id"])}
     allowed = ~added["group"].isin(test["group"])

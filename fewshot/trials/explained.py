@@ -1,4 +1,4 @@
-"""What SWEEP/explained holds: pictures, and explained.json, written last, which says of what. The report reads it."""
+"""What SWEEP/explained holds: pictures, and explained.json, written last, which describes them. The report reads it."""
 
 import dataclasses
 import json
@@ -27,8 +27,8 @@ class Mistake:
 class Shown:
     """Mistakes of one trial, the hardest pair's first.
 
-    `predictions_sha256`: of the trial's record. The trial was trained again, and its answers were `agreed` with on so
-    many of `tested` test images; only such images are shown. `unread` of them could not be opened.
+    `predictions_sha256`: of the trial's record. The trial was trained again; on `agreed` of its `tested` test images it
+    answered as in the record, and only those are shown. `unread` mistakes could not be opened.
     """
 
     trial: Trial
@@ -57,12 +57,12 @@ class Shown:
 def read_shown(sweep: Path) -> Shown | None:
     """What `sweep` has to show; None where there is nothing, or it is not of the record that is there now."""
     try:
-        told = json.loads((sweep / FOLDER / FILE).read_bytes())
-        if told.pop("format") != FORMAT:
+        content = json.loads((sweep / FOLDER / FILE).read_bytes())
+        if content.pop("format") != FORMAT:
             return None
-        told["trial"] = Trial(**told["trial"])
-        told["mistakes"] = tuple(Mistake(**each) for each in told["mistakes"])
-        shown = Shown(**told)
+        content["trial"] = Trial(**content["trial"])
+        content["mistakes"] = tuple(Mistake(**each) for each in content["mistakes"])
+        shown = Shown(**content)
         named = all(Path(each.file).name == each.file for each in shown.mistakes)  # no way out of the folder
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

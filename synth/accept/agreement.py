@@ -72,7 +72,8 @@ def figure(keypoints: np.ndarray) -> float:
 
 def swapped(keypoints: np.ndarray) -> np.ndarray:
     """Left called right, and right left."""
-    return keypoints[_OTHER_SIDE]
+    result: np.ndarray = keypoints[_OTHER_SIDE]
+    return result
 
 
 def _known(keypoints: np.ndarray) -> np.ndarray:

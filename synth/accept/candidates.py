@@ -68,7 +68,8 @@ def compared(candidates: Candidates, components: int) -> tuple[np.ndarray, np.nd
 
 
 def _unit(X: np.ndarray) -> np.ndarray:
-    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    result: np.ndarray = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    return result
 
 
 def _with_signature(candidates: Candidates, images: pd.DataFrame) -> Iterator[str]:

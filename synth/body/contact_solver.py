@@ -166,13 +166,15 @@ class _Cost:
         centre = ends[:, capsule, 0] * (1 - along[:, None]) + ends[:, capsule, 1] * along[:, None]
         one, other = self.pairs
         apart = np.sqrt(((centre[:, one] - centre[:, other]) ** 2).sum(-1) + 1e-12)
-        return np.maximum(radius[one] + radius[other] - apart, 0)
+        result: Array = np.maximum(radius[one] + radius[other] - apart, 0)
+        return result
 
     def _off_balance(self, ends: Array) -> Array:
         """From the middle of the floor contacts to the centre of mass, on the floor, (batch, 2) metres."""
         capsule, end = self.floor.T
         centre = (ends.mean(axis=2) * self.mass[:, None]).sum(axis=1)
-        return (centre - ends[:, capsule, end].mean(axis=1))[:, [0, 2]]
+        result: Array = (centre - ends[:, capsule, end].mean(axis=1))[:, [0, 2]]
+        return result
 
 
 def _balls(flesh: Flesh) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:

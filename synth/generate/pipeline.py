@@ -245,7 +245,8 @@ def _schedule(pipe: Any, wanted: str) -> None:
 
 def _compatible(scheduler: Any) -> list[Any]:
     """Classes that can take its place: those that it names, and those for consistency models, which nobody names and
-    which a LoRA lets any UNet use."""
+    which a LoRA lets any UNet use.
+    """
     classes = scheduler.compatibles
     if any(each.__name__ == "DDIMScheduler" for each in classes):  # of the family that predicts noise
         classes = classes + [getattr(library.diffusers(), name) for name in CONSISTENCY]

@@ -1,5 +1,6 @@
 """What `synth generate` is asked for: which images (Wanted), what each depends on (Settings), and how they are computed
-(Resources)."""
+(Resources).
+"""
 
 import hashlib
 import json
@@ -45,7 +46,8 @@ class Wanted:
 @settings
 class Settings:
     """What an image depends on, beside its class and its number. None and "" mean: what suits the pipeline, by
-    inspection of it. Raises UsageError for what makes no sense."""
+    inspection of it. Raises UsageError for what makes no sense.
+    """
 
     model: Annotated[
         str, option("Diffusers model (hub id or local directory), or mannequin or augment, which need none.")

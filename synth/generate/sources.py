@@ -9,8 +9,10 @@ from PIL import Image
 from curate.collection import synthetic
 from curate.collection.directory import Collection
 from curate.collection.sets import NAMES, training_set
-from curate.collection.splits import Splitting, draw, split
+from curate.collection.splits import draw, split
+from curate.collection.splitting import Splitting
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.options import declared
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from synth.generate.image_job import Source
 
@@ -50,14 +52,17 @@ class FromDraw:
             split=_number(text, "split", told["split"], least=0),
             set=told.get("set", cls.set),
             splitting=Splitting(
-                told.get("kind", "random"),
-                _fraction(text, told["test-fraction"]) if "test-fraction" in told else Splitting.test_fraction,
-                _number(text, "seed", told["seed"]) if "seed" in told else 0,
+                **{
+                    name: declared(Splitting)[name].read(told[word], f"--from-draw {text!r}: {word}")
+                    for word, name in _SPLITTING.items()
+                    if word in told
+                }
             ),
         )
 
 
-_WORDS = ("split", "shots", "set", "seed", "kind", "test-fraction")
+_SPLITTING = {"seed": "seed", "kind": "split", "test-fraction": "test_fraction"}  # "split" is its number
+_WORDS = ("split", "shots", "set", *_SPLITTING)
 _KNOWN = f"known are {', '.join(_WORDS)}"
 
 
@@ -69,13 +74,6 @@ def _number(text: str, name: str, value: str, least: int | None = None) -> int:
     if least is not None and number < least:
         raise UsageError(f"--from-draw {text!r}: {name} must be at least {least}, not {number}")
     return number
-
-
-def _fraction(text: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise UsageError(f"--from-draw {text!r}: test-fraction must be a number, not {value!r}") from None
 
 
 @dataclass(frozen=True)

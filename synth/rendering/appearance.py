@@ -81,7 +81,8 @@ def colours(hits: Hits, flesh: Flesh, placement: Placement, people: Proportions,
     local = local @ placement.turns[BONE["neck"]] / (people.height * people.head)
     local[:, 1] -= people.neck * 0.5 / people.head
     colour[head] = _face(local, appearance, colour[head])
-    return colour
+    result: Array = colour
+    return result
 
 
 def _cloth(name: str, appearance: Appearance) -> tuple[int, float, int]:

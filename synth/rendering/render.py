@@ -25,7 +25,8 @@ _JPEG_QUALITY = 92
 @dataclass(frozen=True)
 class Rendering:
     """`image` RGB; `keypoints` (17, 3) in COCO's order: x, y in pixels and 0 outside the frame, 1 hidden, 2 visible;
-    `mask` (size, size) true where the person is; the `camera` and the `solved` body behind them."""
+    `mask` (size, size) true where the person is; the `camera` and the `solved` body behind them.
+    """
 
     image: Image.Image
     keypoints: NDArray[np.float32]

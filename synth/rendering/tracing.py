@@ -32,7 +32,8 @@ class Solid:
 class Hits:
     """Where rays met the body, for N of size * size pixels: flat `pixel` numbers (N,) in rising order, `distance`
     along the ray (N,), `point` and `normal` (N, 3), the `capsule` met (N,) and the place `along` it 0..1 (N,), and
-    how `open` the surroundings are, 0..1 (N,)."""
+    how `open` the surroundings are, 0..1 (N,).
+    """
 
     pixel: Array
     distance: Array

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,8 @@ def pattern(kind: int, number: int) -> np.ndarray:
     wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) / (2 + kind) + random.uniform(0, 6))
     colour = np.array([60 + 40 * (kind % 4), 190 - 30 * (kind % 5), 50 + 45 * (kind % 3)])
     picture = colour * (1 + 0.5 * wave[..., None]) + random.normal(0, 12, (SIDE, SIDE, 3)) + random.normal(0, 10)
-    return picture.clip(0, 255).astype(np.uint8)
+    result: np.ndarray = picture.clip(0, 255).astype(np.uint8)
+    return result
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -47,7 +49,7 @@ def png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def write_image(root: Path, key: str, pixels: np.ndarray, group: str = "", **fields: object) -> dict[str, object]:
+def write_image(root: Path, key: str, pixels: np.ndarray, group: str = "", **fields: Any) -> dict[str, Any]:
     """Store a picture in a collection's folder; its row of the image table."""
     content = png(pixels)
     image_id = hashlib.sha256(content).hexdigest()
@@ -120,8 +122,8 @@ def own_collection(tmp_path: Path) -> Collection:
 def settings(collection: Collection, tmp_path: Path) -> Callable[..., SweepSettings]:
     """Settings of a sweep that takes a second or two; anything can be replaced."""
 
-    def build(**changes: object) -> SweepSettings:
-        values: dict[str, object] = {
+    def build(**changes: Any) -> SweepSettings:
+        values: dict[str, Any] = {
             "collection": collection.root,
             "out": tmp_path / "sweep",
             "shots": (2, 5),
@@ -130,7 +132,7 @@ def settings(collection: Collection, tmp_path: Path) -> Callable[..., SweepSetti
             "device": "cpu",
             "methods": ("zero-shot", "linear-probe"),
         }
-        return SweepSettings(**(values | changes))
+        return SweepSettings.of(**(values | changes))
 
     return build
 

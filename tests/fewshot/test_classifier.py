@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,9 @@ def exact() -> ClipModel:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_of_every_method_it_says_what_the_method_says(patterns: Callable, exact: ClipModel, name: str) -> None:
+def test_of_every_method_it_says_what_the_method_says(
+    patterns: Callable[..., Any], exact: ClipModel, name: str
+) -> None:
     given = patterns(5, 4, 5, clip=exact)
     named = methods.parse(name)
     fitted = methods.build(named.training, QUICK.get(named.base, {})).fit(given.draw, given.task)
@@ -41,7 +44,7 @@ def test_of_every_method_it_says_what_the_method_says(patterns: Callable, exact:
     np.testing.assert_allclose(said, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_it_keeps_its_weights_when_another_is_trained(patterns: Callable) -> None:
+def test_it_keeps_its_weights_when_another_is_trained(patterns: Callable[..., Any]) -> None:
     first, second = patterns(4, 4), patterns(4, 4, seed=1)
     method = methods.build("finetune", QUICK["finetune"])
     made = method.fit(first.draw, first.task).classifier()

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from curate.collection.directory import Collection
-from curate.foundation import resources
 from curate.sweeps.records import read_sweep
 from fewshot.methods.linear_probe import LinearProbe
+from fewshot.studies.config import template
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -72,7 +72,9 @@ def test_flags_reach_the_sweep(run: Run, quick: list[object], tmp_path: Path) ->
     assert found["split_kind"] == "random"
 
 
-def test_classes_that_are_left_out_are_named(run: Run, make_collection: Callable, tmp_path: Path) -> None:
+def test_classes_that_are_left_out_are_named(
+    run: Run, make_collection: Callable[[Path, dict[str, int]], Collection], tmp_path: Path
+) -> None:
     made = make_collection(tmp_path / "short", {"bars": 6, "rings": 6, "[waves]": 2})
     flags = "--model tiny/random --device cpu --splits 1 --shots 4 --methods linear-probe --short drop"
     code, out, _ = run("sweep", made.root, "--out", tmp_path / "[sweep]", *flags.split())
@@ -88,7 +90,7 @@ def test_failed_trials_are_counted_by_cause_and_make_exit_code_1(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        for name in ("fit", "fit_many"):
+        for name in ("fit", "fit_batch"):
             patch.setattr(LinearProbe, name, fit)
         code, out, errors = run(*quick, "--methods", "zero-shot,linear-probe")
     assert code == 1
@@ -104,26 +106,30 @@ def test_failed_trials_are_counted_by_cause_and_make_exit_code_1(
     ("flags", "code", "sentence"),
     [
         (["--methods", "magic"], 2, "there is no method 'magic'; there are zero-shot, "),
-        (["--methods", ","], 2, "--sets and --methods must name at least one each"),
+        (["--methods", ","], 2, "--methods must be names, not ','"),
         (["--sets", "best"], 2, "there is no training set 'best'; there are unfiltered and filtered"),
         (["--methods", "finetune", "--recipe", "soup"], 2, "--recipe soup: there are paper, lite0"),
-        (["--methods", "finetune", "--augment", "spin"], 2, "augment must be none or flip"),
-        (["--methods", "finetune", "--lr", "-1"], 2, "lr and epochs must be positive"),
+        (
+            ["--methods", "finetune", "--augment", "spin"],
+            2,
+            "--augment must be none or flip or crop or flip+crop, not 'spin'",
+        ),
+        (["--methods", "finetune", "--lr", "-1"], 2, "--lr must be a number, above 0, such as 1e-5, not '-1'"),
         (["--model", "nonsense"], 2, "--model nonsense is not known; lite0 or one of open_clip's"),
         (["--model", "tiny"], 2, "--model tiny names a shape without weights"),
         (["--model", "ViT-B-32/nonsense"], 2, "--model ViT-B-32/nonsense: no such weights; there are openai,"),
         (["--device", "cuda:99"], 2, "--device cuda:99 can't be used on this machine"),
         (["--device", "toaster"], 2, "--device toaster can't be used on this machine"),
-        (["--shots", "6,many"], 2, "--shots 6,many: expected whole numbers separated by commas"),
-        (["--shots", ""], 2, "--shots: give numbers of training images a class"),
-        (["--shots", "-2"], 2, "--shots: give numbers of training images a class"),
+        (["--shots", "6,many"], 2, "--shots must be whole numbers, at least 1, such as 43,20,6, not 'many'"),
+        (["--shots", ""], 2, "--shots must be whole numbers, at least 1, such as 43,20,6, not []"),
+        (["--shots", "-2"], 2, "--shots must be whole numbers, at least 1, such as 43,20,6, not '-2'"),
         (["--shots", "43"], 2, "43 training images a class are asked for, but a split leaves fewer to"),
-        (["--splits", "0"], 2, "--splits must be at least 1"),
-        (["--split", "alphabetical"], 2, "--split alphabetical: there are random and official"),
+        (["--splits", "0"], 2, "--splits must be a whole number, at least 1, not '0'"),
+        (["--split", "alphabetical"], 2, "--split must be random or official, not 'alphabetical'"),
         (["--split", "official"], 2, "--split official: this collection has no official split"),
-        (["--test-fraction", "1"], 2, "--test-fraction 1.0: must lie between 0 and 1"),
-        (["--short", "maybe"], 2, "--short maybe: there are error, all, drop"),
-        (["--fit", "stretch"], 2, "--fit stretch: there are crop and pad"),
+        (["--test-fraction", "1"], 2, "--test-fraction must be a number, above 0 and below 1, not '1'"),
+        (["--short", "maybe"], 2, "--short must be error or all or drop, not 'maybe'"),
+        (["--fit", "stretch"], 2, "--fit must be crop or pad, not 'stretch'"),
         (["--classes", "bars,owls"], 2, "--classes: the collection has no owls; it has bars, rings, waves"),
         (["--classes", "bars"], 2, "a classifier needs at least two classes"),
         (["--prompt", "a pose"], 2, "--prompt 'a pose' says not where the class's words go: write {} there"),
@@ -243,7 +249,7 @@ def test_a_mistake_in_descriptions_is_one_sentence_and_exit_code_2(
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_list_of_recipes_is_a_series_with_a_table(run: Run, quick: list[object], tmp_path: Path) -> None:
+def test_a_list_of_recipes_is_a_grid_search_with_a_table(run: Run, quick: list[object], tmp_path: Path) -> None:
     text = "methods: {nearest-class-mean: , finetune: {lr: [1e-4, 1e-5], epochs: 1, towers: image}}\n"
     (tmp_path / "recipes.yaml").write_text(text)
     arguments = [*quick[:-2], "--config", tmp_path / "recipes.yaml"]
@@ -261,18 +267,18 @@ def test_a_list_of_recipes_is_a_series_with_a_table(run: Run, quick: list[object
     assert (tmp_path / "sweep" / "recipes.csv").read_bytes() == before
 
 
-def test_a_series_is_not_mixed_with_a_single_sweep(run: Run, quick: list[object], tmp_path: Path) -> None:
+def test_a_grid_search_is_not_mixed_with_a_single_sweep(run: Run, quick: list[object], tmp_path: Path) -> None:
     assert run(*quick[:-1], "zero-shot")[0] == 0
     (tmp_path / "recipes.yaml").write_text("methods: {finetune: {lr: [1e-4, 1e-5]}}\n")
     code, _, errors = run(*quick[:-2], "--config", tmp_path / "recipes.yaml")
     assert (code, errors.count("\n")) == (2, 1)
-    assert "holds a single sweep, and this is a series of them; choose another --out" in errors
+    assert "holds a single sweep, and this is a grid search of several; choose another --out" in errors
 
 
 def test_the_template_of_a_file_is_printed(run: Run) -> None:
     code, out, _ = run("sweep", "--config-template")
     assert code == 0
-    assert out == resources.path("sweep.yaml").read_text()
+    assert out == template()
 
 
 def test_flags_of_every_tuned_method_and_of_where_it_runs(run: Run, quick: list[object], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from synth.cli import app
 
 
-def synth(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
+def synth(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["synth", *arguments])
     try:
         app()
@@ -19,7 +19,7 @@ def synth(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
     return code, captured.out, captured.err
 
 
-def test_help_imports_nothing_heavy():
+def test_help_imports_nothing_heavy() -> None:
     program = (
         "import sys; sys.argv = ['synth', '--help']\n"
         "from synth.cli import app\n"
@@ -33,13 +33,17 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("command", ["render", "poses", "sheet"])
-def test_every_command_has_an_example(monkeypatch, capsys, command):
+def test_every_command_has_an_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
     code, out, _ = synth(monkeypatch, capsys, command, "--help")
     assert code == 0
     assert f"Example: synth {command}" in out
 
 
-def test_render_says_what_it_did(monkeypatch, capsys, tmp_path):
+def test_render_says_what_it_did(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     out_folder = tmp_path / "out"
     arguments = ("render", str(out_folder), "--poses", "tree", "--per-class", "2", "--size", "64", "--workers", "1")
     code, out, err = synth(monkeypatch, capsys, *arguments)
@@ -61,7 +65,13 @@ def test_render_says_what_it_did(monkeypatch, capsys, tmp_path):
         (("--workers", "0"), "--workers must be"),
     ],
 )
-def test_bad_usage_is_one_sentence_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, message):
+def test_bad_usage_is_one_sentence_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
     code, out, err = synth(monkeypatch, capsys, "render", str(tmp_path / "out"), *arguments)
     assert code == 2
     assert message in err
@@ -69,7 +79,7 @@ def test_bad_usage_is_one_sentence_and_exit_code_2(monkeypatch, capsys, tmp_path
     assert not out
 
 
-def test_poses_lists_names_and_folders(monkeypatch, capsys):
+def test_poses_lists_names_and_folders(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = synth(monkeypatch, capsys, "poses")
     assert code == 0
     rows = [" ".join(line.split()) for line in out.splitlines()]
@@ -79,7 +89,7 @@ def test_poses_lists_names_and_folders(monkeypatch, capsys):
 
 
 @pytest.fixture
-def own(tmp_path) -> Path:
+def own(tmp_path: Path) -> Path:
     """A pose file of somebody else's domain."""
     path = tmp_path / "own.yaml"
     path.write_text(
@@ -88,7 +98,9 @@ def own(tmp_path) -> Path:
     return path
 
 
-def test_a_pose_file_of_ones_own_is_listed_drawn_and_reaches_the_workers(monkeypatch, capsys, tmp_path, own):
+def test_a_pose_file_of_ones_own_is_listed_drawn_and_reaches_the_workers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, own: Path
+) -> None:
     code, out, _ = synth(monkeypatch, capsys, "poses", "--pose-file", str(own))
     assert code == 0
     assert [line.split() for line in out.splitlines()[1:]] == [["wave", "none"], ["salute", "none"]]
@@ -103,7 +115,9 @@ def test_a_pose_file_of_ones_own_is_listed_drawn_and_reaches_the_workers(monkeyp
     assert "x 160 pixels" in out
 
 
-def test_a_mistake_in_a_pose_file_is_one_sentence_and_exit_code_2(monkeypatch, capsys, tmp_path, own):
+def test_a_mistake_in_a_pose_file_is_one_sentence_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, own: Path
+) -> None:
     own.write_text(own.read_text() + "bow:\n  joints: {tail: {flex: 3}}\n")
     code, out, err = synth(monkeypatch, capsys, "render", str(tmp_path / "out"), "--pose-file", str(own))
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -111,7 +125,9 @@ def test_a_mistake_in_a_pose_file_is_one_sentence_and_exit_code_2(monkeypatch, c
     assert not (tmp_path / "out").exists()
 
 
-def test_sheet_writes_a_picture(monkeypatch, capsys, tmp_path):
+def test_sheet_writes_a_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     path = tmp_path / "sheet.png"
     arguments = ("--poses", "tree,plank", "--columns", "1", "--size", "64", "--workers", "1")
     code, out, _ = synth(monkeypatch, capsys, "sheet", str(path), *arguments)

@@ -12,5 +12,6 @@ from curate.app.plugin.sets_panel import Sets
 
 
 def register(plugin: Any) -> None:
+    """Give FiftyOne the operators and the panel; it calls this when it loads the plugin."""
     for operator in (Drop, Keep, Relabel, Undo, FindCopies, Sets):
         plugin.register(operator)

@@ -21,4 +21,5 @@ def keys(ctx: Any) -> list[str]:
     """The keys of the selected images. Raises FewposeError where there are none."""
     if not ctx.selected:
         raise FewposeError(NOTHING)
-    return ctx.dataset.select(ctx.selected).values("key")
+    result: list[str] = ctx.dataset.select(ctx.selected).values("key")
+    return result

@@ -39,12 +39,14 @@ class TextTower(fom.Model, fom.PromptMixin):
         return True
 
     def embed_prompt(self, prompt: str) -> np.ndarray:
-        return self.embed_prompts([prompt])[0]
+        result: np.ndarray = self.embed_prompts([prompt])[0]
+        return result
 
     def embed_prompts(self, prompts: list[str]) -> np.ndarray:
         """n texts -> (n, d) float32, each of length 1."""
         features = _load(self.config.clip, self.config.checkpoint).encode_texts(list(prompts))
-        return features / np.linalg.norm(features, axis=1, keepdims=True)
+        result: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True)
+        return result
 
 
 def untrained(clip: str, checkpoint: str = "") -> bool:

@@ -30,6 +30,7 @@ class Artwork(NamedTuple):
 
 
 def artwork(picture: Picture) -> Artwork:
+    """How much a picture looks drawn: see Artwork."""
     values = np.moveaxis(picture.rgb, 2, 0).astype(np.int16, order="C")  # (3, height, width)
     plain, background = _border(values)
     subject = np.abs(values - background[:, None, None]).max(axis=0) > _BACKGROUND
@@ -76,7 +77,8 @@ def _steps(values: np.ndarray) -> np.ndarray:
 
 def _codes(colours: np.ndarray, bits: int) -> np.ndarray:
     red, green, blue = (colours >> 8 - bits).astype(np.int32)
-    return (red << 2 * bits) + (green << bits) + blue
+    result: np.ndarray = (red << 2 * bits) + (green << bits) + blue
+    return result
 
 
 def _log_part(chosen: np.ndarray, usual: float) -> float:

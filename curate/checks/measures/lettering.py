@@ -36,6 +36,7 @@ class Repetition(NamedTuple):
 
 
 def rows_of_letters(picture: Picture) -> Lettering:
+    """How much of a picture rows of letters cover: see Lettering."""
     grey = picture.grey.astype(np.uint8)  # three times as fast
     dark = ndimage.grey_closing(grey, _STROKE) - grey > _CONTRAST
     light = grey - ndimage.grey_opening(grey, _STROKE) > _CONTRAST
@@ -58,7 +59,8 @@ def _letters(strokes: np.ndarray) -> np.ndarray:
     height, width = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
     fill = np.bincount(shapes.ravel(), minlength=count + 1)[1:] / (height * width)
     upright = (height >= _HEIGHTS[0]) & (height <= _HEIGHTS[1]) & (width <= 2.5 * height) & (height <= 8 * width)
-    return boxes[upright & (fill > 0.15) & (fill < 0.95)]
+    result: np.ndarray = boxes[upright & (fill > 0.15) & (fill < 0.95)]
+    return result
 
 
 def _rows(boxes: np.ndarray) -> list[np.ndarray]:
@@ -110,4 +112,5 @@ def repetition(picture: Picture) -> Repetition:
 def _halved(grey: np.ndarray) -> np.ndarray:
     """Means of 2 x 2 pixels."""
     height, width = (side // 2 for side in grey.shape)
-    return grey[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
+    result: np.ndarray = grey[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
+    return result

@@ -38,6 +38,7 @@ class Sharpness(NamedTuple):
 
 
 def light(picture: Picture) -> Light:
+    """How bright the darkest and the brightest parts are: percentiles 5 and 99 of the grey values."""
     shadow, highlight = np.percentile(picture.grey, (5, 99))
     return Light(float(shadow), float(highlight))
 

@@ -1,9 +1,11 @@
 """All rules, in the order in which people should read what they found."""
 
+from typing import Any
+
 from curate.checks.rules import copies, drawing, labels, outlier, people, quality, text, wrong_label
 from curate.checks.rules.rule import Rule
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[Any], ...] = (
     copies.EXACT_DUPLICATE,
     copies.NEAR_DUPLICATE,
     copies.MIRRORED_DUPLICATE,

@@ -29,13 +29,15 @@ class Components:
 
     def of(self, features: np.ndarray) -> np.ndarray:
         """The parts of features (m, d) of the same model, which may be others."""
-        return (self._unit(features) - self._mean) @ self._directions / self._scale
+        result: np.ndarray = (self._unit(features) - self._mean) @ self._directions / self._scale
+        return result
 
     def _unit(self, features: np.ndarray) -> np.ndarray:
         X = features.astype(np.float64)
         if self._roots:
             X = np.sqrt(np.maximum(X, 0))
-        return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+        result: np.ndarray = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+        return result
 
 
 def large_enough(labels: np.ndarray, groups: np.ndarray, least: float) -> np.ndarray:

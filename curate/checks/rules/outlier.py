@@ -46,7 +46,8 @@ def distances(X: np.ndarray, labels: np.ndarray) -> np.ndarray:
         count = int(mine.sum())
         X[mine] = (X[mine] - X[mine].mean(axis=0)) * (count / max(1, count - 1))
     inverse = np.linalg.pinv(LedoitWolf(assume_centered=True).fit(X).covariance_)
-    return np.sqrt(np.maximum(np.einsum("nd,de,ne->n", X, inverse, X), 0))
+    result: np.ndarray = np.sqrt(np.maximum(np.einsum("nd,de,ne->n", X, inverse, X), 0))
+    return result
 
 
 def deviations(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -54,7 +55,8 @@ def deviations(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     grouped = pd.Series(values).groupby(labels)
     off = values - grouped.transform("median").to_numpy()
     spread = 1.4826 * pd.Series(np.abs(off)).groupby(labels).transform("median").to_numpy()
-    return np.divide(off, spread, out=np.zeros_like(off), where=spread > 1e-9)
+    result: np.ndarray = np.divide(off, spread, out=np.zeros_like(off), where=spread > 1e-9)
+    return result
 
 
 OUTLIER = Rule(

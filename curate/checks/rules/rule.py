@@ -51,10 +51,11 @@ _Inputs = TypeVar("_Inputs", bound=Inputs)  # the rules of `synth accept` look a
 
 @dataclass(frozen=True)
 class Rule(Generic[_Inputs]):
-    """
+    """What finds images of one kind, and its defaults.
+
     run: (inputs, parameters) to a frame with the columns key (of the image table), score in [0, 1], and, if it likes,
-        detail (a clause for people), other (the id of the image that it is a copy of, or in conflict with) and
-        suggestion (a label). Images that it has nothing to say of may be left out. Raises CannotRun.
+    detail (a clause for people), other (the id of the image that it is a copy of, or in conflict with) and suggestion
+    (a label). Images that it has nothing to say of may be left out. Raises CannotRun.
     """
 
     name: str  # "near_duplicate": a field of the FiftyOne dataset, too

@@ -119,9 +119,11 @@ def scores(own: np.ndarray, likeliest: np.ndarray, wrong: int) -> np.ndarray:
     odds = likeliest / (own + likeliest)
     wrong = min(wrong, int((odds > 0.5).sum()))
     if not wrong:
-        return odds / 2
+        answer: np.ndarray = odds / 2
+        return answer
     last = min(float(np.sort(odds)[-wrong]), 1 - 1e-9)
-    return np.interp(odds, (0, last, 1), (0, 0.5, 1))
+    result: np.ndarray = np.interp(odds, (0, last, 1), (0, 0.5, 1))
+    return result
 
 
 # The strength and the components do best, or within 0.01 of it, in benchmarks/label_noise.py.

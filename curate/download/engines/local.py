@@ -57,8 +57,7 @@ class LocalEngine(Generic[_C]):
     def __init__(
         self, fetch: Callable[[Job, _C], Answer | Moved], make_cancellation: Callable[[], _C], settings: Settings
     ) -> None:
-        """
-        fetch: called in up to settings.connections threads at once; an exception that it raises is raised by `take`.
+        """fetch: called in up to settings.connections threads at once; an exception that it raises is raised by `take`.
         make_cancellation: makes what cancels one call of `fetch`, which must return soon after it was cancelled.
         """
         self._fetch = fetch
@@ -160,7 +159,7 @@ class LocalEngine(Generic[_C]):
     def _guarded(self, run: Callable[[], None]) -> None:
         try:
             run()
-        except BaseException as error:  # whatever it is, a thread that ends in silence would leave `take` waiting
+        except BaseException as error:  # noqa: BLE001  (whatever it is, a thread that ends in silence would leave `take` waiting)
             with self._lock:
                 self._error = error
                 self._results_came.notify_all()

@@ -80,8 +80,7 @@ class Schedule:
         host: Callable[[str], str] = urls.host,
         site: Callable[[str], str] = urls.site,
     ) -> None:
-        """
-        connections: requests at once, over all sites.
+        """connections: requests at once, over all sites.
         per_site: requests at once to one site.
         spacing: seconds between the starts of two requests to one site.
         host: from a job's target to the name of its host.

@@ -21,7 +21,7 @@ from curate.download.web.settings import Settings
 from curate.foundation.errors import FewposeError
 from curate.workers.places import Place, on_each_cpu
 from curate.workers.transport import Answer as Answered
-from curate.workers.transport import Handle, Lost, Transport
+from curate.workers.transport import Begun, Handle, Lost, Transport
 
 Fetch = Callable[[Job, Any], Answer | Moved]
 MakeFetch = Callable[[], tuple[Fetch, Callable[[], Cancellation]]]
@@ -41,6 +41,7 @@ class _Shard:
     handle: Handle
     due: dict[Job, float] = field(default_factory=dict)  # jobs whose results have not come: when they may start
     unsent: list[Job] = field(default_factory=list)  # those of them that were not sent to it
+    begun: bool = False  # it can be sent jobs, and asked
     asked: bool = False  # for results, which have not come
     counts: Counts | None = None
     died: bool = False
@@ -77,7 +78,7 @@ class ShardedEngine:
             raise ValueError(f"{job} was submitted before, and its result was not taken")
         shard.due[job] = time.monotonic() + delay
         shard.unsent.append(job)
-        if len(shard.unsent) >= _BATCH_JOBS:
+        if shard.begun and len(shard.unsent) >= _BATCH_JOBS:
             self._send(shard)
 
     def take(self, timeout: float) -> list[Result]:
@@ -116,7 +117,7 @@ class ShardedEngine:
 
     def _receive(self, timeout: float) -> list[Result]:
         """What the first worker to answer brings, and others that have answered as well."""
-        for shard in self._shards:
+        for shard in filter(lambda shard: shard.begun, self._shards):
             if shard.unsent:
                 self._send(shard)
             if shard.due and not shard.asked:
@@ -139,10 +140,13 @@ class ShardedEngine:
         heard = []
         for handle, event in self._transport.listen(handles, timeout):
             results: list[Result] = []
-            if isinstance(event, Answered):
-                results = _noted(shards[handle], event.value)
-            elif isinstance(event, Lost):
-                self._replace(shards[handle], event)
+            match event:
+                case Begun():
+                    shards[handle].begun = True
+                case Answered():
+                    results = _noted(shards[handle], event.value)
+                case Lost():
+                    self._replace(shards[handle], event)
             heard.append((handle, results))
         return heard
 

@@ -71,7 +71,7 @@ class Row(NamedTuple):
 
 
 class NotAList(Exception):
-    """This file holds no list at all; the message says why, as a clause."""
+    """A file that holds no list at all; the message says why, as a clause."""
 
 
 def printable(path: Path) -> str:

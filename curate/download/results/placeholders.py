@@ -72,7 +72,8 @@ def find(kept: pd.DataFrame) -> pd.Series:
 
 def _described(kept: pd.DataFrame) -> pd.DataFrame:
     """What the rules compare: label, id, group; site, name (of the file), link (what tells unrelated ones apart);
-    final and final_name: where it was found."""
+    final and final_name: where it was found.
+    """
     asked, finals = kept["url"].reset_index(drop=True), kept["final_url"].reset_index(drop=True)
     links = kept[["label", "id", "group"]].reset_index(drop=True)
     links["site"] = _each(lambda url: urls.site(urls.host(url)), asked)

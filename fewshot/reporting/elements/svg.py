@@ -40,10 +40,12 @@ def picture(width: float, height: float, title: str, *children: object, class_: 
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+    """A straight line, in pixels."""
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
 def path(points: list[tuple[float, float]], class_: str, closed: bool = False) -> Markup:
+    """A line through points, (x, y) in pixels each."""
     steps = "L".join(f"{_number(x)} {_number(y)}" for x, y in points)
     return tag("path", d=f"M{steps}{'Z' if closed else ''}", class_=class_)
 

@@ -37,7 +37,7 @@ MOST_CURVES = 20
 
 
 class Classes(Section):
-    """Small curves of the method in focus, one a class, and what is to be said of single classes."""
+    """Small curves of the method in focus, one a class, and warnings on single classes."""
 
     anchor = "classes"
     heading = "Class by class"

@@ -1,4 +1,4 @@
-"""What sections tell of: a measured sweep, and what several of them need, computed when it is first asked for."""
+"""What sections are made from: a measured sweep, and what several sections need of it, computed at first use."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from fewshot.reporting.sections import summary
 
 @dataclass(frozen=True)
 class Content:
-    """What a report is made of; what is said of it, and how, is up to its sections."""
+    """What a report is made from; which of it is shown, and how, is decided by its sections."""
 
     measured: Measured
 

@@ -1,4 +1,4 @@
-"""What the classifier in focus looked at where it was wrong, as fewshot explain left it: a part of the mistakes."""
+"""Heat maps of mistakes of the classifier in focus, as fewshot explain wrote them: a part of `mistakes`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Training images that help or hurt: what the sweep can tell of single ones. How it is told: influence.influence."""
+"""Training images that help or hurt: the effects of single ones, as fewshot.measuring.influence estimates them."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ MOST_ROWS = 10
 
 
 class Influence(Section):
-    """The effects that can be told, the largest first; influence.csv has all training images."""
+    """The effects that are distinguishable from 0, the largest first; influence.csv has all training images."""
 
     anchor = "influence"
     heading = "Training images that help or hurt"
@@ -28,25 +28,25 @@ class Influence(Section):
         said = sentences(self.table)
         if not said:
             return ""
-        told = self.table[self.table["q_value"] <= FALSE]
-        order = told["effect_points"].abs().sort_values(ascending=False, kind="stable").index[:MOST_ROWS]
+        distinguishable = self.table[self.table["q_value"] <= FALSE]
+        order = distinguishable["effect_points"].abs().sort_values(ascending=False, kind="stable").index[:MOST_ROWS]
         return self.render(
             sentences=said,
-            rows=told.loc[order].to_dict("records"),
-            told=len(told),
+            rows=distinguishable.loc[order].to_dict("records"),
+            distinguishable=len(distinguishable),
         )
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """What can be said of an influence table, and what can't; [] where it tells of no effect."""
+    """What an influence table shows, and what it can't; [] where it has no effect."""
     known = table.dropna(subset=["effect_points"])
     if known.empty:
         return []
     first = known.iloc[0]
-    told = known[known["q_value"] <= FALSE]
-    hurt, help_ = int((told["effect_points"] < 0).sum()), int((told["effect_points"] > 0).sum())
+    distinguishable = known[known["q_value"] <= FALSE]
+    hurt, help_ = int((distinguishable["effect_points"] < 0).sum()), int((distinguishable["effect_points"] > 0).sum())
     half = 2 * known["se_points"].median()
-    if not len(told):
+    if not len(distinguishable):
         what = f"none of {counted(len(known), 'training image')} can be told from one without effect"
     else:
         what = (

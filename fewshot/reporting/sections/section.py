@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Section:
-    """One section, made for one sweep's `content`. A section says what it has to say and leaves out the rest.
+    """One section, made for one sweep's `content`. A section that has nothing to show is left out.
 
     anchor            its id on the page
     heading           what stands above it on the page, as plain text
     markdown_heading  what stands above it in report.md, where that is something else
-    prose             whether it is text, for which the page has narrower lines
+    prose             whether it is running text, for which the page has narrower lines
     leads_markdown    whether it comes first in report.md, which has no pictures to begin with
     """
 

@@ -32,7 +32,7 @@ class Best:
     accuracy: str  # "86.3"
     interval: str  # "[85.8, 86.8]" or "–"
     lead: str = ""  # the paired difference in words; "" where there is no other method
-    verdict: str = ""  # whether the lead is told from zero, as in the table of differences
+    verdict: str = ""  # whether the lead is distinguishable from zero, as in the table of differences
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Summary:
 
 
 def summarize(measured: Measured, results: pd.DataFrame, differences: pd.DataFrame) -> Summary:
+    """The sentences with which a report opens."""
     best = best_by_shots(results, differences)
     return Summary(
         title=_title(measured),

@@ -187,7 +187,8 @@ class App:
         button.click()
         for _ in range(PATIENCE // 5_000):
             try:
-                return form.wait_for(state="detached", timeout=5_000)
+                result: None = form.wait_for(state="detached", timeout=5_000)
+                return result
             except Late:
                 with suppress(Late):
                     button.click(timeout=500)

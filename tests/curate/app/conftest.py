@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from curate.app import database, engine
+from curate.app import database, fiftyone_library
 from curate.collection import findings
 from curate.collection.directory import Collection
 from curate.collection.findings import Findings, Ran
@@ -50,10 +50,12 @@ def fiftyone_database(
     os.environ["FIFTYONE_DATABASE_DIR"] = str(folder / "db")
     os.environ["FIFTYONE_DEFAULT_DATASET_DIR"] = str(folder / "data")
     connected = database.connect(Collection.create(folder / "collection"))
-    atexit.register(lambda: engine.fo().core.odm.database._disconnect())  # it leaves its clients open, as warnings say
+    atexit.register(
+        lambda: fiftyone_library.fo().core.odm.database._disconnect()
+    )  # it leaves its clients open, as warnings say
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of mongoengine, when FiftyOne connects
-        engine.fo().list_datasets()
+        fiftyone_library.fo().list_datasets()
     return connected
 
 
@@ -104,7 +106,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Collection, Path]:
     folder = tmp_path_factory.mktemp("swept")
     made = make(folder / "collection", {"arch": 8, "boat": 8, "tree": 8})
     grid = {"methods": ("zero-shot", "nearest-class-mean", "linear-probe"), "shots": (2,), "splits": 12}
-    run_sweep(SweepSettings(made.root, folder / "sweep", model="tiny/random", device="cpu", **grid))
+    run_sweep(SweepSettings.of(made.root, folder / "sweep", model="tiny/random", device="cpu", **grid))
     write_report(folder / "sweep")
     return made, folder / "sweep"
 

@@ -32,7 +32,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 
 @pytest.fixture(scope="module")
-def served(fiftyone_installed, chromium: str, collection: Collection, checkpoint: Path) -> Iterator[Served]:
+def served(fiftyone_installed: None, chromium: str, collection: Collection, checkpoint: Path) -> Iterator[Served]:
     started = Served(collection.root, "--model", colours.MODEL, "--checkpoint", str(checkpoint))
     yield started
     if started.process.poll() is None:
@@ -103,7 +103,8 @@ def test_a_suggested_label_and_its_undo(app: App, collection: Collection) -> Non
 
 
 def label_of(collection: Collection, key: str) -> str:
-    return sets.labelled(collection).set_index("key")["label"][key]
+    result: str = sets.labelled(collection).set_index("key")["label"][key]
+    return result
 
 
 def test_a_label_that_would_be_a_new_class_is_said_before_it_is_made(app: App) -> None:

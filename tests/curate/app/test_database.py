@@ -26,16 +26,16 @@ print("uri", opened.uri, flush=True)
 """
 WAIT = "sys.stdin.read()\n"
 WRITE_FOR_EVER = """
-from curate.app import engine
-numbers = engine.fo().Dataset("numbers", persistent=True)
+from curate.app import fiftyone_library
+numbers = fiftyone_library.fo().Dataset("numbers", persistent=True)
 for number in range(100_000):
-    numbers.add_sample(engine.fo().Sample(filepath=f"/{number}.jpg", tags=["drop"]))
+    numbers.add_sample(fiftyone_library.fo().Sample(filepath=f"/{number}.jpg", tags=["drop"]))
     print("confirmed", number, flush=True)
 """
 COUNT = """
-from curate.app import engine
+from curate.app import fiftyone_library
 from curate.app.dataset import _repaired
-numbers = _repaired(engine.fo().load_dataset("numbers"))
+numbers = _repaired(fiftyone_library.fo().load_dataset("numbers"))
 print("count", len(numbers), len(numbers.match_tags("drop")), numbers.count("id"), flush=True)
 """
 

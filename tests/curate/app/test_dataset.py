@@ -1,13 +1,14 @@
 """A collection as a FiftyOne dataset: what it holds, what stays when it is built again."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from curate.app import dataset as datasets
-from curate.app import engine
+from curate.app import fiftyone_library
 from curate.app.dataset import build, opened, refresh, suspicious
 from curate.app.index import Features
 from curate.collection import decisions, findings
@@ -32,7 +33,7 @@ def view(dataset: object, name: str) -> list[str]:
     return list(dataset.load_saved_view(name).values("key"))  # type: ignore[attr-defined]
 
 
-def field(dataset: object, name: str) -> dict[str, object]:
+def field(dataset: object, name: str) -> dict[str, Any]:
     return dict(zip(*dataset.values(["key", name]), strict=True))  # type: ignore[attr-defined]
 
 
@@ -152,7 +153,7 @@ def test_a_lost_database_is_made_again_from_the_collection(collection: Collectio
     decisions.drop(collection, ["tree/1.png"], reason="blurred")
     dataset = build(collection, features(collection))
     before = {name: view(dataset, name) for name in dataset.list_saved_views()}
-    engine.fo().delete_dataset(dataset.name)
+    fiftyone_library.fo().delete_dataset(dataset.name)
     assert opened(collection) is None
     again = build(collection, features(collection))
     assert {name: view(again, name) for name in again.list_saved_views()} == before

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from curate.app import database, fiftyone_library
 from curate.app import dataset as datasets
-from curate.app import engine
 from curate.collection import sets
 from curate.collection.directory import Collection
 from curate.collection.ledger import Ledger
@@ -19,8 +19,8 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def fiftyone(fiftyone_database) -> Any:
-    return engine.fo()
+def fiftyone(fiftyone_database: database.Database) -> Any:
+    return fiftyone_library.fo()
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_each_button_has_its_picture() -> None:
     assert have == {"drop", "keep", "relabel", "undo", "copies", "sets"}
 
 
-def test_drop_writes_the_ledger_with_its_reason_and_the_fields_follow(built, collection: Collection) -> None:
+def test_drop_writes_the_ledger_with_its_reason_and_the_fields_follow(built: Any, collection: Collection) -> None:
     said = run("drop", built, samples(built, "boat/0.png", "tree/2.png"), reason="two people")
     assert decided(collection) == [
         ("drop", "boat/0.png", "", "two people", "app"),
@@ -76,14 +76,14 @@ def test_drop_writes_the_ledger_with_its_reason_and_the_fields_follow(built, col
     assert not filtered(collection) & {"boat/0.png", "tree/2.png"}
 
 
-def test_keep_brings_back_what_a_rule_left_out(built, collection: Collection) -> None:
+def test_keep_brings_back_what_a_rule_left_out(built: Any, collection: Collection) -> None:
     assert "tree/0.png" not in filtered(collection)
     run("keep", built, samples(built, "tree/0.png"))
     assert "tree/0.png" in filtered(collection)
     assert built[samples(built, "tree/0.png")[0]]["suspicious"] is False
 
 
-def test_relabel_takes_a_class_that_is_there_or_a_new_one(built, collection: Collection) -> None:
+def test_relabel_takes_a_class_that_is_there_or_a_new_one(built: Any, collection: Collection) -> None:
     run("relabel", built, samples(built, "boat/1.png"), label="tree")
     run("relabel", built, samples(built, "boat/2.png"), label=" half boat ", reason="feet down")
     labels = sets.labelled(collection).set_index("key")["label"]
@@ -91,7 +91,7 @@ def test_relabel_takes_a_class_that_is_there_or_a_new_one(built, collection: Col
     assert built[samples(built, "boat/2.png")[0]]["label"].label == "half boat"
 
 
-def test_undo_takes_back_the_last_decision_on_each(built, collection: Collection) -> None:
+def test_undo_takes_back_the_last_decision_on_each(built: Any, collection: Collection) -> None:
     before = filtered(collection)
     chosen = samples(built, "boat/0.png")
     run("keep", built, chosen)
@@ -103,21 +103,21 @@ def test_undo_takes_back_the_last_decision_on_each(built, collection: Collection
     assert filtered(collection) == before
 
 
-def test_a_mistake_is_one_sentence_and_changes_nothing(built, collection: Collection) -> None:
+def test_a_mistake_is_one_sentence_and_changes_nothing(built: Any, collection: Collection) -> None:
     assert run("undo", built, samples(built, "boat/0.png")) == [
         "nothing was decided of boat/0.png, or it was undone already"
     ]
     assert decided(collection) == []
 
 
-def test_deciding_the_same_twice_is_said_and_written_once(built, collection: Collection) -> None:
+def test_deciding_the_same_twice_is_said_and_written_once(built: Any, collection: Collection) -> None:
     chosen = samples(built, "boat/0.png")
     run("drop", built, chosen)
     assert run("drop", built, chosen) == ["0 images dropped; 1 had that decision already"]
     assert len(decided(collection)) == 1
 
 
-def test_nothing_happens_without_a_selection(built, collection: Collection) -> None:
+def test_nothing_happens_without_a_selection(built: Any, collection: Collection) -> None:
     import fiftyone.operators as foo
 
     with pytest.raises(foo.executor.ExecutionError, match="Validation"):
@@ -126,7 +126,7 @@ def test_nothing_happens_without_a_selection(built, collection: Collection) -> N
     assert decided(collection) == []
 
 
-def test_another_dataset_of_the_database_is_refused(fiftyone, collection: Collection) -> None:
+def test_another_dataset_of_the_database_is_refused(fiftyone: Any, collection: Collection) -> None:
     theirs = fiftyone.Dataset()
     theirs.add_sample(fiftyone.Sample(filepath=str(collection.root / "images/boat/0.png"), key="boat/0.png"))
     theirs.add_sample_field("label", fiftyone.EmbeddedDocumentField, embedded_doc_type=fiftyone.Classification)
@@ -134,7 +134,7 @@ def test_another_dataset_of_the_database_is_refused(fiftyone, collection: Collec
     assert "was not made by curate app" in said
 
 
-def test_the_panel_shows_both_sets_by_class(built, collection: Collection) -> None:
+def test_the_panel_shows_both_sets_by_class(built: Any, collection: Collection) -> None:
     from curate.app.plugin import sets_panel
 
     text = sets_panel.text(collection)
@@ -143,7 +143,7 @@ def test_the_panel_shows_both_sets_by_class(built, collection: Collection) -> No
     assert sets.training_set(collection, "filtered").digest in text
 
 
-def test_a_label_cannot_break_the_panels_table(built, collection: Collection) -> None:
+def test_a_label_cannot_break_the_panels_table(built: Any, collection: Collection) -> None:
     from curate.app.plugin import sets_panel
 
     run("relabel", built, samples(built, "boat/0.png"), label="a|b*c")

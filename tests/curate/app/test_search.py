@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,14 +35,18 @@ print("found", json.dumps(found.values("key")))
 def finish(process) -> str:
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    return said
+    result: str = said
+    return result
 
 
 def found(said: str) -> list[str]:
-    return json.loads(next(line for line in said.splitlines() if line.startswith("found")).removeprefix("found"))
+    result: list[str] = json.loads(
+        next(line for line in said.splitlines() if line.startswith("found")).removeprefix("found")
+    )
+    return result
 
 
-def test_a_new_process_finds_the_planted_image_by_text(fiftyone_installed, tmp_path: Path, program) -> None:
+def test_a_new_process_finds_the_planted_image_by_text(fiftyone_installed: None, tmp_path: Path, program: Any) -> None:
     colours.train(tmp_path / "colours.safetensors")
     collection = colours.collection(tmp_path)
     finish(program.start(BUILD, collection.root, colours.MODEL, tmp_path / "colours.safetensors"))
@@ -50,7 +55,9 @@ def test_a_new_process_finds_the_planted_image_by_text(fiftyone_installed, tmp_p
     assert sorted(found(said)) == sorted([*red, colours.PLANTED])
 
 
-def test_an_untrained_text_tower_searches_without_an_error(fiftyone_installed, tmp_path: Path, program) -> None:
+def test_an_untrained_text_tower_searches_without_an_error(
+    fiftyone_installed: None, tmp_path: Path, program: Any
+) -> None:
     collection = colours.collection(tmp_path)
     finish(program.start(BUILD, collection.root, "tiny/random", ""))
     assert len(found(finish(program.start(SEARCH, collection.root, "a red square", "5")))) == 5

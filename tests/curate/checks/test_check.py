@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -43,7 +44,7 @@ def collection(tmp_path: Path) -> Collection:
     return Collection.open(tmp_path / "yoga")
 
 
-def rule(name: str, run: object) -> Rule:
+def rule(name: str, run: object) -> Rule[Any]:
     return Rule(name, name, 3, Kind.CONTENT, False, {"threshold": 0.5}, run)  # type: ignore[arg-type]
 
 

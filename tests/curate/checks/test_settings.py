@@ -1,6 +1,7 @@
 """The settings file says everything that it means, and a mistake in it is named with its line."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +14,7 @@ from curate.collection.findings import Kind
 from curate.foundation.errors import FewposeError, UsageError
 
 
-def rule(name: str, **parameters: float) -> Rule:
+def rule(name: str, **parameters: float) -> Rule[Any]:
     def run(*_: object) -> pd.DataFrame:
         """What it looks for.
 

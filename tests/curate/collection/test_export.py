@@ -63,7 +63,8 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def manifest(out: Path) -> dict[str, Any]:
-    return json.loads((out / "manifest.json").read_text())
+    result: dict[str, Any] = json.loads((out / "manifest.json").read_text())
+    return result
 
 
 def sha(content: bytes) -> str:
@@ -306,7 +307,9 @@ def test_an_empty_folder_is_filled(collection: Collection, tmp_path: Path) -> No
         ({"form": "webdataset", "shard_size": 0}, "a shard holds one image at least"),
     ],
 )
-def test_what_makes_no_sense_is_refused(collection: Collection, tmp_path: Path, options: dict, words: str) -> None:
+def test_what_makes_no_sense_is_refused(
+    collection: Collection, tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
     with pytest.raises(UsageError, match=words):
         export(collection, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()

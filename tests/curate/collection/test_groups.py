@@ -6,6 +6,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
     return image
 
 
-def thumbnail(image: Image.Image, form: str = "PNG", **options: object) -> np.ndarray:
+def thumbnail(image: Image.Image, form: str = "PNG", **options: Any) -> np.ndarray:
     file = io.BytesIO()
     image.save(file, form, **options)
     return np.frombuffer(signature_of(file.getvalue()).thumbnail, np.uint8).reshape(SIDE, SIDE)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -75,7 +76,7 @@ def test_an_entry_says_who_when_and_from_where(collection: Collection, monkeypat
         {"action": Action.UNDO, "id": "a", "of": "123456789abc"},
     ],
 )
-def test_an_entry_that_means_nothing_is_not_made(fields: dict) -> None:
+def test_an_entry_that_means_nothing_is_not_made(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"names|has a label"):
         Entry(**fields)
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -27,7 +28,7 @@ KINDS = {
 ADVICE = {"text"}  # flags, and drops nothing
 
 
-def image(key: str, id: str, label: str) -> dict:
+def image(key: str, id: str, label: str) -> dict[str, Any]:
     row = {name: "" if kind == "str" else 0 for name, kind in COLUMNS.items()}
     return row | {"key": key, "id": id, "label": label, "file": f"images/{key}", "group": id}
 
@@ -197,7 +198,7 @@ def test_filtered_needs_a_check_and_unfiltered_does_not(make: Make) -> None:
 
 
 @pytest.mark.parametrize("rows", [[*FOUR, ("b/3", "i5", "b")], FOUR[:3], [*FOUR[:3], ("b/2", "i9", "b")]])
-def test_other_images_than_those_that_were_checked_need_another_check(make: Make, rows: list) -> None:
+def test_other_images_than_those_that_were_checked_need_another_check(make: Make, rows: list[Any]) -> None:
     collection = make(*FOUR)
     table = pd.DataFrame([image(*row) for row in rows]).astype(COLUMNS)
     collection.write(table, collection.rejects())
@@ -259,7 +260,7 @@ def case(images: list[tuple[str, str]], flags: dict[str, set[str]], state: State
 @settings(deadline=None, max_examples=40)
 @given(cases, rules, said, st.randoms(use_true_random=False))
 def test_neither_file_names_nor_row_order_decide_anything(
-    images: list, flags: dict, told: list[Entry], chance: random.Random
+    images: list[Any], flags: dict[str, Any], told: list[Entry], chance: random.Random
 ) -> None:
     state, shuffled = folded(told), chance.sample(images, len(images))
     contents = []
@@ -272,7 +273,9 @@ def test_neither_file_names_nor_row_order_decide_anything(
 
 @settings(deadline=None, max_examples=40)
 @given(cases, rules, said)
-def test_a_person_s_word_decides_and_no_bytes_are_in_twice(images: list, flags: dict, told: list[Entry]) -> None:
+def test_a_person_s_word_decides_and_no_bytes_are_in_twice(
+    images: list[Any], flags: dict[str, Any], told: list[Entry]
+) -> None:
     state = folded(told)
     table = case(images, flags, state)
     kept = table[table["filtered"]]
@@ -337,7 +340,7 @@ def test_nothing_of_the_ledger_changes_the_table_on_disk(make: Make) -> None:
         [image("a/1", "i1", "a"), image("a/2", "i2", "a"), image("a/3", "i2", "a")],  # one more copy
     ],
 )
-def test_the_digest_tells_other_contents_and_labels(other: list[dict]) -> None:
+def test_the_digest_tells_other_contents_and_labels(other: list[dict[str, Any]]) -> None:
     assert digest(pd.DataFrame([image("a/1", "i1", "a"), image("a/2", "i2", "a")])) != digest(pd.DataFrame(other))
 
 

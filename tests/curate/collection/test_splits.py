@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -11,7 +12,8 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 
-from curate.collection.splits import Split, Splitting, draw, draw_digest, split, trial_seed
+from curate.collection.splits import Split, draw, draw_digest, split, trial_seed
+from curate.collection.splitting import Splitting
 from curate.foundation.errors import UsageError
 
 CLASSES = ("bow", "cat", "dog")
@@ -41,7 +43,7 @@ def table(rows: list[tuple[int, str, int]], official: dict[int, str] | None = No
 
 
 @st.composite
-def singles(draw_from: Callable, least: int = 2, most: int = 9) -> list[tuple[int, str, int]]:
+def singles(draw_from: Callable[..., Any], least: int = 2, most: int = 9) -> list[tuple[int, str, int]]:
     """Every image a group of its own, so many of each class."""
     sizes = [draw_from(st.integers(least, most)) for _ in CLASSES]
     offset = draw_from(st.integers(0, 10**6)) * 1000
@@ -50,7 +52,7 @@ def singles(draw_from: Callable, least: int = 2, most: int = 9) -> list[tuple[in
 
 
 @st.composite
-def tables(draw_from: Callable) -> list[tuple[int, str, int]]:
+def tables(draw_from: Callable[..., Any]) -> list[tuple[int, str, int]]:
     """Images with copies, exact (one content) and near (one pile), some of them under another label."""
     rows = draw_from(singles())
     for _ in range(draw_from(st.integers(0, 6))):
@@ -58,7 +60,8 @@ def tables(draw_from: Callable) -> list[tuple[int, str, int]]:
         content = content if draw_from(st.booleans()) else NEW + len(rows)
         label = draw_from(st.sampled_from(CLASSES)) if draw_from(st.integers(0, 3)) == 0 else label
         rows.append((content, label, pile))
-    return rows
+    result: list[tuple[int, str, int]] = rows
+    return result
 
 
 splittings = st.builds(
@@ -69,7 +72,7 @@ splittings = st.builds(
 numbers = st.integers(0, 100)
 
 
-def held(images: pd.DataFrame) -> Counter:
+def held(images: pd.DataFrame) -> Counter[Any]:
     """What a set of images is, whatever its rows and files are called."""
     return Counter(zip(images["id"], images["label"], strict=True))
 
@@ -85,13 +88,13 @@ def moved(before: Split, after: Split) -> set[str]:
     return {group for group in one.keys() & other.keys() if one[group] != other[group]}
 
 
-def of(images: pd.DataFrame, label: str) -> Counter:
+def of(images: pd.DataFrame, label: str) -> Counter[Any]:
     return held(images[images["label"] == label])
 
 
 @FEW
 @given(tables(), splittings, numbers, st.randoms(use_true_random=False))
-def test_the_order_of_rows_plays_no_part(rows: list, how: Splitting, number: int, shuffler: random.Random) -> None:
+def test_the_order_of_rows_plays_no_part(rows: list[Any], how: Splitting, number: int, shuffler: random.Random) -> None:
     images = table(rows)
     order = list(range(len(images)))
     shuffler.shuffle(order)
@@ -104,7 +107,7 @@ def test_the_order_of_rows_plays_no_part(rows: list, how: Splitting, number: int
 
 @FEW
 @given(tables(), splittings, numbers)
-def test_the_names_of_files_play_no_part(rows: list, how: Splitting, number: int) -> None:
+def test_the_names_of_files_play_no_part(rows: list[Any], how: Splitting, number: int) -> None:
     images = table(rows)
     renamed = images.assign(key=[f"{hashlib.md5(key.encode()).hexdigest()}.png" for key in images["key"]])  # noqa: S324
     one, other = split(images, number, how), split(renamed, number, how)
@@ -117,7 +120,7 @@ def test_the_names_of_files_play_no_part(rows: list, how: Splitting, number: int
 
 @FEW
 @given(tables(), splittings, numbers)
-def test_every_image_is_on_one_side_and_every_group_as_well(rows: list, how: Splitting, number: int) -> None:
+def test_every_image_is_on_one_side_and_every_group_as_well(rows: list[Any], how: Splitting, number: int) -> None:
     images = table(rows)
     parts = split(images, number, how)
     assert sorted([*parts.test["key"], *parts.pool["key"]]) == sorted(images["key"])
@@ -127,7 +130,7 @@ def test_every_image_is_on_one_side_and_every_group_as_well(rows: list, how: Spl
 @FEW
 @given(singles(), splittings, numbers)
 def test_each_class_has_its_share_to_test_on_and_something_to_learn_from(
-    rows: list, how: Splitting, number: int
+    rows: list[Any], how: Splitting, number: int
 ) -> None:
     images = table(rows)
     parts = split(images, number, how)
@@ -140,7 +143,7 @@ def test_each_class_has_its_share_to_test_on_and_something_to_learn_from(
 @FEW
 @given(singles(), splittings, numbers, st.sampled_from(CLASSES), st.integers(1, 4))
 def test_one_more_image_moves_at_most_one_other_and_of_its_own_class(
-    rows: list, how: Splitting, number: int, label: str, shots: int
+    rows: list[Any], how: Splitting, number: int, label: str, shots: int
 ) -> None:
     images, grown = table(rows), table([*rows, (NEW, label, NEW)])
     before, after = split(images, number, how), split(grown, number, how)
@@ -157,7 +160,7 @@ def test_one_more_image_moves_at_most_one_other_and_of_its_own_class(
 @FEW
 @given(tables(), splittings, numbers, st.sampled_from(CLASSES))
 def test_one_more_image_moves_at_most_one_group_however_the_others_are_copied_and_labelled(
-    rows: list, how: Splitting, number: int, label: str
+    rows: list[Any], how: Splitting, number: int, label: str
 ) -> None:
     before = split(table(rows), number, how)
     after = split(table([*rows, (NEW, label, NEW)]), number, how)
@@ -167,7 +170,7 @@ def test_one_more_image_moves_at_most_one_group_however_the_others_are_copied_an
 @FEW
 @given(singles(least=3), splittings, numbers, st.sampled_from(CLASSES))
 def test_whatever_leaves_the_relative_order_of_the_others_stays(
-    rows: list, how: Splitting, number: int, label: str
+    rows: list[Any], how: Splitting, number: int, label: str
 ) -> None:
     grown = table([*rows, (NEW, label, NEW)])
     before = draw(table(rows), 100, number, how.seed)
@@ -177,7 +180,9 @@ def test_whatever_leaves_the_relative_order_of_the_others_stays(
 
 @FEW
 @given(tables(), splittings, numbers, st.data())
-def test_a_second_copy_of_a_file_moves_no_group(rows: list, how: Splitting, number: int, data: st.DataObject) -> None:
+def test_a_second_copy_of_a_file_moves_no_group(
+    rows: list[Any], how: Splitting, number: int, data: st.DataObject
+) -> None:
     copied = data.draw(st.sampled_from(rows))
     before, after = split(table(rows), number, how), split(table([*rows, copied]), number, how)
     assert not moved(before, after)
@@ -186,7 +191,7 @@ def test_a_second_copy_of_a_file_moves_no_group(rows: list, how: Splitting, numb
 @FEW
 @given(tables(), splittings, numbers, st.data())
 def test_a_near_copy_that_does_not_rename_its_group_moves_no_group(
-    rows: list, how: Splitting, number: int, data: st.DataObject
+    rows: list[Any], how: Splitting, number: int, data: st.DataObject
 ) -> None:
     _, label, pile = data.draw(st.sampled_from(rows))
     images, grown = table(rows), table([*rows, (NEW, label, pile)])
@@ -197,7 +202,7 @@ def test_a_near_copy_that_does_not_rename_its_group_moves_no_group(
 @FEW
 @given(singles(), splittings, numbers, st.data())
 def test_a_near_copy_that_renames_its_group_moves_at_most_one_other(
-    rows: list, how: Splitting, number: int, data: st.DataObject
+    rows: list[Any], how: Splitting, number: int, data: st.DataObject
 ) -> None:
     _, label, pile = data.draw(st.sampled_from(rows))
     images, grown = table(rows), table([*rows, (NEW, label, pile)])
@@ -207,7 +212,7 @@ def test_a_near_copy_that_renames_its_group_moves_at_most_one_other(
 
 @FEW
 @given(tables(), splittings, numbers)
-def test_draws_are_nested(rows: list, how: Splitting, number: int) -> None:
+def test_draws_are_nested(rows: list[Any], how: Splitting, number: int) -> None:
     pool = split(table(rows), number, how).pool
     six, twenty, forty = (set(draw(pool, shots, number, how.seed)["key"]) for shots in (2, 4, 7))
     assert six <= twenty <= forty
@@ -326,10 +331,10 @@ def test_an_official_split_that_the_collection_lacks_is_said() -> None:
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_test_fraction_outside_0_and_1_is_refused(fraction: float) -> None:
-    with pytest.raises(UsageError, match="must lie between 0 and 1"):
+    with pytest.raises(UsageError, match="--test-fraction must be a number, above 0 and below 1"):
         Splitting(test_fraction=fraction)
 
 
 def test_an_unknown_kind_of_split_is_refused() -> None:
-    with pytest.raises(UsageError, match="there are random and official"):
+    with pytest.raises(UsageError, match="--split must be random or official, not 'alphabetical'"):
         Splitting("alphabetical")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_two_that_computed_other_rows_of_the_same_images_are_never_mixed(tmp_pat
     [{"dtype": "<i4"}, {"dtype": ">f4"}, {"shape": [1, 3]}, {"shape": "3"}, {"shape": None}, {"ids": IDS[:3]}],
     ids=str,
 )
-def test_an_index_that_promises_something_else_is_not_believed(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_an_index_that_promises_something_else_is_not_believed(tmp_path: Path, changes: dict[str, Any]) -> None:
     filled(tmp_path)
     for index in tmp_path.glob("*.json"):
         index.write_text(json.dumps(json.loads(index.read_bytes()) | changes))

@@ -9,6 +9,7 @@ import sys
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def photo(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
     return Image.fromarray((128 + 4 * noise).clip(0, 255).astype(np.uint8))
 
 
-def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
@@ -42,7 +43,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, extra: by
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + packed
 
 
-def cause_of(content: bytes, **options: object) -> Cause:
+def cause_of(content: bytes, **options: Any) -> Cause:
     with pytest.raises(Unreadable) as caught:
         open_image(content, **options)
     assert caught.value.detail
@@ -248,7 +249,7 @@ def test_an_unknown_kind_of_a_known_format_is_damaged_not_a_crash() -> None:
         ("AVIF", {}),
     ],
 )
-def test_a_truncated_file_is_never_half_a_picture(form: str, options: dict[str, object]) -> None:
+def test_a_truncated_file_is_never_half_a_picture(form: str, options: dict[str, Any]) -> None:
     if form == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     content = encoded(photo(seed=3), form, **options)

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def photo(seed: int, width: int = 60, height: int = 45) -> Image.Image:
 def make(tmp_path: Path) -> Callable[..., Collection]:
     """Makes a collection of pictures, each given as an image (then a PNG) or as a file's bytes."""
 
-    def made(*pictures: Image.Image | bytes, **options: object) -> Collection:
+    def made(*pictures: Image.Image | bytes, **options: Any) -> Collection:
         folder = tmp_path / "photos" / "class"
         folder.mkdir(parents=True, exist_ok=True)
         for number, picture in enumerate(pictures):
@@ -59,7 +60,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     really = pixels.open_image
 
-    def counted(content: bytes, **options: object) -> object:
+    def counted(content: bytes, **options: Any) -> object:
         calls.append(len(content))
         return really(content, **options)
 
@@ -232,7 +233,7 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
-def edit(path: Path, **changes: object) -> None:
+def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_bytes()) | changes))
 
 

@@ -23,7 +23,8 @@ def noise(width: int, height: int) -> Image.Image:
 
 def open_clips(image: Image.Image, size: int) -> np.ndarray:
     transform = open_clip.image_transform(size, is_train=False, mean=(0, 0, 0), std=(1, 1, 1))
-    return (transform(image) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    result: np.ndarray = (transform(image) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return result
 
 
 def assert_open_clips(width: int, height: int, size: int) -> None:

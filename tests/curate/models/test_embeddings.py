@@ -5,6 +5,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -247,7 +248,7 @@ def rewritten(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     np.save(path, change(np.load(path)))
 
 
-def with_index(path: Path, **changes: object) -> None:
+def with_index(path: Path, **changes: Any) -> None:
     index = path.with_suffix(".json")
     index.write_text(json.dumps(json.loads(index.read_bytes()) | changes))
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def sweep(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def edit(sweep: Path, **changes: object) -> None:
+def edit(sweep: Path, **changes: Any) -> None:
     path = trial_file(sweep, TRIAL, ".json")
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
@@ -138,7 +139,7 @@ class Trap:
 
     sprung = False
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return (setattr, (Trap, "sprung", True))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fewshot.bench import cuda_graph, latency
-from fewshot.bench.cuda_graph import CapturedBySize
+from fewshot.bench.cuda_graph import CapturedByBatchSize
 from fewshot.classifier import Classifier
 from fewshot.exporting.onnx import drawn
 from fewshot.trained import directory
@@ -32,10 +32,10 @@ def test_a_graph_that_says_something_else_is_found_out(trained: Callable[..., Tr
         first.append(model.probabilities(pixels))
         return first[0]
 
-    assert cuda_graph.says_the_same(model.probabilities, model)
-    assert cuda_graph.says_the_same(lambda pixels: model.probabilities(pixels) + 0.004, model)
-    assert not cuda_graph.says_the_same(stale, model)
-    assert not cuda_graph.says_the_same(lambda pixels: model.probabilities(pixels) * np.nan, model)
+    assert cuda_graph.has_the_same_output(model.probabilities, model)
+    assert cuda_graph.has_the_same_output(lambda pixels: model.probabilities(pixels) + 5e-5, model)
+    assert not cuda_graph.has_the_same_output(stale, model)
+    assert not cuda_graph.has_the_same_output(lambda pixels: model.probabilities(pixels) * np.nan, model)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -44,7 +44,7 @@ def test_on_a_gpu_the_captured_graph_says_it_too(trained: Callable[..., TrainedM
     directory.save(tmp_path / "model", made.about, Classifier(made.tower, made.head))
     model = directory.load(tmp_path / "model", "cuda")
     pixels = drawn(5, 64)
-    captured = CapturedBySize(model)
+    captured = CapturedByBatchSize(model)
     for batch in (1, 5, 1):
         np.testing.assert_allclose(captured(pixels[:batch]), model.probabilities(pixels[:batch]), atol=0.01)
     shares = [each.limit_share for each in latency.bench(model, batches=(8,), seconds=0.1).timings]

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_the_drawn_photograph_is_a_photographs_size(tmp_path: Path) -> None:
         ({"photograph": Path("/nowhere.jpg")}, "/nowhere.jpg can't be read as an image"),
     ],
 )
-def test_what_makes_no_sense_is_one_sentence(model: TrainedModel, settings: dict, sentence: str) -> None:
+def test_what_makes_no_sense_is_one_sentence(model: TrainedModel, settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         latency.bench(model, **settings)
 
@@ -139,4 +140,6 @@ def test_the_command_prints_json(run: Callable[..., str]) -> None:
 
 
 def test_a_batch_that_is_no_number_is_one_sentence(run: Callable[..., str]) -> None:
-    assert run("--batch", "1,many").startswith("error: --batch 1,many: expected whole numbers")
+    assert run("--batch", "1,many").startswith(
+        "error: --batch must be whole numbers, at least 1, such as 1,8,32, not 'many'"
+    )

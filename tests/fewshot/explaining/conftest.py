@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from curate.collection.directory import Collection
 from fewshot import cli
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.settings import TrainSettings
+from fewshot.trained.train import train
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -18,7 +18,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory: pytest.TempPathFactory, collection: Collection) -> Path:
     """A trained model's directory."""
-    settings = SweepSettings(
+    settings = SweepSettings.of(
         collection.root,
         tmp_path_factory.mktemp("kept") / "model",
         methods=("linear-probe",),
@@ -34,8 +34,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory, collection: Collection) -> Pa
 def other(tmp_path_factory: pytest.TempPathFactory, kept: Path, collection: Collection) -> Path:
     """Another model of the same classes."""
     out = tmp_path_factory.mktemp("other") / "model"
-    settings = SweepSettings(collection.root, out, methods=("nearest-class-mean",), model="tiny/random", device="cpu")
-    return train(TrainSettings(replace(settings, shots=(1,), splits=1), folds=0)).out
+    settings = SweepSettings.of(
+        collection.root, out, methods=("nearest-class-mean",), model="tiny/random", device="cpu"
+    )
+    return train(TrainSettings(settings.replaced(shots=(1,), splits=1), folds=0)).out
 
 
 @pytest.fixture

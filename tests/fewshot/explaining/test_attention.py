@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from curate.models.clip_models import ClipModel
 from fewshot.classifier import LinearHead
-from fewshot.explaining.attention import Tokens, attention_relevance, opened_copy, positive_attention, tokens
+from fewshot.explaining.attention import (
+    Tokens,
+    attention_relevance,
+    copy_with_explicit_attention,
+    positive_attention,
+    tokens,
+)
 from fewshot.explaining.score import log_odds, logit
 
 
@@ -52,14 +58,18 @@ def some_head(tower: Any, size: int, classes: int = 4) -> LinearHead:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_with_its_attention_in_the_open_a_tower_says_what_it_said(towers: dict, name: str) -> None:
+def test_with_its_attention_in_the_open_a_tower_says_what_it_said(
+    towers: dict[str, tuple[Any, int]], name: str
+) -> None:
     tower, size = towers[name]
     with torch.no_grad():
-        torch.testing.assert_close(opened_copy(tower)(pictures(size)), tower(pictures(size)), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            copy_with_explicit_attention(tower)(pictures(size)), tower(pictures(size)), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_tower_is_left_as_it_was(towers: dict, name: str) -> None:
+def test_a_tower_is_left_as_it_was(towers: dict[str, tuple[Any, int]], name: str) -> None:
     tower, size = towers[name]
     before = {key: value.clone() for key, value in tower.state_dict().items()}
     modules = [type(each) for each in tower.modules()]
@@ -87,7 +97,8 @@ class Reference(nn.Module):
             x = x + self.attention(block.attn, block.ln_1(x))
             x = x + block.mlp(block.ln_2(x))
         pooled = self.tower._pool(x)[0]
-        return pooled @ self.tower.proj
+        result: Tensor = pooled @ self.tower.proj
+        return result
 
     def attention(self, layer: nn.MultiheadAttention, x: Tensor) -> Tensor:
         width = layer.embed_dim // layer.num_heads
@@ -105,7 +116,7 @@ class Reference(nn.Module):
 
 @pytest.mark.parametrize("name", ["class token", "average"])
 @pytest.mark.parametrize("score", [log_odds, logit])
-def test_relevance_is_the_papers_with_whole_matrices(towers: dict, name: str, score: Any) -> None:
+def test_relevance_is_the_papers_with_whole_matrices(towers: dict[str, tuple[Any, int]], name: str, score: Any) -> None:
     """Equations 5 and 6 as they stand: R from 1, from the first block to the last; one image at a time."""
     tower, size = towers[name]
     head, targets = some_head(tower, size), torch.tensor([2, 0])
@@ -124,7 +135,7 @@ def test_relevance_is_the_papers_with_whole_matrices(towers: dict, name: str, sc
     tower.zero_grad()
 
 
-def test_every_attention_of_every_tower_is_seen(towers: dict) -> None:
+def test_every_attention_of_every_tower_is_seen(towers: dict[str, tuple[Any, int]]) -> None:
     for name, (tower, size) in towers.items():
         known = tokens(tower)
         assert known is not None
@@ -136,7 +147,7 @@ def test_every_attention_of_every_tower_is_seen(towers: dict) -> None:
         assert attention_relevance(tower, known, score, pictures(size)).shape == (2, *known.grid), name
 
 
-def test_what_attention_pooling_looks_at_is_where_relevance_begins(towers: dict) -> None:
+def test_what_attention_pooling_looks_at_is_where_relevance_begins(towers: dict[str, tuple[Any, int]]) -> None:
     """Equation 6 for the pooling query: its own A+, then every block's, by whole matrices."""
     tower, size = towers["timm, attention"]
     score = log_odds(some_head(tower, size), torch.tensor([1, 2]))

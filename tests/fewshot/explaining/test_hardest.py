@@ -27,7 +27,9 @@ Settings = Callable[..., SweepSettings]
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory, make_collection: Callable) -> Collection:
+def many(
+    tmp_path_factory: pytest.TempPathFactory, make_collection: Callable[[Path, dict[str, int]], Collection]
+) -> Collection:
     """Ten classes, of which an untrained model that goes by their words mixes up nearly all."""
     return make_collection(tmp_path_factory.mktemp("many") / "collection", dict.fromkeys("abcdefghij", 12))
 
@@ -37,7 +39,9 @@ def kept_sweep(tmp_path_factory: pytest.TempPathFactory, many: Collection) -> Pa
     """A sweep with mistakes, for tests that only read it."""
     out = tmp_path_factory.mktemp("sweep") / "sweep"
     sets = ("unfiltered", "filtered")
-    run_sweep(SweepSettings(many.root, out, sets, ("zero-shot",), splits=3, model="tiny/random", device="cpu"))
+    run_sweep(
+        SweepSettings.of(many.root, out, sets=sets, methods=("zero-shot",), splits=3, model="tiny/random", device="cpu")
+    )
     return out
 
 

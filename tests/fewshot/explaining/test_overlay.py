@@ -17,7 +17,8 @@ def spotted(width: int, height: int, left: int, top: int) -> Image.Image:
 
 def colourful(image: Image.Image) -> np.ndarray:
     values = np.asarray(image, np.int16)
-    return values.max(axis=2) - values.min(axis=2)
+    result: np.ndarray = values.max(axis=2) - values.min(axis=2)
+    return result
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])

@@ -16,7 +16,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def photo(tmp_path: Path, draw_pattern: Callable) -> Callable[..., Path]:
+def photo(tmp_path: Path, draw_pattern: Callable[[int, int], np.ndarray]) -> Callable[..., Path]:
     """A drawn photograph under any name."""
 
     def draw(name: str, kind: int = 0, number: int = 500) -> Path:
@@ -32,7 +32,7 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
 
 
-def test_each_photograph_becomes_a_picture(run: Run, kept: Path, photo: Callable, tmp_path: Path) -> None:
+def test_each_photograph_becomes_a_picture(run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path) -> None:
     first, second = photo("one.png", 0), photo("two.png", 1)
     code, out, err = run(kept, first, second, "--class", "waves", "--out", tmp_path / "out")
     assert (code, err) == (0, "")
@@ -52,7 +52,7 @@ def test_each_photograph_becomes_a_picture(run: Run, kept: Path, photo: Callable
 
 
 def test_without_matplotlib_it_says_what_to_install_before_any_work(
-    run: Run, kept: Path, photo: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = run(kept, photo("one.png"), "--out", tmp_path / "out")
@@ -61,7 +61,9 @@ def test_without_matplotlib_it_says_what_to_install_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_maps_are_of_the_classes_that_are_named(run: Run, kept: Path, photo: Callable, tmp_path: Path) -> None:
+def test_the_maps_are_of_the_classes_that_are_named(
+    run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path
+) -> None:
     """Another class, another map; and a class that is named has the map that it has when it is the answer."""
     file, out = photo("one.png"), tmp_path / "out"
     written = out / f"one-{digest(file)}.png"
@@ -77,7 +79,7 @@ def test_the_maps_are_of_the_classes_that_are_named(run: Run, kept: Path, photo:
 
 
 def test_what_cannot_be_read_is_a_line_and_the_rest_goes_on(
-    run: Run, kept: Path, photo: Callable, tmp_path: Path
+    run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")
@@ -92,7 +94,9 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_goes_on(
     assert "not a regular file" in told[2] and "truncated" in told[3]
 
 
-def test_pictures_of_one_name_do_not_replace_each_other(run: Run, kept: Path, photo: Callable, tmp_path: Path) -> None:
+def test_pictures_of_one_name_do_not_replace_each_other(
+    run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path
+) -> None:
     files = [photo("a/1.png", 0), photo("b/1.png", 1), photo("c/1.png", 2)]
     assert run(kept, *files, "--out", tmp_path / "out")[0] == 0
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == sorted(
@@ -103,7 +107,9 @@ def test_pictures_of_one_name_do_not_replace_each_other(run: Run, kept: Path, ph
 @pytest.mark.parametrize(
     "name", ["<b>&\"'.png", "...png", "-rf.png", "\n.png", "x" * 200 + ".png", "ü木.png", "a;b|c.png"]
 )
-def test_no_name_leads_out_of_the_directory(run: Run, kept: Path, photo: Callable, tmp_path: Path, name: str) -> None:
+def test_no_name_leads_out_of_the_directory(
+    run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
     file = photo(name)
     code, _, _ = run(kept, "--out", tmp_path / "out", "--", file)
     assert code == 0
@@ -114,7 +120,7 @@ def test_no_name_leads_out_of_the_directory(run: Run, kept: Path, photo: Callabl
 
 
 def test_its_own_picture_is_replaced_and_no_other(
-    run: Run, kept: Path, other: Path, photo: Callable, tmp_path: Path
+    run: Run, kept: Path, other: Path, photo: Callable[..., Path], tmp_path: Path
 ) -> None:
     file, out = photo("one.png"), tmp_path / "out"
     written = out / f"one-{digest(file)}.png"
@@ -133,7 +139,7 @@ def test_its_own_picture_is_replaced_and_no_other(
 
 
 def test_an_unknown_class_is_said_with_those_that_there_are(
-    run: Run, kept: Path, photo: Callable, tmp_path: Path
+    run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path
 ) -> None:
     code, _, err = run(kept, photo("one.png"), "--class", "Wawes", "--out", tmp_path / "out")
     assert code == 2
@@ -142,7 +148,7 @@ def test_an_unknown_class_is_said_with_those_that_there_are(
     assert not (tmp_path / "out").exists()
 
 
-def test_as_json(run: Run, kept: Path, photo: Callable, tmp_path: Path) -> None:
+def test_as_json(run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path) -> None:
     file, out = photo("one.png"), tmp_path / "out"
     code, shown, _ = run(kept, file, tmp_path / "none.png", "--class", "rings", "--out", out, "--json")
     assert code == 1
@@ -161,7 +167,9 @@ def test_pictures_of_any_shape_and_kind(run: Run, kept: Path, tmp_path: Path, si
     assert run(kept, file, "--out", tmp_path / "out")[0] == 0
 
 
-def test_where_nothing_can_be_written_it_is_said(run: Run, kept: Path, photo: Callable, tmp_path: Path) -> None:
+def test_where_nothing_can_be_written_it_is_said(
+    run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     code, _, err = run(kept, photo("one.png"), "--out", tmp_path / "file")
     assert (code, err) == (
@@ -172,7 +180,9 @@ def test_where_nothing_can_be_written_it_is_said(run: Run, kept: Path, photo: Ca
     assert code == 1 and err.startswith(f"error: {tmp_path / 'file' / 'below'} can't be written to (")
 
 
-def test_what_makes_no_sense_is_said_in_a_sentence(run: Run, kept: Path, photo: Callable, tmp_path: Path) -> None:
+def test_what_makes_no_sense_is_said_in_a_sentence(
+    run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path
+) -> None:
     assert run(kept)[::2] == (2, "error: name the photographs: fewshot explain MODEL PHOTO.jpg\n")
     assert "a trained model has its weights" in run(kept, photo("one.png"), "--checkpoint", "x.pt")[2]
     code, _, err = run(tmp_path, photo("one.png"))

@@ -71,7 +71,7 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_it_makes_the_same_pixels_and_says_the_same(
-    trained: Callable[..., TrainedModel], draw_pattern: Callable, tmp_path: Path, fit: str
+    trained: Callable[..., TrainedModel], draw_pattern: Callable[[int, int], np.ndarray], tmp_path: Path, fit: str
 ) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()

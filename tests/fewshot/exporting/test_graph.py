@@ -13,7 +13,9 @@ from fewshot.trained.model import TrainedModel
 
 
 @pytest.mark.parametrize("head", ["linear", "power", "cache"])
-def test_it_says_what_the_model_says(trained: Callable[..., TrainedModel], shown: Callable, head: str) -> None:
+def test_it_says_what_the_model_says(
+    trained: Callable[..., TrainedModel], shown: Callable[[TrainedModel], np.ndarray], head: str
+) -> None:
     model = trained(head=head)
     pixels = shown(model)
     said = graph_of(model)(torch.from_numpy(pixels)).numpy()
@@ -21,7 +23,9 @@ def test_it_says_what_the_model_says(trained: Callable[..., TrainedModel], shown
     np.testing.assert_allclose(said, model.probabilities(pixels), atol=1e-5)
 
 
-def test_it_is_in_fp32_though_the_model_looks_in_bf16(trained: Callable[..., TrainedModel], shown: Callable) -> None:
+def test_it_is_in_fp32_though_the_model_looks_in_bf16(
+    trained: Callable[..., TrainedModel], shown: Callable[[TrainedModel], np.ndarray]
+) -> None:
     model = trained()
     pixels = shown(model)
     expected = model.probabilities(pixels)

@@ -18,7 +18,12 @@ pytest.importorskip("onnxruntime", reason="needs pip install 'fewpose[export]'")
     ("tower", "method", "calibrated"), [("tiny/random", int8.DYNAMIC, 0), ("lite0/random", int8.STATIC, 2)]
 )
 def test_it_is_smaller_says_nearly_the_same_and_tells_what_it_loses(
-    trained: Callable[..., TrainedModel], shown: Callable, tmp_path: Path, tower: str, method: str, calibrated: int
+    trained: Callable[..., TrainedModel],
+    shown: Callable[[TrainedModel], np.ndarray],
+    tmp_path: Path,
+    tower: str,
+    method: str,
+    calibrated: int,
 ) -> None:
     model = trained(tower)
     pixels, labels = shown(model), np.array([0, 0, 1, 1, 2, 0])  # the last one is wrong
@@ -44,4 +49,5 @@ def weights_of_the_head(file: Path) -> np.ndarray:
     model = library.onnx().load(file)
     arrays = {each.name: library.onnx().numpy_helper.to_array(each) for each in model.graph.initializer}
     products: list[Any] = [node for node in model.graph.node if node.op_type == "MatMul"]
-    return arrays[products[-1].input[1]]
+    result: np.ndarray = arrays[products[-1].input[1]]
+    return result

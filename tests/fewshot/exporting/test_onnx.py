@@ -27,7 +27,11 @@ pytest.importorskip("onnxscript", reason="needs pip install 'fewpose[export]'")
     ],
 )
 def test_any_batch_says_what_the_model_says(
-    trained: Callable[..., TrainedModel], shown: Callable, tmp_path: Path, tower: str, head: str
+    trained: Callable[..., TrainedModel],
+    shown: Callable[[TrainedModel], np.ndarray],
+    tmp_path: Path,
+    tower: str,
+    head: str,
 ) -> None:
     model = trained(tower, head)
     graph = graph_of(model)
@@ -77,7 +81,8 @@ class Unheard(torch.nn.Module):
     """What ONNX has no words for."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return torch.special.bessel_j1(features)
+        result: torch.Tensor = torch.special.bessel_j1(features)
+        return result
 
 
 def test_more_than_a_file_holds_is_refused(

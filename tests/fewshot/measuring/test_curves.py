@@ -29,7 +29,8 @@ def test_no_curve_that_is_allowed_fits_better(values: list[float]) -> None:
     ours = float(((law.at(SHOTS)[0] - means) ** 2).sum())
 
     def residuals(p: np.ndarray) -> np.ndarray:
-        return p[0] - p[1] * SHOTS ** -p[2] - means
+        result: np.ndarray = p[0] - p[1] * SHOTS ** -p[2] - means
+        return result
 
     for start in ([0.9, 0.5, 0.5], [1.0, 0.9, 0.1], [0.6, 0.3, 2.0]):
         theirs = scipy.optimize.least_squares(residuals, start, bounds=([0, 0, 0.01], [1, np.inf, 4]))

@@ -1,6 +1,7 @@
 """Weights averaged with the starting point: exact at both ends, linear between, and no training."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ METHODS = [
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_0_is_the_starting_model_and_1_the_trained_one(patterns: Callable, method: Finetune) -> None:
+def test_0_is_the_starting_model_and_1_the_trained_one(patterns: Callable[..., Any], method: Finetune) -> None:
     given = patterns(3, 3)
     fitted = method.fit(given.draw, given.task)
     trained = fitted.logits(given.test)
@@ -40,7 +41,7 @@ def test_0_is_the_starting_model_and_1_the_trained_one(patterns: Callable, metho
     assert np.abs(trained - start).max() > 0.05
 
 
-def test_between_them_the_weights_lie_between(patterns: Callable) -> None:
+def test_between_them_the_weights_lie_between(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3)
     fitted = METHODS[0].fit(given.draw, given.task)
     copy = working_copy(given.task.clip)
@@ -52,7 +53,7 @@ def test_between_them_the_weights_lie_between(patterns: Callable) -> None:
         torch.testing.assert_close(between, 0.7 * first + 0.3 * last)
 
 
-def test_it_costs_no_training(patterns: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_costs_no_training(patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     given = patterns(3, 3)
     fitted = METHODS[0].fit(given.draw, given.task)
     monkeypatch.setattr(Trainer, "train", None)
@@ -61,7 +62,7 @@ def test_it_costs_no_training(patterns: Callable, monkeypatch: pytest.MonkeyPatc
     assert not np.array_equal(scores[1], scores[2])
 
 
-def test_an_average_can_be_averaged_again(patterns: Callable) -> None:
+def test_an_average_can_be_averaged_again(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3)
     fitted = METHODS[0].fit(given.draw, given.task)
     half = fitted.averaged(0.5)

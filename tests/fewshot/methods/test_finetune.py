@@ -47,14 +47,15 @@ def batch(given: Any) -> tuple[Tensor, Tensor]:
     return given.task.clip.normalise(torch.from_numpy(given.draw.images.pixels())), torch.from_numpy(given.draw.labels)
 
 
-def test_the_loss_is_cross_entropy_over_the_classes_texts(patterns: Callable) -> None:
+def test_the_loss_is_cross_entropy_over_the_classes_texts(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 2, 2, templates=2)
     clip = given.task.clip
     with torch.no_grad():
         loss = text_loss(given, clip.model, *batch(given)).item()
 
     def unit(rows: np.ndarray) -> np.ndarray:
-        return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+        result: np.ndarray = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+        return result
 
     pictures, _ = batch(given)
     with torch.no_grad():
@@ -67,7 +68,7 @@ def test_the_loss_is_cross_entropy_over_the_classes_texts(patterns: Callable) ->
     assert loss == pytest.approx(total / len(images), rel=1e-4)
 
 
-def test_two_images_of_one_class_are_not_each_others_negatives(patterns: Callable) -> None:
+def test_two_images_of_one_class_are_not_each_others_negatives(patterns: Callable[..., Any]) -> None:
     """The loss of a batch is the mean of its images' own losses: none depends on what stands beside it."""
     given = patterns(3, 2)
     pictures, labels = batch(given)
@@ -81,7 +82,7 @@ def test_two_images_of_one_class_are_not_each_others_negatives(patterns: Callabl
 
 
 @pytest.mark.parametrize("part", ["visual.", "transformer.", "logit_scale", ""])
-def test_the_gradient_is_that_of_finite_differences(patterns: Callable, part: str) -> None:
+def test_the_gradient_is_that_of_finite_differences(patterns: Callable[..., Any], part: str) -> None:
     given = patterns(3, 3)
     model = copy.deepcopy(given.task.clip.model)
     parameters = [value for name, value in model.named_parameters() if name.startswith(part)]
@@ -110,7 +111,7 @@ def test_the_gradient_is_that_of_finite_differences(patterns: Callable, part: st
         assert slope == pytest.approx(expected, rel=0.02)
 
 
-def test_the_temperature_never_falls_below_a_hundredth(patterns: Callable) -> None:
+def test_the_temperature_never_falls_below_a_hundredth(patterns: Callable[..., Any]) -> None:
     given = patterns(2, 2)
     model = copy.deepcopy(given.task.clip.model)
     with torch.no_grad():
@@ -120,7 +121,7 @@ def test_the_temperature_never_falls_below_a_hundredth(patterns: Callable) -> No
     assert bias.tolist() == [0, 0]
 
 
-def test_it_learns_the_patterns(patterns: Callable) -> None:
+def test_it_learns_the_patterns(patterns: Callable[..., Any]) -> None:
     given = patterns(8, 8, 8)
     before = Finetune(lr=1e-9, epochs=1).fit(given.draw, given.task).logits(given.draw.images)
     fitted = Finetune(lr=1e-3, epochs=12).fit(given.draw, given.task)
@@ -137,7 +138,7 @@ def test_it_learns_the_patterns(patterns: Callable) -> None:
     assert accuracies[2] > 0.8
 
 
-def test_both_towers_and_the_temperature_are_trained(patterns: Callable, tiny: ClipModel) -> None:
+def test_both_towers_and_the_temperature_are_trained(patterns: Callable[..., Any], tiny: ClipModel) -> None:
     given = patterns(3, 3)
     before = weights_of(tiny.model)
     QUICK.fit(given.draw, given.task)
@@ -149,7 +150,9 @@ def test_both_towers_and_the_temperature_are_trained(patterns: Callable, tiny: C
 
 
 @pytest.mark.parametrize("start", ["text", "probe"])
-def test_image_only_leaves_the_text_towers_weights_bit_equal(patterns: Callable, tiny: ClipModel, start: str) -> None:
+def test_image_only_leaves_the_text_towers_weights_bit_equal(
+    patterns: Callable[..., Any], tiny: ClipModel, start: str
+) -> None:
     given = patterns(3, 3)
     before = weights_of(tiny.model)
     dataclasses.replace(QUICK, towers="image", start=start).fit(given.draw, given.task)
@@ -158,7 +161,7 @@ def test_image_only_leaves_the_text_towers_weights_bit_equal(patterns: Callable,
     assert all(name.startswith("visual.") for name in names)
 
 
-def test_the_callers_model_stays_as_it_was(patterns: Callable, tiny: ClipModel) -> None:
+def test_the_callers_model_stays_as_it_was(patterns: Callable[..., Any], tiny: ClipModel) -> None:
     given = patterns(3, 3)
     before, encoder = weights_of(tiny.model), weights_of(tiny.frozen_encoder())
     QUICK.fit(given.draw, given.task).logits(given.test)
@@ -169,7 +172,9 @@ def test_the_callers_model_stays_as_it_was(patterns: Callable, tiny: ClipModel) 
 
 
 @pytest.mark.parametrize("augment", ["none", "flip+crop"])
-def test_a_seed_decides_the_result_and_the_global_random_state_does_not(patterns: Callable, augment: str) -> None:
+def test_a_seed_decides_the_result_and_the_global_random_state_does_not(
+    patterns: Callable[..., Any], augment: str
+) -> None:
     def result(seed: int, elsewhere: int) -> np.ndarray:
         torch.manual_seed(elsewhere)
         given = patterns(4, 4, seed=seed)
@@ -183,7 +188,7 @@ def test_a_seed_decides_the_result_and_the_global_random_state_does_not(patterns
     assert not np.array_equal(first, result(1, elsewhere=1))
 
 
-def test_scores_of_an_image_do_not_depend_on_what_is_scored_beside_it(patterns: Callable) -> None:
+def test_scores_of_an_image_do_not_depend_on_what_is_scored_beside_it(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3, tested=12)
     fitted = QUICK.fit(given.draw, given.task)
     all_at_once = fitted.logits(given.test)
@@ -200,14 +205,16 @@ def test_scores_of_an_image_do_not_depend_on_what_is_scored_beside_it(patterns: 
     ],
 )
 def test_a_learning_rate_that_is_far_too_large_is_said_in_a_sentence(
-    patterns: Callable, lr: float, start: str, message: str
+    patterns: Callable[..., Any], lr: float, start: str, message: str
 ) -> None:
     given = patterns(6, 6, 6)
     with pytest.raises(Diverged, match=message):
         Finetune(lr=lr, epochs=2, start=start).fit(given.draw, given.task)
 
 
-def test_a_loss_that_is_not_a_number_is_said_at_once(patterns: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_not_a_number_is_said_at_once(
+    patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = patterns(3, 3)
     passes = []
     original = Batches.__iter__
@@ -223,7 +230,7 @@ def test_a_loss_that_is_not_a_number_is_said_at_once(patterns: Callable, monkeyp
     assert len(passes) == 2  # the one before training, and the first epoch
 
 
-def test_the_loss_of_a_model_that_hardly_moves_is_no_divergence(patterns: Callable) -> None:
+def test_the_loss_of_a_model_that_hardly_moves_is_no_divergence(patterns: Callable[..., Any]) -> None:
     """Its loss goes up and down by the order of batches and by augmentation alone."""
     for seed in range(6):
         given = patterns(3, 2, 2, seed=seed)  # 7 images: batches of 2 and 3
@@ -232,7 +239,7 @@ def test_the_loss_of_a_model_that_hardly_moves_is_no_divergence(patterns: Callab
             Finetune(lr=1e-12, epochs=1, start=start).fit(given.draw, task)
 
 
-def test_from_the_probe_without_learning_it_predicts_as_the_probe_does(patterns: Callable) -> None:
+def test_from_the_probe_without_learning_it_predicts_as_the_probe_does(patterns: Callable[..., Any]) -> None:
     given = patterns(6, 6, 6)
     probe = LinearProbe(powers=(1.0,)).fit(given.draw, given.task).logits(given.test)
     start = Finetune(lr=1e-12, epochs=1, start="probe").fit(given.draw, given.task).logits(given.test)
@@ -245,7 +252,9 @@ def batches(given: Any, batch_size: int = 0) -> Batches:
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(0, {3, 4}), (1, {1}), (4, {4, 5}), (5, {4, 5}), (12, {13}), (99, {13})])
-def test_no_image_is_dropped_and_batches_are_of_equal_size(patterns: Callable, size: int, sizes: set[int]) -> None:
+def test_no_image_is_dropped_and_batches_are_of_equal_size(
+    patterns: Callable[..., Any], size: int, sizes: set[int]
+) -> None:
     given = patterns(5, 4, 4)
     made = batches(given, size)
     pictures, labels = batch(given)
@@ -262,13 +271,13 @@ def test_no_image_is_dropped_and_batches_are_of_equal_size(patterns: Callable, s
             assert told[same] == label
 
 
-def test_every_pass_has_another_order(patterns: Callable) -> None:
+def test_every_pass_has_another_order(patterns: Callable[..., Any]) -> None:
     made = batches(patterns(5, 4, 4))
     orders = [torch.cat([part.labels for part in made]).tolist() for _ in range(3)]
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_a_cosine_schedule_ends_at_nothing(patterns: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cosine_schedule_ends_at_nothing(patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     rates: list[float] = []
 
     class Spy(torch.optim.AdamW):
@@ -286,7 +295,7 @@ def test_a_cosine_schedule_ends_at_nothing(patterns: Callable, monkeypatch: pyte
     assert set(rates) == {1e-4}
 
 
-def test_the_statistics_of_batch_norm_do_not_move(patterns: Callable) -> None:
+def test_the_statistics_of_batch_norm_do_not_move(patterns: Callable[..., Any]) -> None:
     lite0 = clip_models.load("lite0", device="cpu")
     given = patterns(1, 1, clip=lite0, tested=1)
     before = weights_of(lite0.model.visual)
@@ -298,14 +307,14 @@ def test_the_statistics_of_batch_norm_do_not_move(patterns: Callable) -> None:
     assert not {name for name in names if "running" in name or "num_batches" in name}
 
 
-def test_a_class_without_a_training_image_is_no_trouble(patterns: Callable) -> None:
+def test_a_class_without_a_training_image_is_no_trouble(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 0, 3)
     for start in ("text", "probe"):
         fitted = dataclasses.replace(QUICK, start=start, lr=1e-5).fit(given.draw, given.task)
         assert fitted.logits(given.test).shape == (12, 3)
 
 
-def test_one_image_in_all_is_enough(patterns: Callable) -> None:
+def test_one_image_in_all_is_enough(patterns: Callable[..., Any]) -> None:
     given = patterns(1, 0)
     assert isinstance(given.draw, Draw)
     assert len(QUICK.fit(given.draw, given.task).logits(given.test)) == 8
@@ -317,13 +326,13 @@ def test_one_image_in_all_is_enough(patterns: Callable) -> None:
         ({"schedule": "step"}, "schedule must be constant or cosine"),
         ({"towers": "text"}, "towers must be both or image"),
         ({"start": "zero"}, "start must be text or probe"),
-        ({"lr": 0.0}, "lr and epochs must be positive"),
-        ({"lr": math.nan}, "lr and epochs must be positive"),
-        ({"epochs": 0}, "lr and epochs must be positive"),
-        ({"batch_size": -1}, "not negative"),
-        ({"lr": math.inf}, "lr and epochs must be positive"),
-        ({"weight_decay": -0.1}, "not negative"),
-        ({"weight_decay": math.nan}, "not negative"),
+        ({"lr": 0.0}, "--lr must be a number, above 0"),
+        ({"lr": math.nan}, "--lr must be a number, above 0"),
+        ({"epochs": 0}, "--epochs must be a whole number, at least 1, not 0"),
+        ({"batch_size": -1}, "--batch-size must be a whole number, at least 0, not -1"),
+        ({"lr": math.inf}, "--lr must be a number, above 0"),
+        ({"weight_decay": -0.1}, "--weight-decay must be a number, at least 0"),
+        ({"weight_decay": math.nan}, "--weight-decay must be a number, at least 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str) -> None:

@@ -30,7 +30,7 @@ def changed(clip: ClipModel) -> set[str]:
     return {name for name, value in clip.model.named_parameters() if not torch.equal(value, after[name])}
 
 
-def test_the_last_block_and_what_stands_behind_it_are_trained(patterns: Callable, tiny: ClipModel) -> None:
+def test_the_last_block_and_what_stands_behind_it_are_trained(patterns: Callable[..., Any], tiny: ClipModel) -> None:
     given = patterns(3, 3)
     QUICK.fit(given.draw, given.task)
     names = changed(tiny)
@@ -39,7 +39,7 @@ def test_the_last_block_and_what_stands_behind_it_are_trained(patterns: Callable
 
 
 def test_with_all_blocks_it_trains_what_finetune_of_the_image_tower_does_but_for_the_stem(
-    patterns: Callable, tiny: ClipModel
+    patterns: Callable[..., Any], tiny: ClipModel
 ) -> None:
     given = patterns(3, 3)
     Finetune(lr=1e-3, epochs=2, towers="image").fit(given.draw, given.task)
@@ -68,7 +68,7 @@ def kept(given: Any, blocks: int) -> Any:
 
 @pytest.mark.parametrize(("augment", "views"), [("none", [False]), ("flip", [False, True])])
 def test_from_kept_activations_it_is_the_same_and_asks_for_no_pixels(
-    patterns: Callable, augment: str, views: list[bool]
+    patterns: Callable[..., Any], augment: str, views: list[bool]
 ) -> None:
     given = patterns(4, 4)
     task = replace(given.task, augment=augment)
@@ -78,7 +78,7 @@ def test_from_kept_activations_it_is_the_same_and_asks_for_no_pixels(
     np.testing.assert_array_equal(from_kept, QUICK.fit(given.draw, task).logits(given.test))
 
 
-def test_cropped_images_pass_the_frozen_part_each_time(patterns: Callable) -> None:
+def test_cropped_images_pass_the_frozen_part_each_time(patterns: Callable[..., Any]) -> None:
     given = patterns(6, 6, 6)
     task = replace(given.task, augment="flip+crop")
     fitted = replace(QUICK, epochs=8).fit(given.draw, task)
@@ -87,13 +87,13 @@ def test_cropped_images_pass_the_frozen_part_each_time(patterns: Callable) -> No
     assert not np.array_equal(plain.logits(given.test), fitted.logits(given.test))
 
 
-def test_it_learns_the_patterns(patterns: Callable) -> None:
+def test_it_learns_the_patterns(patterns: Callable[..., Any]) -> None:
     given = patterns(8, 8, 8)
     fitted = replace(QUICK, epochs=15).fit(given.draw, given.task)
     assert (fitted.logits(given.test).argmax(axis=1) == given.truth).mean() > 0.8
 
 
-def test_without_learning_it_predicts_as_where_it_starts(patterns: Callable) -> None:
+def test_without_learning_it_predicts_as_where_it_starts(patterns: Callable[..., Any]) -> None:
     given = patterns(5, 5)
     still = replace(QUICK, lr=1e-12, epochs=1)
     probe = LinearProbe(powers=(1.0,)).fit(given.draw, given.task).logits(given.test)
@@ -103,7 +103,7 @@ def test_without_learning_it_predicts_as_where_it_starts(patterns: Callable) -> 
     np.testing.assert_allclose(still.fit(given.draw, given.task).logits(given.test), texts, atol=0.05)
 
 
-def test_more_blocks_than_there_are_is_a_users_mistake(patterns: Callable) -> None:
+def test_more_blocks_than_there_are_is_a_users_mistake(patterns: Callable[..., Any]) -> None:
     given = patterns(2, 2)
     with pytest.raises(UsageError, match="the image tower has 2 blocks"):
         replace(QUICK, blocks=3).fit(given.draw, given.task)

@@ -51,7 +51,9 @@ def pictures(clip: ClipModel, given: Any) -> Tensor:
 
 
 @torch.no_grad()
-def test_every_block_of_both_towers_is_adapted_and_starts_as_it_is(exact: ClipModel, patterns: Callable) -> None:
+def test_every_block_of_both_towers_is_adapted_and_starts_as_it_is(
+    exact: ClipModel, patterns: Callable[..., Any]
+) -> None:
     names = low_rank.places(exact.model)
     assert names == [f"{tower}transformer.resblocks.{n}.attn" for tower in ("visual.", "") for n in (0, 1)]
     images, tokens = pictures(exact, patterns(2, 2)), exact.tokenize(["a cat", "a photo of a dog"])
@@ -61,7 +63,7 @@ def test_every_block_of_both_towers_is_adapted_and_starts_as_it_is(exact: ClipMo
 
 
 @torch.no_grad()
-def test_merged_is_unmerged(exact: ClipModel, patterns: Callable) -> None:
+def test_merged_is_unmerged(exact: ClipModel, patterns: Callable[..., Any]) -> None:
     made = adapted(exact)
     images, tokens = pictures(exact, patterns(2, 2)), exact.tokenize(["a cat", "a photo of a dog"])
     stacked = made.model.visual(images.repeat(2, 1, 1, 1)).unflatten(0, (2, -1))
@@ -137,7 +139,7 @@ def test_a_quarter_is_dropped_anew_for_each_trial_step_place_and_projection() ->
         assert low_rank.Dropout(0.25, (3,), torch.device("cpu"))(torch.zeros(1, 2, 64), 0) is None
 
 
-def test_the_loss_of_each_trial_is_that_of_its_merged_model(exact: ClipModel, patterns: Callable) -> None:
+def test_the_loss_of_each_trial_is_that_of_its_merged_model(exact: ClipModel, patterns: Callable[..., Any]) -> None:
     """Batches of different sizes, several prompts a class, balanced classes: against fewshot.training.heads.loss."""
     sizes = ((4, 1, 2), (3, 3, 0))
     given = [patterns(*each, clip=exact, templates=2) for each in sizes]
@@ -157,7 +159,7 @@ def test_the_loss_of_each_trial_is_that_of_its_merged_model(exact: ClipModel, pa
     assert batches[0].weights.max() > 2 * batches[0].weights.min()
 
 
-def test_the_gradient_is_that_of_finite_differences(exact: ClipModel, patterns: Callable) -> None:
+def test_the_gradient_is_that_of_finite_differences(exact: ClipModel, patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3, clip=exact)
     made = adapted(exact)
     loss = method._loss(made, given.task, "both")
@@ -181,7 +183,7 @@ def test_the_gradient_is_that_of_finite_differences(exact: ClipModel, patterns: 
 
 
 def test_stacked_trials_are_as_they_would_be_alone(
-    exact: ClipModel, patterns: Callable, monkeypatch: pytest.MonkeyPatch
+    exact: ClipModel, patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = ((6, 6, 6), (6, 5, 6), (2, 2, 2), (6, 6, 5))
     given = [patterns(*each, clip=exact, seed=seed) for seed, each in enumerate(sizes)]
@@ -195,14 +197,14 @@ def test_stacked_trials_are_as_they_would_be_alone(
         return original(loss, parameters, batches, *others)
 
     monkeypatch.setattr(method, "train", watched)
-    together = QUICK.fit_many([each.draw for each in given], [each.task for each in given])
+    together = QUICK.fit_batch([each.draw for each in given], [each.task for each in given])
     assert sorted(widths) == [1, 3]  # the smallest takes another number of steps
     for mine, fitted, each in zip(alone, together, given, strict=True):
         assert isinstance(fitted, Fitted)
         np.testing.assert_allclose(fitted.logits(each.test), mine, rtol=1e-4, atol=2e-4)
 
 
-def test_it_learns_the_patterns_and_leaves_the_model_alone(patterns: Callable, tiny: ClipModel) -> None:
+def test_it_learns_the_patterns_and_leaves_the_model_alone(patterns: Callable[..., Any], tiny: ClipModel) -> None:
     given = patterns(8, 8, 8)
     before = {name: value.clone() for name, value in tiny.model.state_dict().items()}
     fitted = Lora(lr=5e-3, iterations=60).fit(given.draw, given.task)
@@ -213,7 +215,7 @@ def test_it_learns_the_patterns_and_leaves_the_model_alone(patterns: Callable, t
     np.testing.assert_array_equal(fitted.logits(given.test), again.logits(given.test))
 
 
-def test_averaging_interpolates_the_merged_weights(exact: ClipModel, patterns: Callable) -> None:
+def test_averaging_interpolates_the_merged_weights(exact: ClipModel, patterns: Callable[..., Any]) -> None:
     given = patterns(4, 4, clip=exact)
     fitted = QUICK.fit(given.draw, given.task)
     assert fitted.averaged is not None
@@ -233,7 +235,7 @@ def test_averaging_interpolates_the_merged_weights(exact: ClipModel, patterns: C
 
 @pytest.mark.parametrize("towers", ["image", "text"])
 def test_one_tower_is_adapted_where_one_is_asked_for(
-    exact: ClipModel, patterns: Callable, towers: str, monkeypatch: pytest.MonkeyPatch
+    exact: ClipModel, patterns: Callable[..., Any], towers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = patterns(4, 4, clip=exact)
     adapted_names: list[str] = []
@@ -252,20 +254,20 @@ def test_one_tower_is_adapted_where_one_is_asked_for(
     assert F.cross_entropy(logits, labels) < F.cross_entropy(begun, labels) - 0.05
 
 
-def test_500_steps_are_taken_or_500_for_each_image_of_a_class(patterns: Callable) -> None:
+def test_500_steps_are_taken_or_500_for_each_image_of_a_class(patterns: Callable[..., Any]) -> None:
     draw = patterns(20, 20).draw  # 40 images: one batch
     assert Lora()._settings(draw).epochs == 500
     assert Lora(per_shot=True)._settings(draw).epochs == 500 * 20
     assert Lora(batch_size=10)._settings(draw).epochs == 125
 
 
-def test_a_rate_that_is_too_high_is_told(patterns: Callable) -> None:
+def test_a_rate_that_is_too_high_is_told(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3)
     with pytest.raises(Diverged, match="a smaller --lr"):
         Lora(lr=1e4, iterations=5, schedule="constant").fit(given.draw, given.task)
 
 
-def test_a_model_without_attention_blocks_is_refused(patterns: Callable) -> None:
+def test_a_model_without_attention_blocks_is_refused(patterns: Callable[..., Any]) -> None:
     lite0 = clip_models.load("lite0", device="cpu")
     with pytest.raises(UsageError, match=r"the image tower of lite0 has none .*; use finetune"):
         Lora().check(lite0)
@@ -278,11 +280,11 @@ def test_a_model_without_attention_blocks_is_refused(patterns: Callable) -> None
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"towers": "none"}, "towers must be both, image or text, not 'none'"),
-        ({"rank": 0}, "rank and iterations must be at least 1"),
-        ({"iterations": 0}, "rank and iterations must be at least 1"),
-        ({"dropout": 1.0}, "dropout from 0 to 0.98"),
-        ({"alpha": math.nan}, "alpha must be positive"),
+        ({"towers": "none"}, "towers must be both or image or text, not 'none'"),
+        ({"rank": 0}, "rank must be a whole number, at least 1, not 0"),
+        ({"iterations": 0}, "iterations must be a whole number, at least 1, not 0"),
+        ({"dropout": 1.0}, "dropout must be a number, at least 0 and below 0.99, not 1.0"),
+        ({"alpha": math.nan}, "alpha must be a number, above 0, not nan"),
         ({"lr": 0.0}, "lr"),
         ({"schedule": "step"}, "schedule must be"),
     ],

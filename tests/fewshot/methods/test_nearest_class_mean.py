@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from fewshot.task import Draw, Images, ImageStore
 from fewshot.training.calibration import temperature
 
 
-def test_guesses_are_those_of_the_nearest_mean_direction(patterns: Callable) -> None:
+def test_guesses_are_those_of_the_nearest_mean_direction(patterns: Callable[..., Any]) -> None:
     given = patterns(6, 5, 7)
     features = given.draw.images.features()
     theirs = NearestCentroid().fit(features, given.draw.labels).centroids_
@@ -26,7 +27,7 @@ def test_guesses_are_those_of_the_nearest_mean_direction(patterns: Callable) -> 
 
 @pytest.mark.parametrize("groups", [np.arange(12), np.array([0, 0, 1, 2, 3, 3, 4, 5, 6, 6, 6, 7])])
 def test_scale_and_temperature_have_the_least_log_loss_of_images_left_out_of_their_mean(
-    patterns: Callable, groups: np.ndarray
+    patterns: Callable[..., Any], groups: np.ndarray
 ) -> None:
     given = patterns(4, 4, 4)
     draw = Draw(given.draw.images, given.draw.labels, groups)
@@ -38,7 +39,8 @@ def test_scale_and_temperature_have_the_least_log_loss_of_images_left_out_of_the
         cosines[i] = means @ features[i] / np.linalg.norm(means, axis=1)
 
     def loss(scale: float) -> float:
-        return -log_softmax(scale * cosines, axis=1)[np.arange(12), labels].mean()
+        result: float = -log_softmax(scale * cosines, axis=1)[np.arange(12), labels].mean()
+        return result
 
     chosen = NearestClassMean().fit(draw, given.task).chosen
     best = min(NearestClassMean().scales, key=loss)
@@ -60,7 +62,7 @@ def test_it_is_done_with_a_thousand_images_at_once() -> None:
     assert (fitted.logits(images).argmax(axis=1) == labels).mean() > 0.99
 
 
-def test_a_copy_does_not_vouch_for_its_picture(patterns: Callable) -> None:
+def test_a_copy_does_not_vouch_for_its_picture(patterns: Callable[..., Any]) -> None:
     """Where all images of each class are one picture, nothing can be held back."""
     given = patterns(3, 3)
     draw = Draw(given.draw.images, given.draw.labels, given.draw.labels)
@@ -68,7 +70,7 @@ def test_a_copy_does_not_vouch_for_its_picture(patterns: Callable) -> None:
 
 
 @pytest.mark.parametrize("counts", [(1, 1, 1), (1, 5)])
-def test_single_images_are_means_too(patterns: Callable, counts: tuple[int, ...]) -> None:
+def test_single_images_are_means_too(patterns: Callable[..., Any], counts: tuple[int, ...]) -> None:
     given = patterns(*counts)
     fitted = NearestClassMean().fit(given.draw, given.task)
     assert (fitted.logits(given.draw.images).argmax(axis=1) == given.draw.labels).mean() >= 0.8

@@ -30,7 +30,7 @@ def inputs_of(images: Any, given: Any) -> Tensor:
 
 
 def plain(given: Any, rows: np.ndarray, rate: float, penalty: float, steps: int, weights: Tensor | None = None) -> Any:
-    """The published training written down once more, for one draw, with an nn.Linear. -> logits of images"""
+    """The published training written down once more, for one draw, with an nn.Linear. Returns logits of images."""
     start = given.task.clip.model.visual.proj.detach()
     texts = torch.from_numpy(class_embeddings(given.task)) * given.task.clip.model.logit_scale.detach().exp()
     layer = nn.Linear(*start.shape, bias=False)
@@ -49,12 +49,13 @@ def plain(given: Any, rows: np.ndarray, rate: float, penalty: float, steps: int,
     def logits(images: Any) -> np.ndarray:
         with torch.no_grad():
             features = layer(inputs_of(images, given))
-            return (F.normalize(features, dim=1) @ texts.T).numpy()
+            result: np.ndarray = (F.normalize(features, dim=1) @ texts.T).numpy()
+            return result
 
     return logits
 
 
-def test_it_is_the_published_training(patterns: Callable) -> None:
+def test_it_is_the_published_training(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3, 3, templates=2)
     fitted = QUICK.fit(given.draw, given.task)
     assert fitted.chosen["lr"] == 1e-2
@@ -64,7 +65,7 @@ def test_it_is_the_published_training(patterns: Callable) -> None:
     assert np.abs(expected - ZeroShot().fit(given.draw, given.task).logits(given.test)).max() > 0.5
 
 
-def test_balanced_classes_weigh_the_same(patterns: Callable) -> None:
+def test_balanced_classes_weigh_the_same(patterns: Callable[..., Any]) -> None:
     given = patterns(6, 2)
     task = replace(given.task, class_weights="balanced")
     fitted = replace(QUICK, powers=(0.0,)).fit(given.draw, task)
@@ -93,7 +94,7 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     assert not gradient[~own].any()  # no training sees another
 
 
-def test_the_choice_is_that_of_a_plain_cross_validation(patterns: Callable) -> None:
+def test_the_choice_is_that_of_a_plain_cross_validation(patterns: Callable[..., Any]) -> None:
     given = patterns(6, 6, 6)
     # At a rate of 1e-6 both penalties end in the same logits on some CPUs, and a tie is no choice.
     asked = Projection(rates=(1e-4, 3e-2), powers=(0.0, 3.0), iterations=30)
@@ -114,26 +115,28 @@ def test_the_choice_is_that_of_a_plain_cross_validation(patterns: Callable) -> N
     assert chosen["temperature"] == pytest.approx(temperature(held[best], given.draw.labels), rel=0.01)
 
 
-def test_where_nothing_can_be_held_back_the_first_choices_hold(patterns: Callable) -> None:
+def test_where_nothing_can_be_held_back_the_first_choices_hold(patterns: Callable[..., Any]) -> None:
     given = patterns(1, 4)
     chosen = Projection(rates=(1e-3, 1e-2), iterations=5).fit(given.draw, given.task).chosen
     assert chosen == {"lr": 1e-3, "lambda": 0.4}  # 2.5 images a class
 
 
-def test_stacked_trials_are_as_they_would_be_alone(patterns: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stacked_trials_are_as_they_would_be_alone(
+    patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = [patterns(*sizes) for sizes in ((6, 6, 6), (6, 5, 6), (1, 4, 3), (3, 0, 3), (6, 6, 6))]
     asked = Projection(rates=(1e-3, 1e-2), iterations=30)
     alone = [asked.fit(each.draw, each.task) for each in given]
     for allowed in (1, 2**22, 2**30):
         monkeypatch.setitem(projection.BYTES, "cpu", allowed)
-        together = asked.fit_many([each.draw for each in given], [each.task for each in given])
+        together = asked.fit_batch([each.draw for each in given], [each.task for each in given])
         for mine, fitted, each in zip(alone, together, given, strict=True):
             assert isinstance(fitted, Fitted)
             assert fitted.chosen == pytest.approx(mine.chosen, rel=1e-2)
             np.testing.assert_allclose(fitted.logits(each.test), mine.logits(each.test), rtol=1e-4, atol=1e-3)
 
 
-def test_averaging_interpolates_the_projection(patterns: Callable) -> None:
+def test_averaging_interpolates_the_projection(patterns: Callable[..., Any]) -> None:
     given = patterns(4, 4)
     fitted = QUICK.fit(given.draw, given.task)
     assert fitted.averaged is not None
@@ -145,13 +148,13 @@ def test_averaging_interpolates_the_projection(patterns: Callable) -> None:
     assert "temperature" not in fitted.averaged(0.5).chosen
 
 
-def test_it_learns_the_patterns(patterns: Callable) -> None:
+def test_it_learns_the_patterns(patterns: Callable[..., Any]) -> None:
     given = patterns(8, 8, 8)
     fitted = Projection(rates=(1e-3, 1e-2)).fit(given.draw, given.task)
     assert (fitted.logits(given.test).argmax(axis=1) == given.truth).mean() > 0.8
 
 
-def test_a_rate_that_is_too_high_is_told(patterns: Callable) -> None:
+def test_a_rate_that_is_too_high_is_told(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3)
     with pytest.raises(Diverged, match="the loss rose from"):
         Projection(rates=(1e6,), powers=(0.0,), iterations=3).fit(given.draw, given.task)
@@ -165,11 +168,11 @@ def test_a_tower_without_a_projection_is_refused() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"rates": ()}, "rates must be positive"),
-        ({"rates": (0.0,)}, "rates must be positive"),
-        ({"powers": (-1.0,)}, "powers must be numbers that are not negative"),
-        ({"iterations": 0}, "iterations must be at least 1"),
-        ({"folds": 1}, "folds at least 2"),
+        ({"rates": ()}, "rates must be numbers, above 0"),
+        ({"rates": (0.0,)}, "rates must be numbers, above 0"),
+        ({"powers": (-1.0,)}, "powers must be numbers, at least 0"),
+        ({"iterations": 0}, "iterations must be a whole number, at least 1, not 0"),
+        ({"folds": 1}, "folds must be a whole number, at least 2, not 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str) -> None:

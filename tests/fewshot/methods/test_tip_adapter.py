@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from fewshot.methods import tip_adapter
-from fewshot.methods.tip_adapter import PUBLISHED, Cache, Given, TipAdapter, TipAdapterF
+from fewshot.methods.tip_adapter import PUBLISHED, Cache, PreparedDraw, TipAdapter, TipAdapterF
 from fewshot.methods.zero_shot import ZeroShot, class_embeddings
 from fewshot.task import Draw, Images
 from fewshot.training.calibration import temperature
@@ -18,7 +19,7 @@ from fewshot.training.folds import folds
 
 def by_hand(
     image: np.ndarray, keys: np.ndarray, labels: np.ndarray, zero: np.ndarray, alpha: float, beta: float
-) -> list:
+) -> list[Any]:
     """Equations 3 to 6, one number at a time."""
     scores = [float(z) for z in zero]
     for key, label in zip(keys, labels, strict=True):
@@ -27,7 +28,7 @@ def by_hand(
     return scores
 
 
-def test_logits_are_those_of_the_paper(patterns: Callable) -> None:
+def test_logits_are_those_of_the_paper(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 2, 3)
     fitted = TipAdapter(alphas=(2.0,), betas=(5.5,)).fit(given.draw, given.task)
     assert (fitted.chosen["alpha"], fitted.chosen["beta"]) == (2.0, 5.5)
@@ -37,7 +38,7 @@ def test_logits_are_those_of_the_paper(patterns: Callable) -> None:
         np.testing.assert_allclose(fitted.logits(given.test)[row], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_alpha_and_beta_are_those_that_guess_most_of_the_held_out_folds(patterns: Callable) -> None:
+def test_alpha_and_beta_are_those_that_guess_most_of_the_held_out_folds(patterns: Callable[..., Any]) -> None:
     given = patterns(6, 6, 6)
     adapter = TipAdapter(alphas=(0.01, 50.0), betas=(1.0, 20.0))
     features, labels = given.draw.images.features(), given.draw.labels
@@ -55,13 +56,13 @@ def test_alpha_and_beta_are_those_that_guess_most_of_the_held_out_folds(patterns
     assert min(right.values()) < max(right.values())
 
 
-def test_where_nothing_can_be_held_back_the_published_values_hold(patterns: Callable) -> None:
+def test_where_nothing_can_be_held_back_the_published_values_hold(patterns: Callable[..., Any]) -> None:
     given = patterns(1, 4)
     chosen = TipAdapter().fit(given.draw, given.task).chosen
     assert (chosen["alpha"], chosen["beta"]) == PUBLISHED
 
 
-def test_f_takes_its_first_step_down_the_gradient_of_the_cross_entropy(patterns: Callable) -> None:
+def test_f_takes_its_first_step_down_the_gradient_of_the_cross_entropy(patterns: Callable[..., Any]) -> None:
     """After one step AdamW has moved each number of the keys by the learning rate, against the gradient's sign."""
     given = patterns(3, 3)
     fixed = TipAdapterF(alphas=(1.0,), betas=(5.5,), epochs=1, lr=1e-3, epsilon=1e-12)
@@ -71,7 +72,7 @@ def test_f_takes_its_first_step_down_the_gradient_of_the_cross_entropy(patterns:
     cache = torch.exp(-5.5 * (1 - keys @ variable.T)) @ F.one_hot(labels, 2).float()
     F.cross_entropy(keys @ texts.T + cache, labels).backward()
     cache_of_all = Cache.of(
-        Given.of(given.draw, 0, texts.numpy(), 5), labels.numpy() >= 0, {"alpha": 1.0, "beta": 5.5}, "none"
+        PreparedDraw.of(given.draw, 0, texts.numpy(), 5), labels.numpy() >= 0, {"alpha": 1.0, "beta": 5.5}, "none"
     )
     trained = fixed.train([cache_of_all], torch.device("cpu"))[0][0]
     decayed = keys * (1 - 1e-3 * 0.01)  # AdamW's weight decay
@@ -80,7 +81,7 @@ def test_f_takes_its_first_step_down_the_gradient_of_the_cross_entropy(patterns:
     torch.testing.assert_close(moved[clear], -1e-3 * variable.grad[clear].sign(), rtol=0.01, atol=1e-6)
 
 
-def test_f_fits_its_draw_better_than_the_cache_alone_and_is_the_same_twice(patterns: Callable) -> None:
+def test_f_fits_its_draw_better_than_the_cache_alone_and_is_the_same_twice(patterns: Callable[..., Any]) -> None:
     given = patterns(5, 5, 5)
     options = {"alphas": (1.0,), "betas": (5.5,)}
     plain, trained = (kind(**options).fit(given.draw, given.task) for kind in (TipAdapter, TipAdapterF))
@@ -95,12 +96,12 @@ def test_f_fits_its_draw_better_than_the_cache_alone_and_is_the_same_twice(patte
 
 
 @pytest.mark.parametrize("kind", [TipAdapter, TipAdapterF])
-def test_it_learns_the_patterns(patterns: Callable, kind: type[TipAdapter]) -> None:
+def test_it_learns_the_patterns(patterns: Callable[..., Any], kind: type[TipAdapter]) -> None:
     given = patterns(8, 8, 8)
     assert (kind().fit(given.draw, given.task).logits(given.test).argmax(axis=1) == given.truth).mean() > 0.7
 
 
-def test_the_temperature_is_that_of_held_out_logits(patterns: Callable) -> None:
+def test_the_temperature_is_that_of_held_out_logits(patterns: Callable[..., Any]) -> None:
     """For each fold a cache of the rest, which for Tip-Adapter-F is trained on the rest."""
     given = patterns(6, 6, 6)
     draw, settings = given.draw, {"alphas": (1.0,), "betas": (5.5,)}
@@ -118,26 +119,26 @@ def test_the_temperature_is_that_of_held_out_logits(patterns: Callable) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 2**40])
 def test_caches_that_are_trained_together_come_out_as_alone(
-    patterns: Callable, monkeypatch: pytest.MonkeyPatch, at_once: int
+    patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Of several sizes and with more batches than others, each shuffled by its own seed."""
     monkeypatch.setattr(tip_adapter, "CPU_BYTES", at_once)
     sizes = [(6, 6, 6), (5, 7, 5), (1, 4, 3), (10, 9, 9)]
     given = [patterns(*counts, seed=place) for place, counts in enumerate(sizes)]
     adapter = TipAdapterF(batch_size=10)
-    together = adapter.fit_many([each.draw for each in given], [each.task for each in given])
+    together = adapter.fit_batch([each.draw for each in given], [each.task for each in given])
     for each, fitted in zip(given, together, strict=True):
         alone = adapter.fit(each.draw, each.task)
         assert fitted.chosen == pytest.approx(alone.chosen, rel=1e-3)
         np.testing.assert_allclose(fitted.logits(each.test), alone.logits(each.test), atol=1e-5, rtol=1e-5)
 
 
-def test_balanced_classes_weigh_the_same_in_f_s_loss(patterns: Callable) -> None:
+def test_balanced_classes_weigh_the_same_in_f_s_loss(patterns: Callable[..., Any]) -> None:
     """As if the images of the smaller class were there twice."""
     given = patterns(6, 3)
     texts, chosen = class_embeddings(given.task), {"alpha": 1.0, "beta": 5.5}
     every = np.ones(9, bool)
-    cache = Cache.of(Given.of(given.draw, 0, texts, 5), every, chosen, "balanced")
+    cache = Cache.of(PreparedDraw.of(given.draw, 0, texts, 5), every, chosen, "balanced")
     np.testing.assert_allclose(cache.weights, [0.75] * 6 + [1.5] * 3)
     keys = torch.from_numpy(cache.keys).requires_grad_()
     logits = (

@@ -1,6 +1,7 @@
 """Zero-shot scores are scaled cosines between an image and the mean of a class's prompts."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,10 +10,11 @@ from fewshot.methods.zero_shot import ZeroShot, class_embeddings
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.sqrt((vector**2).sum())
+    result: np.ndarray = vector / np.sqrt((vector**2).sum())
+    return result
 
 
-def test_scores_are_cosines_with_the_ensembled_prompts_times_the_temperature(patterns: Callable) -> None:
+def test_scores_are_cosines_with_the_ensembled_prompts_times_the_temperature(patterns: Callable[..., Any]) -> None:
     given = patterns(2, 2, templates=3)
     clip = given.task.clip
     logits = ZeroShot().fit(given.draw, given.task).logits(given.test)
@@ -27,7 +29,7 @@ def test_scores_are_cosines_with_the_ensembled_prompts_times_the_temperature(pat
             assert np.isclose(logits[row, column], np.exp(clip.model.logit_scale.item()) * cosine, rtol=1e-4, atol=1e-4)
 
 
-def test_every_prompt_counts_alike_whatever_its_embedding_s_length(patterns: Callable) -> None:
+def test_every_prompt_counts_alike_whatever_its_embedding_s_length(patterns: Callable[..., Any]) -> None:
     """The mean is of directions: one long embedding doesn't outweigh the others."""
     given = patterns(2, 2, templates=3)
     ensemble = class_embeddings(given.task)[0]
@@ -38,7 +40,7 @@ def test_every_prompt_counts_alike_whatever_its_embedding_s_length(patterns: Cal
     assert np.isclose(np.linalg.norm(ensemble), 1, atol=1e-6)
 
 
-def test_the_draw_plays_no_part(patterns: Callable) -> None:
+def test_the_draw_plays_no_part(patterns: Callable[..., Any]) -> None:
     few, many = patterns(2, 2), patterns(2, 2, seed=9)
     shuffled = few.draw.__class__(few.draw.images, few.draw.labels[::-1].copy(), few.draw.groups)
     np.testing.assert_array_equal(
@@ -47,7 +49,7 @@ def test_the_draw_plays_no_part(patterns: Callable) -> None:
     )
 
 
-def test_a_temperature_of_the_model_s_own_is_used(patterns: Callable) -> None:
+def test_a_temperature_of_the_model_s_own_is_used(patterns: Callable[..., Any]) -> None:
     given = patterns(2, 2)
     scale = given.task.clip.model.logit_scale
     before = ZeroShot().fit(given.draw, given.task).logits(given.test)

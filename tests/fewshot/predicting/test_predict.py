@@ -18,12 +18,14 @@ from curate.download.web.settings import Settings
 from curate.foundation.errors import UsageError
 from curate.importing.importer import import_folder
 from fewshot.predicting import links, predict
-from fewshot.predicting.predict import How, Predictor
+from fewshot.predicting.predict import Predictor
+from fewshot.predicting.settings import PredictSettings
 from fewshot.predicting.sources import Source, sources
 from fewshot.predicting.video import segments
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.settings import TrainSettings
+from fewshot.trained.train import train
 from synth.rendering.render import render
 
 RATE = 10  # frames a second of the clips
@@ -48,7 +50,9 @@ def mannequins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kept(out: Path, collection: Path, model: str = "tiny/random") -> Path:
-    sweep = SweepSettings(collection, out, methods=("linear-probe",), shots=(1,), splits=1, model=model, device="cpu")
+    sweep = SweepSettings.of(
+        collection, out, methods=("linear-probe",), shots=(1,), splits=1, model=model, device="cpu"
+    )
     return train(TrainSettings(sweep)).out
 
 
@@ -67,7 +71,9 @@ def photos(collection: Any, tmp_path: Path) -> Path:
 
 def predicted(model: Path, paths: list[Path], **how: Any) -> list[Any]:
     found, _ = sources(paths)
-    return [each for part in Predictor(directory.load(model, "cpu"), How(**how)).sources(found) for each in part]
+    return [
+        each for part in Predictor(directory.load(model, "cpu"), PredictSettings(**how)).sources(found) for each in part
+    ]
 
 
 def test_each_picture_is_named_in_order_and_a_bad_one_does_not_end_it(patterns_model: Path, photos: Path) -> None:
@@ -112,7 +118,9 @@ def test_a_rendered_clip_smoothed_over_time_has_its_two_poses_and_no_flicker(
     loaded = directory.load(mannequins, "cpu")
 
     def answers(smooth: float) -> list[Any]:
-        (found,) = Predictor(loaded, How(rate=RATE, smooth=smooth, threshold=0)).sources([Source(path, True)])
+        (found,) = Predictor(loaded, PredictSettings(fps=RATE, smooth=smooth, threshold=0)).sources(
+            [Source(path, True)]
+        )
         return found
 
     raw, even = answers(0.0), answers(0.4)
@@ -147,10 +155,10 @@ def test_a_link_to_a_private_address_is_not_asked(served: web.Web) -> None:
     assert served.counts()["paths"] == {}
 
 
-@pytest.mark.parametrize("wrong", [{"top": 0}, {"threshold": 1.5}, {"rate": 0}, {"smooth": -1}])
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"threshold": 1.5}, {"fps": 0}, {"smooth": -1}])
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="--"):
-        How(**wrong)
+        PredictSettings(**wrong)
 
 
 def run(*words: Any, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -186,7 +194,7 @@ def test_a_table_of_pictures_and_of_links_that_cannot_be_had(patterns_model: Pat
         (("MODEL", "PHOTOS", "--json", "--csv"), "--json or --csv, not both"),
         (("MODEL", "nowhere.jpg"), "nowhere.jpg does not exist"),
         (("PHOTOS", "PHOTOS"), "holds no trained model"),
-        (("MODEL", "PHOTOS", "--top", "0"), "--top must be at least 1"),
+        (("MODEL", "PHOTOS", "--top", "0"), "--top must be a whole number, at least 1, not '0'"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_exit_code_2(

@@ -1,6 +1,7 @@
 """Two sweeps beside each other, checked by hand and against scipy."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,7 @@ Right = dict[tuple[str, int], tuple[int, ...]]
 BEFORE: Right = {("probe", 6): (5, 6, 7, 6), ("zero-shot", 0): (3, 4, 3, 4)}
 
 
-def store(
-    directory: Path, right: Right, digest: str = "same", classes: tuple[str, ...] = ("a", "b"), **settings: object
-):
+def store(directory: Path, right: Right, digest: str = "same", classes: tuple[str, ...] = ("a", "b"), **settings: Any):
     """A sweep with so many of ten test images right, by cell and split; `digest` begins its splits' digests."""
     planned = []
     for (method, shots), counts in right.items():

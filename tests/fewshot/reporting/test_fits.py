@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,7 @@ def test_two_numbers_of_images_have_no_curve_and_three_a_warning(tmp_path: Path)
     assert "within a point of what 40 give" in three.sentence
 
 
-def row(**changes: object) -> pd.Series:
+def row(**changes: Any) -> pd.Series:
     about = {"images": 17.0, "images_low": 15.0, "images_high": 20.0, "extrapolated": 0, "smallest": 6}
     return pd.Series(about | changes)
 
@@ -109,7 +110,7 @@ def row(**changes: object) -> pd.Series:
         ({"images": math.inf, "images_low": 1200.0, "images_high": math.inf}, "not reached [1,200, –]"),
     ],
 )
-def test_how_what_is_needed_is_written(changes: dict[str, object], shown: str) -> None:
+def test_how_what_is_needed_is_written(changes: dict[str, Any], shown: str) -> None:
     assert needed_images.needed(row(**changes)) == shown
 
 

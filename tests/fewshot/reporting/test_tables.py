@@ -5,6 +5,7 @@ import math
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,7 +77,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     return read_sweep(write_sweep(tmp_path_factory.mktemp("sweep")))
 
 
-def row(table: pd.DataFrame, **where: object) -> pd.Series:
+def row(table: pd.DataFrame, **where: Any) -> pd.Series:
     found = table[np.logical_and.reduce([table[name] == value for name, value in where.items()])]
     assert len(found) == 1
     return found.iloc[0]

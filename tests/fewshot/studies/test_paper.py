@@ -1,4 +1,4 @@
-"""The paper's tables on a small collection: planned, run, gone on with, and told with what differs."""
+"""The paper's tables on a small collection: planned, run, gone on with, and shown with what differs."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ import yaml
 from curate.collection.directory import Collection
 from curate.foundation import resources
 from curate.foundation.errors import UsageError
-from fewshot.reporting.paper import Pages, PaperTable, Row, Told, html, markdown
+from fewshot.reporting.paper import Pages, PaperContent, PaperTable, Row, html, markdown
 from fewshot.studies import paper
 from fewshot.studies.paper import PaperSettings, make, run_paper
 
@@ -23,7 +23,9 @@ GRID = 2 + 2 + 2 + 1  # zero-shot, wordings, recipes, and few-shot
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory: pytest.TempPathFactory, make_collection: Callable) -> Collection:
+def four(
+    tmp_path_factory: pytest.TempPathFactory, make_collection: Callable[[Path, dict[str, int]], Collection]
+) -> Collection:
     return make_collection(tmp_path_factory.mktemp("paper") / "collection", SIZES)
 
 
@@ -40,7 +42,7 @@ def made(settings: PaperSettings) -> Pages:
 
 def test_the_tables_are_made_and_gone_on_with(settings: PaperSettings, made: Pages) -> None:
     pages = made
-    tables = {each.title.split(":")[0]: each for each in pages.told.tables}
+    tables = {each.title.split(":")[0]: each for each in pages.content.tables}
     assert list(tables) == ["Table 4", "Table 5", "Table 6", "Table 9", "Table 11", "All classes, all images"]
     assert [len(each.rows) for each in tables.values()] == [2, 2, 2, 6, 4, 0]
     assert [row.what for row in tables["Table 4"].rows] == ["2 classes", "4 classes"]
@@ -70,7 +72,7 @@ def _records(out: Path) -> dict[Path, int]:
 def test_the_six_are_those_with_most_images_unless_named(four: Collection, tmp_path: Path) -> None:
     plan = make(PaperSettings(four.root, tmp_path, model="tiny/random"))
     assert plan.few == ("arch", "boat", "cat", "dog")
-    assert "zero-shot-all" not in plan.members  # the collection has no others
+    assert "zero-shot-all" not in plan.grid_points  # the collection has no others
     assert paper._few((), four.images()["label"].value_counts(), 2) == ("arch", "boat")  # 5 each, by name
     with pytest.raises(UsageError, match="--classes: the collection has no owl; it has arch, boat, cat, dog"):
         make(PaperSettings(four.root, tmp_path, classes=("owl", "cat")))
@@ -80,23 +82,25 @@ def test_the_six_are_those_with_most_images_unless_named(four: Collection, tmp_p
 
 def test_the_whole_grid_is_the_papers(four: Collection, tmp_path: Path) -> None:
     plan = make(PaperSettings(four.root, tmp_path, classes=("boat", "cat"), model="tiny/random"))
-    few = plan.members["few-shot"].settings
-    assert (few.splits, few.shots, few.sets, few.classes) == (78, (43, 20, 6), ("filtered", "unfiltered"), plan.few)
-    assert plan.members["all-classes"].settings.classes == tuple(SIZES)
-    best = plan.members["recipe-lr=1e-05,weight_decay=0.001,epochs=5"]
+    few = plan.grid_points["few-shot"].settings
+    grid = few.grid
+    assert (grid.splits, grid.shots, grid.sets) == (78, (43, 20, 6), ("filtered", "unfiltered"))
+    assert few.data.classes == plan.few
+    assert plan.grid_points["all-classes"].settings.data.classes == tuple(SIZES)
+    best = plan.grid_points["recipe-lr=1e-05,weight_decay=0.001,epochs=5"]
     assert best.settings.method_settings("finetune")["lr"] == 1e-5
     assert paper._known("6", **best.varied) == "98.8"
-    assert best.settings.shots == (5,)  # every image of the largest class
+    assert best.settings.grid.shots == (5,)  # every image of the largest class
 
 
 def test_without_a_check_there_is_no_filtered_set_and_the_page_says_so(
-    make_collection: Callable, tmp_path: Path
+    make_collection: Callable[[Path, dict[str, int]], Collection], tmp_path: Path
 ) -> None:
     made = make_collection(tmp_path / "unchecked", {"boat": 6, "cat": 6})
     for path in made.root.glob("findings*"):
         path.unlink()
     plan = make(PaperSettings(made.root, tmp_path / "paper", True, model="tiny/random"))
-    assert plan.members["few-shot"].settings.sets == ("unfiltered",)
+    assert plan.grid_points["few-shot"].settings.grid.sets == ("unfiltered",)
     table = paper._table("9", {"title": "x", "says": "y"}, [], plan)
     assert "There is no filtered set here: " in table.notes[0]
     assert "curate check" in table.notes[0]
@@ -110,7 +114,7 @@ def test_divergence_is_marked(settings: PaperSettings, made: Pages, tmp_path: Pa
     said = json.loads(record.read_text()) | {"status": "failed", "cause": "diverged"}
     record.write_text(json.dumps(said))
     pages = paper.write(plan)
-    row = pages.told.tables[2].rows[0]
+    row = pages.content.tables[2].rows[0]
     assert (row.ours, row.note, row.paper) == ("–", "1 split diverged", "diverges")
     assert '<span class="warn">1 split diverged</span>' in pages.html.read_text()
 
@@ -124,8 +128,8 @@ def test_every_number_of_the_paper_is_one_that_stands_in_the_file() -> None:
 
 def test_what_labels_hold_is_shown_as_it_is() -> None:
     hostile = "<script>alert(1)</script> | *b*"
-    told = Told([PaperTable(hostile, hostile, [Row(hostile, note=hostile)], [hostile])], [hostile], hostile)
-    assert "<script" not in html(told)
-    assert "<script" not in markdown(told)
-    (row,) = [line for line in markdown(told).splitlines() if line.startswith("| &lt;")]
+    content = PaperContent([PaperTable(hostile, hostile, [Row(hostile, note=hostile)], [hostile])], [hostile], hostile)
+    assert "<script" not in html(content)
+    assert "<script" not in markdown(content)
+    (row,) = [line for line in markdown(content).splitlines() if line.startswith("| &lt;")]
     assert len(re.findall(r"(?<!\\)\|", row)) == 8

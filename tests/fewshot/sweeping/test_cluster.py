@@ -18,6 +18,7 @@ from curate.workers import same_files
 from fewshot.reporting import write_report
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
+from tests.actors import actors, own_actors
 
 ray = pytest.importorskip("ray")
 
@@ -44,12 +45,6 @@ def finished(out: Path) -> int:
     return len(list((out / "trials").rglob("s*.json")))
 
 
-def actors() -> list[int]:
-    """Process ids of our actors on this machine, which all nodes of the test are."""
-    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in found.splitlines() if "ray::PoolWorker" in line]
-
-
 def wait_until(reached: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE
     while not reached():
@@ -64,10 +59,10 @@ def test_a_lost_worker_and_a_lost_node_change_no_byte(cluster: Any, settings: Bu
     losses: list[int] = []  # how many trials were done at each
 
     def kill() -> None:
-        wait_until(lambda: seen.update(actors()) or (finished(there.out) >= 2 and bool(seen)))
+        wait_until(lambda: seen.update(own_actors()) or (finished(there.out) >= 2 and bool(seen)))
         os.kill(max(seen), signal.SIGKILL)
         losses.append(finished(there.out))
-        wait_until(lambda: seen.update(actors()) or finished(there.out) >= 6)
+        wait_until(lambda: seen.update(own_actors()) or finished(there.out) >= 6)
         lost = cluster.worker_nodes.copy().pop()
         cluster.remove_node(lost, allow_graceful=False)
         losses.append(finished(there.out))
@@ -86,7 +81,7 @@ def test_a_lost_worker_and_a_lost_node_change_no_byte(cluster: Any, settings: Bu
     assert predictions(there.out) == predictions(here.out)
     assert tables(there.out) == tables(here.out)
     assert not list(there.out.rglob(".writing-*"))
-    wait_until(lambda: not actors())
+    wait_until(lambda: not own_actors())
 
 
 def test_a_worker_that_sees_other_files_is_named(
@@ -114,7 +109,7 @@ from pathlib import Path
 from fewshot.sweeping.settings import SweepSettings
 from curate.foundation import console
 app = console.application("A sweep.")
-app.command()(lambda: run_sweep(SweepSettings(Path({str(settings().collection)!r}), Path({str(settings().out)!r}),
+app.command()(lambda: run_sweep(SweepSettings.of(Path({str(settings().collection)!r}), Path({str(settings().out)!r}),
     model="tiny/random", shots=(2,), splits=1, engine="ray", device="cpu", address="127.0.0.1:1")))
 console.run(app)
 """
@@ -132,7 +127,7 @@ from curate.foundation import console
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.run import run_sweep
 app = console.application("A sweep.")
-app.command()(lambda: run_sweep(SweepSettings(Path({root!r}), Path({out!r}), model="tiny/random",
+app.command()(lambda: run_sweep(SweepSettings.of(Path({root!r}), Path({out!r}), model="tiny/random",
     shots=(2, 5), splits=20, engine="ray", device="cpu", workers=2,
     methods=("finetune",), recipes={{"finetune": {{"epochs": 30}}}})))
 console.run(app)

@@ -7,7 +7,15 @@ import yaml
 
 from curate.foundation import resources
 from curate.foundation.errors import UsageError
-from fewshot.sweeping.prompts import class_texts, class_words, of_sweep, read_descriptions, recalled, templates, told
+from fewshot.sweeping import descriptions
+from fewshot.sweeping.prompts import (
+    class_texts,
+    class_words,
+    descriptions_from_json,
+    of_sweep,
+    templates,
+    wordings_to_json,
+)
 from fewshot.sweeping.settings import SweepSettings
 
 
@@ -69,13 +77,15 @@ def test_wordings_that_come_to_the_same_sentence_count_once() -> None:
 
 
 def test_a_sweep_says_what_its_classes_are_called() -> None:
-    asked = SweepSettings(
+    asked = SweepSettings.of(
         Path("here"), Path("there"), prompts=("posture",), descriptions={"bars": ("lifting", "bending")}
     )
-    assert told(("bars", "tree"), asked) == [["lifting", "bending"], class_words("tree")]
-    assert recalled(("bars", "tree"), told(("bars", "tree"), asked)) == asked.descriptions
+    assert wordings_to_json(("bars", "tree"), asked) == [["lifting", "bending"], class_words("tree")]
+    assert (
+        descriptions_from_json(("bars", "tree"), wordings_to_json(("bars", "tree"), asked)) == asked.clip.descriptions
+    )
     assert of_sweep(("bars",), asked) == (("a photo of a person lifting", "a photo of a person bending"),)
-    assert told(("bars",), SweepSettings(Path("here"), Path("there"))) == ["bars"]
+    assert wordings_to_json(("bars",), SweepSettings.of(Path("here"), Path("there"))) == ["bars"]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -86,7 +96,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_a_file_of_descriptions_holds_words_or_lists_of_them(tmp_path: Path) -> None:
     text = "sitting: 'sitting,\n  at a desk '\n7: the seventh\nGröße:\n- tall\n- large\n- tall\n"
-    assert read_descriptions(written(tmp_path, text)) == {
+    assert descriptions.read(written(tmp_path, text)) == {
         "sitting": ("sitting, at a desk",),
         "7": ("the seventh",),
         "Größe": ("tall", "large"),
@@ -115,14 +125,14 @@ def test_a_file_of_descriptions_holds_words_or_lists_of_them(tmp_path: Path) -> 
 def test_a_mistake_in_a_file_of_descriptions_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(UsageError) as mistake:
-        read_descriptions(path)
+        descriptions.read(path)
     assert str(mistake.value).startswith(f"--descriptions {path}")
     assert sentence in str(mistake.value)
     assert "\n" not in str(mistake.value)
 
 
 def test_the_descriptions_that_are_shipped_are_of_our_renderers_postures_and_name_none_twice() -> None:
-    described = read_descriptions(resources.path("everyday_descriptions.yaml"))
+    described = descriptions.read(resources.path("everyday_descriptions.yaml"))
     postures = yaml.safe_load(resources.path("everyday.yaml").read_text(encoding="utf-8"))
     assert described.keys() < postures.keys()
     called = [words for label in postures for words in described.get(label, (class_words(label),))]

@@ -43,12 +43,13 @@ class Bulky:
     asked: list[int] = []  # noqa: RUF012 - the test empties it
 
     def fit(self, draw: Any, task: Any) -> Fitted:
-        return self.fit_many([draw], [task])[0]
+        result: Fitted = self.fit_batch([draw], [task])[0]
+        return result
 
-    def pays(self, device: str) -> bool:
+    def batching_is_faster(self, device: str) -> bool:
         return True
 
-    def fit_many(self, draws: Any, tasks: Any) -> list[Any]:
+    def fit_batch(self, draws: Any, tasks: Any) -> list[Any]:
         self.asked.append(len(draws))
         if len(draws) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -99,10 +100,10 @@ def test_nothing_of_what_ran_out_of_memory_is_held_while_the_halves_are_run(
             Balloon.count -= 1
 
     class Greedy(Bulky):
-        def fit_many(self, draws: Any, tasks: Any) -> list[Any]:
+        def fit_batch(self, draws: Any, tasks: Any) -> list[Any]:
             alive.append(Balloon.count)
             balloon = Balloon()  # noqa: F841 - a local of the frame that the error's traceback holds
-            return super().fit_many(draws, tasks)
+            return super().fit_batch(draws, tasks)
 
     monkeypatch.setattr("fewshot.methods.build", lambda *arguments: Greedy())
     run_sweep(settings(methods=("linear-probe",), shots=(2,), splits=6))
@@ -276,9 +277,9 @@ def test_torch_is_told_to_be_deterministic_while_a_sweep_that_asks_for_it_runs(
     seen: list[tuple[Any, ...]] = []
 
     class Watching(Bulky):
-        def fit_many(self, draws: Any, tasks: Any) -> list[Any]:
+        def fit_batch(self, draws: Any, tasks: Any) -> list[Any]:
             seen.append(flags())
-            return super().fit_many(draws, tasks)
+            return super().fit_batch(draws, tasks)
 
     monkeypatch.setattr("fewshot.methods.build", lambda *arguments: Watching())
     before = flags()

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from curate.collection.directory import Collection
-from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import only_one
 from curate.models import clip_models
@@ -27,7 +26,7 @@ from fewshot.methods.linear_probe import LinearProbe
 from fewshot.reporting import write_report
 from fewshot.sweeping import engines
 from fewshot.sweeping import plan as planning
-from fewshot.sweeping.batched_trials import Pack
+from fewshot.sweeping.batched_trials import TrialBatch
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner
@@ -55,8 +54,8 @@ def files(sweep: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in sorted((sweep / "trials").rglob("*.*"))}
 
 
-def alone(trial: Trial) -> Pack:
-    return Pack((trial,), (trial,))
+def alone(trial: Trial) -> TrialBatch:
+    return TrialBatch((trial,), (trial,))
 
 
 def outcomes_of(out: Path, trials: tuple[Trial, ...]) -> list[str]:
@@ -156,8 +155,8 @@ def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"splitting": Splitting(seed=1)}, "--seed"),
-        ({"splitting": Splitting(test_fraction=0.3)}, "--test-fraction"),
+        ({"seed": 1}, "--seed"),
+        ({"test_fraction": 0.3}, "--test-fraction"),
         ({"model": "lite0"}, "--model and another weights of the model"),
         ({"fit": "pad"}, "--fit"),
         ({"short": "all"}, "--short"),
@@ -173,7 +172,7 @@ def test_a_changed_setting_is_refused_by_name(settings: Build, changes: dict[str
         run_sweep(started)
     before = (started.out / "sweep.json").read_bytes()
     with pytest.raises(UsageError, match=rf"holds a sweep with another {named}.*; choose another --out$"):
-        run_sweep(dataclasses.replace(started, **changes))
+        run_sweep(started.replaced(**changes))
     assert (started.out / "sweep.json").read_bytes() == before
 
 
@@ -202,7 +201,7 @@ def test_a_collection_that_was_moved_is_the_same(settings: Build, collection: Co
     asked = settings(methods=("zero-shot",), splits=1)
     run_sweep(asked)
     shutil.copytree(collection.root, tmp_path / "moved")
-    assert run_sweep(dataclasses.replace(asked, collection=tmp_path / "moved")).found == 1
+    assert run_sweep(asked.replaced(collection=tmp_path / "moved")).found == 1
 
 
 def test_a_second_process_in_the_same_directory_is_refused(settings: Build) -> None:
@@ -227,8 +226,8 @@ def test_a_directory_that_holds_something_else_under_our_name_is_refused(setting
 def test_descriptions_reach_every_worker_and_are_told(settings: Build, tmp_path: Path) -> None:
     own = {"bars": ("lifting with a bent back", "bending"), "waves": ("lying down",)}
     plain = settings(methods=("zero-shot", "finetune"), shots=(2,), recipes={"finetune": {"epochs": 1}})
-    described = dataclasses.replace(plain, descriptions=own, out=tmp_path / "described")
-    shared = dataclasses.replace(described, workers=2, out=tmp_path / "shared")
+    described = plain.replaced(descriptions=own, out=tmp_path / "described")
+    shared = described.replaced(workers=2, out=tmp_path / "shared")
     assert [run_sweep(each).done for each in (plain, described, shared)] == [4, 4, 4]
     assert read_sweep(shared.out).settings["texts"] == [["lifting with a bent back", "bending"], "rings", "lying down"]
     for trial in planning.make(plain).trials:
@@ -239,21 +238,21 @@ def test_descriptions_reach_every_worker_and_are_told(settings: Build, tmp_path:
             np.testing.assert_allclose(own_words[:, 1], theirs[:, 1], atol=1e-5)
     assert run_sweep(described).ran == 0
     with pytest.raises(UsageError, match="another wording of the classes"):
-        run_sweep(dataclasses.replace(described, descriptions={}))
+        run_sweep(described.replaced(descriptions={}))
 
 
 # Failing
 
 
-def memory_runs_out(kind: type[Exception], message: str, split_shots: int = 5) -> Callable:
-    original = LinearProbe.fit_many
+def memory_runs_out(kind: type[Exception], message: str, split_shots: int = 5) -> Callable[..., Any]:
+    original = LinearProbe.fit_batch
 
-    def fit_many(self: LinearProbe, draws: Any, tasks: Any) -> list[Fitted | Exception]:
+    def fit_batch(self: LinearProbe, draws: Any, tasks: Any) -> list[Fitted | Exception]:
         if len(draws[0].images) == 3 * split_shots:
             raise kind(message)
         return original(self, draws, tasks)
 
-    return fit_many
+    return fit_batch
 
 
 @pytest.mark.parametrize(
@@ -269,7 +268,7 @@ def test_a_trial_that_runs_out_of_memory_is_a_record_and_the_rest_goes_on(
 ) -> None:
     asked = settings()
     with monkeypatch.context() as patch:
-        patch.setattr(LinearProbe, "fit_many", memory_runs_out(kind, message))
+        patch.setattr(LinearProbe, "fit_batch", memory_runs_out(kind, message))
         summary = run_sweep(asked)
     assert summary.failed == {"out of memory": 2}
     assert summary.done == 4
@@ -287,7 +286,7 @@ def test_a_trial_that_runs_out_of_memory_is_a_record_and_the_rest_goes_on(
 
 
 def test_a_fault_of_ours_is_not_taken_for_a_failed_trial(settings: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LinearProbe, "fit_many", memory_runs_out(RuntimeError, "shapes cannot be multiplied"))
+    monkeypatch.setattr(LinearProbe, "fit_batch", memory_runs_out(RuntimeError, "shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
         run_sweep(settings())
 
@@ -304,7 +303,7 @@ def test_a_trial_that_diverges_is_a_record_with_its_cause(settings: Build) -> No
 
 def test_scores_that_are_not_numbers_are_no_result(settings: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     nonsense = Fitted(lambda images: np.full((len(images), 3), np.nan, np.float32), pytest.fail)
-    monkeypatch.setattr(LinearProbe, "fit_many", lambda self, draws, tasks: [nonsense] * len(draws))
+    monkeypatch.setattr(LinearProbe, "fit_batch", lambda self, draws, tasks: [nonsense] * len(draws))
     summary = run_sweep(settings(splits=1, shots=(2,)))
     assert summary.failed == {"diverged": 1}
     assert summary.done == 1
@@ -386,7 +385,7 @@ def test_permuted_test_labels_change_no_score(settings: Build, tmp_path: Path, t
         methods=("zero-shot", "linear-probe", "finetune"), recipes={"finetune": {"epochs": 1}}, shots=(3,), splits=1
     )
     plan = planning.make(asked)
-    liar = dataclasses.replace(plan, settings=dataclasses.replace(asked, out=tmp_path / "liar"))
+    liar = dataclasses.replace(plan, settings=asked.replaced(out=tmp_path / "liar"))
     runner, lying = Runner(plan, tiny), Runner(liar, tiny)
     true = plan.split(0)
     lies = true.test.assign(label=np.roll(true.test["label"].to_numpy(), 1))
@@ -447,8 +446,8 @@ class Trap:
         (self.out / f"place {place.number} {place.device} {place.threads}").touch()
         return self.run
 
-    def run(self, pack):
-        for trial in pack.missing:
+    def run(self, batch):
+        for trial in batch.missing:
             self.run_one(trial)
 
     def run_one(self, trial):
@@ -495,11 +494,11 @@ def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: 
     assert "fewer --workers may do" in lost.detail
 
 
-def test_a_pack_that_kills_its_worker_is_taken_apart(trapped: Any) -> None:
+def test_a_batch_that_kills_its_worker_is_halved(trapped: Any) -> None:
     plan, trials, hand_out = trapped
     (plan.settings.out / "always-5").touch()
     advanced: list[int] = []
-    hand_out([Pack(tuple(trials), tuple(trials[1:]))], advanced.append)
+    hand_out([TrialBatch(tuple(trials), tuple(trials[1:]))], advanced.append)
     assert outcomes_of(plan.settings.out, tuple(trials)) == ["as it should"] * 4 + ["killed"] + ["as it should"] * 4
     assert sum(advanced) == 9
     # One process, but as one of two: with other threads, trials that are left over would end in other bits.

@@ -28,8 +28,9 @@ from fewshot.sweeping import engines
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
+from fewshot.trained.settings import TrainSettings
 from fewshot.trained.source import settings_of
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.train import train
 
 Build = Callable[..., SweepSettings]
 TUNING = {"finetune": {"epochs": 1, "lr": 1e-4}}
@@ -42,7 +43,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tiny: clip_models.ClipModel) -> None
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory, make_collection: Callable) -> Collection:
+def many(
+    tmp_path_factory: pytest.TempPathFactory, make_collection: Callable[[Path, dict[str, int]], Collection]
+) -> Collection:
     """Eight classes, of which little is learned from one image each: there are mistakes to explain."""
     return make_collection(tmp_path_factory.mktemp("many") / "collection", dict.fromkeys("abcdefgh", 6))
 
@@ -125,7 +128,7 @@ def test_a_later_default_of_a_method_is_refused_with_both_values(
     before = (swept.out / "sweep.json").read_bytes()
     monkeypatch.setattr(linear_probe, "LinearProbe", LaterProbe)
     with pytest.raises(UsageError) as refused:
-        run_sweep(dataclasses.replace(swept, splits=2))
+        run_sweep(swept.replaced(splits=2))
     old = "[3.2, 10.0, 32.0, 100.0, 320.0]"
     assert str(refused.value) == (
         f"{swept.out} holds a sweep of linear-probe with strengths = {old}, not [0.001]; choose another --out, "
@@ -134,7 +137,7 @@ def test_a_later_default_of_a_method_is_refused_with_both_values(
     assert (swept.out / "sweep.json").read_bytes() == before
     # What it says will do, does.
     kept = swept.recipes | {"linear-probe": {"strengths": (3.2, 10.0, 32.0, 100.0, 320.0)}}
-    assert run_sweep(dataclasses.replace(swept, splits=2, recipes=kept)).done == 4
+    assert run_sweep(swept.replaced(splits=2, recipes=kept)).done == 4
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,7 @@ def test_another_setting_is_refused_with_both_values_and_what_to_do(
     swept: SweepSettings, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=f"holds a sweep of finetune with .*{said}"):
-        run_sweep(dataclasses.replace(swept, **changes))
+        run_sweep(swept.replaced(**changes))
 
 
 def test_a_setting_that_one_side_has_not_makes_another_sweep(
@@ -174,11 +177,11 @@ def test_two_versions_of_a_method_share_no_sweep(swept: SweepSettings, monkeypat
     later = dataclasses.replace(methods.describe("linear-probe"), version=2)
     monkeypatch.setitem(methods._OURS, "linear-probe", later)
     with pytest.raises(UsageError, match="holds a sweep of linear-probe in its version 1, not 2, the version here"):
-        run_sweep(dataclasses.replace(swept, splits=2))
+        run_sweep(swept.replaced(splits=2))
     again = settings_of(swept.out)
     with pytest.raises(FewposeError, match="the sweep ran version 1 of linear-probe, and here is version 2"):
         planning.make(again)
-    assert planning.make(dataclasses.replace(again, methods=("finetune",))).trials
+    assert planning.make(again.replaced(methods=("finetune",))).trials
 
 
 def test_a_later_recipe_changes_nothing_of_a_sweep_that_was_run(
@@ -192,7 +195,7 @@ def test_a_later_recipe_changes_nothing_of_a_sweep_that_was_run(
     assert again.method_settings("linear-probe")["strengths"] == (3.2, 10.0, 32.0, 100.0, 320.0)
     assert again.resolved("finetune").recipe == "paper"
 
-    one = dataclasses.replace(again, methods=("finetune",), out=tmp_path / "model")
+    one = again.replaced(methods=("finetune",), out=tmp_path / "model")
     about = train(TrainSettings(one, shots=1, folds=0)).about
     assert about.settings["batch_size"] == 0
     trial = next(record for record in read_sweep(swept.out).records if record.trial.method == "finetune")
@@ -203,7 +206,7 @@ def test_a_later_recipe_changes_nothing_of_a_sweep_that_was_run(
     shown = explain_sweep(swept.out, device="cpu")
     assert shown.agreed == shown.tested > 0
     with pytest.raises(UsageError, match="finetune with batch_size = 0, not 2"):
-        run_sweep(dataclasses.replace(swept, methods=("finetune",)))
+        run_sweep(swept.replaced(methods=("finetune",)))
 
 
 def read_said(sweep: Path, trial: Any) -> float:
@@ -225,11 +228,9 @@ def test_an_older_sweep_is_reported_trained_from_and_explained(
     assert len(found.records) == 2
     assert "epochs = 1" in write_report(swept.out).html.read_text()
     again = settings_of(swept.out)
-    for method in swept.methods:
+    for method in swept.grid.methods:
         assert again.method_settings(method) == swept.method_settings(method)
-    about = train(
-        TrainSettings(dataclasses.replace(again, methods=("finetune",), out=tmp_path / "m"), 1, folds=0)
-    ).about
+    about = train(TrainSettings(again.replaced(methods=("finetune",), out=tmp_path / "m"), 1, folds=0)).about
     assert about.settings["lr"] == 1e-4
     shown = explain_sweep(swept.out, device="cpu")
     assert shown.agreed == shown.tested > 0
@@ -240,7 +241,7 @@ def test_an_older_sweep_goes_on_and_it_is_said_what_is_not_known_of_it(
     swept: SweepSettings, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     made_older(swept.out, number)
-    wide = dataclasses.replace(swept, splits=2, methods=("zero-shot", *swept.methods))
+    wide = swept.replaced(splits=2, methods=("zero-shot", *swept.grid.methods))
     assert run_sweep(wide).done == 6
     told = " ".join(capsys.readouterr().err.split())
     assert "was begun by an older fewpose" in told
@@ -256,7 +257,7 @@ def test_an_older_sweep_goes_on_and_it_is_said_what_is_not_known_of_it(
         1: 3,
     }
     # Said once; from now on all is known, or assumed, and compared.
-    assert run_sweep(dataclasses.replace(wide, splits=3)).done == 9
+    assert run_sweep(wide.replaced(splits=3)).done == 9
     assert "older fewpose" not in capsys.readouterr().err
     assert read_sweep(swept.out).settings["assumed"] == ["linear-probe", "finetune"]
 
@@ -269,4 +270,4 @@ def test_of_an_older_sweep_what_is_known_must_be_the_same(swept: SweepSettings, 
     made_older(swept.out, 2)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(UsageError, match=re.escape("choose another --out, or")):
         patch.setattr(engines, "run", lambda *arguments: pytest.fail("it went on"))
-        run_sweep(dataclasses.replace(swept, **changes))
+        run_sweep(swept.replaced(**changes))

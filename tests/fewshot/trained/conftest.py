@@ -1,14 +1,15 @@
 """Models that are trained on small drawn patterns, in seconds."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from curate.collection.directory import Collection
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trained.train import TrainSettings, train
+from fewshot.trained.settings import TrainSettings
+from fewshot.trained.train import train
 
 # Of methods that would take long: enough to change a model.
 QUICK = {
@@ -24,9 +25,9 @@ QUICK = {
 def asked(collection: Collection, tmp_path: Path) -> Callable[..., TrainSettings]:
     """Settings that take seconds: `asked("finetune", folds=2, model="lite0", shots=3)`; fields of either settings."""
 
-    def build(method: str = "linear-probe", **changes: object) -> TrainSettings:
+    def build(method: str = "linear-probe", **changes: Any) -> TrainSettings:
         own = {name: changes.pop(name) for name in ("shots", "split", "folds", "unknown", "weights") if name in changes}
-        sweep = SweepSettings(
+        sweep = SweepSettings.of(
             collection.root,
             tmp_path / "model",
             methods=(method,),
@@ -36,7 +37,7 @@ def asked(collection: Collection, tmp_path: Path) -> Callable[..., TrainSettings
             device="cpu",
             recipes=QUICK,
         )
-        return TrainSettings(replace(sweep, **changes), **{"folds": 2} | own)
+        return TrainSettings(sweep.replaced(**changes), **{"folds": 2} | own)
 
     return build
 
@@ -47,7 +48,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, collection: Collection) -> Pa
     out = tmp_path_factory.mktemp("kept") / "model"
     train(
         TrainSettings(
-            SweepSettings(
+            SweepSettings.of(
                 collection.root, out, methods=("linear-probe",), shots=(1,), splits=1, model="tiny/random", device="cpu"
             )
         )

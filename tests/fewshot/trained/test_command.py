@@ -78,7 +78,7 @@ def test_descriptions_are_those_of_a_file_or_of_the_sweep(
     run_sweep(asked)
     run(asked.out, "--out", tmp_path / "again", "--folds", 0, "--device", "cpu")
     assert directory.read(tmp_path / "again").texts == own
-    with pytest.raises(UsageError, match="--descriptions: a sweep has said that already"):
+    with pytest.raises(UsageError, match="--descriptions: the sweep decides that"):
         run(asked.out, "--out", tmp_path / "other", "--descriptions", words)
 
 
@@ -88,7 +88,10 @@ def test_descriptions_are_those_of_a_file_or_of_the_sweep(
         ((), "say which to train, --method zero-shot or linear-probe"),
         (("--method", "finetune"), "--method finetune: the sweep has zero-shot, linear-probe"),
         (("--method", "linear-probe", "--set", "filtered"), "--set filtered: the sweep has unfiltered"),
-        (("--method", "linear-probe", "--lr", "1"), "--lr: a sweep has said that already; train on its collection"),
+        (
+            ("--method", "linear-probe", "--lr", "1"),
+            "--lr: the sweep decides that; to have it otherwise, train on its collection",
+        ),
     ],
 )
 def test_what_a_sweep_does_not_have_is_bad_usage(

@@ -12,7 +12,6 @@ from PIL import Image
 
 from curate.collection import sets
 from curate.collection.directory import Collection
-from curate.collection.splits import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import only_one
 from curate.models import clip_models
@@ -31,8 +30,9 @@ from fewshot.task import Diverged
 from fewshot.trained import directory
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import held_back
+from fewshot.trained.settings import TrainSettings
 from fewshot.trained.source import settings_of
-from fewshot.trained.train import FOLDS, TrainSettings, train
+from fewshot.trained.train import FOLDS, train
 
 Ask = Callable[..., TrainSettings]
 
@@ -55,7 +55,7 @@ def pixels_of(collection: Path, keys: Any, side: int) -> np.ndarray:
 def test_of_a_draw_it_says_what_the_sweeps_trial_said(asked: Ask, tmp_path: Path, method: str) -> None:
     settings = asked(method, shots=3, split=1, folds=0)
     trained = train(settings)
-    run_sweep(replace(settings.sweep, out=tmp_path / "sweep"))
+    run_sweep(settings.sweep.replaced(out=tmp_path / "sweep"))
     shots = 3 if methods.trains(method) else 0
     said = records.read_predictions(tmp_path / "sweep", Trial("unfiltered", method, shots, 1))
     loaded = directory.load(trained.out, "cpu")
@@ -89,10 +89,10 @@ def test_it_loads_without_the_collection_and_answers(own_collection: Collection,
 
 def test_what_is_held_back_was_not_learned_from_nor_any_copy_of_it(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     learned, looked_at = [], []
-    fit_many = LinearProbe.fit_many
+    fit_batch = LinearProbe.fit_batch
 
     def spy(self: LinearProbe, draws: Any, tasks: Any) -> Any:
-        for draw, fitted in zip(draws, fit_many(self, draws, tasks), strict=True):
+        for draw, fitted in zip(draws, fit_batch(self, draws, tasks), strict=True):
             learned.append(set(draw.images.ids))
 
             def logits(images: Any, mine: int = len(learned) - 1, ask: Any = fitted.logits) -> Any:
@@ -101,7 +101,7 @@ def test_what_is_held_back_was_not_learned_from_nor_any_copy_of_it(asked: Ask, m
 
             yield replace(fitted, logits=logits)
 
-    monkeypatch.setattr(LinearProbe, "fit_many", spy)
+    monkeypatch.setattr(LinearProbe, "fit_batch", spy)
     train(asked(folds=4))
     assert len(looked_at) == 4
     for mine, images in looked_at:
@@ -131,7 +131,7 @@ def test_without_folds_nothing_is_refused_and_the_draws_temperature_holds(asked:
 
 
 def test_a_class_of_one_picture_is_learned_and_said_nothing_of(
-    make_collection: Callable, asked: Ask, tmp_path: Path
+    make_collection: Callable[[Path, dict[str, int]], Collection], asked: Ask, tmp_path: Path
 ) -> None:
     collection = make_collection(tmp_path / "few", {"bars": 6, "rings": 6, "waves": 2})
     about = train(asked(collection=collection.root, folds=5)).about
@@ -156,7 +156,7 @@ def test_interrupted_it_goes_on_with_the_next_fold(asked: Ask, monkeypatch: pyte
         directory.load(settings.sweep.out)
     trained = train(settings)
     assert len(begun) == 3 + 2  # the third fold and the whole; two folds were there
-    again = train(replace(settings, sweep=replace(settings.sweep, out=settings.sweep.out.with_name("undisturbed"))))
+    again = train(replace(settings, sweep=settings.sweep.replaced(out=settings.sweep.out.with_name("undisturbed"))))
     assert trained.about.temperature == again.about.temperature
     assert trained.about.weights_sha256 == again.about.weights_sha256
     assert not (trained.out / FOLDS).exists()
@@ -164,7 +164,7 @@ def test_interrupted_it_goes_on_with_the_next_fold(asked: Ask, monkeypatch: pyte
 
 def test_the_same_command_finds_it_done(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train(asked())
-    monkeypatch.setattr(LinearProbe, "fit_many", pytest.fail)
+    monkeypatch.setattr(LinearProbe, "fit_batch", pytest.fail)
     second = train(asked())
     assert second.found
     assert second.about == first.about
@@ -215,19 +215,21 @@ def test_a_sweeps_settings_come_back_from_its_directory(settings: Callable[..., 
         recipes={"finetune": {"epochs": 1, "lr": 1e-4}},
         augment="flip",
         class_weights="balanced",
-        splitting=Splitting(seed=3, test_fraction=0.3),
+        seed=3,
+        test_fraction=0.3,
         fit="pad",
         short="all",
         shots=(2,),
     )
     run_sweep(asked)
     again = settings_of(asked.out)
-    for name in asked.methods:
+    for name in asked.grid.methods:
         assert again.method_settings(name) == asked.method_settings(name)
     assert planning.make(again).trials == planning.make(asked).trials
-    for name in ("splitting", "fit", "short", "model", "sets"):
-        assert getattr(again, name) == getattr(asked, name)
-    assert prompts.class_texts(("bars",), again.prompts) == prompts.class_texts(("bars",), asked.prompts)
+    assert again.splitting == asked.splitting
+    assert (again.data.fit, again.data.short) == (asked.data.fit, asked.data.short)
+    assert (again.clip.model, again.grid.sets) == (asked.clip.model, asked.grid.sets)
+    assert prompts.class_texts(("bars",), again.clip.prompts) == prompts.class_texts(("bars",), asked.clip.prompts)
 
 
 def test_of_a_sweep_other_weights_are_refused(asked: Ask) -> None:

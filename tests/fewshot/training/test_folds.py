@@ -1,6 +1,7 @@
 """What a method may hold back from its draw, to choose its settings by."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from fewshot.task import Draw
 from fewshot.training.folds import folds
 
 
-def test_copies_of_one_picture_stay_in_one_fold(patterns: Callable) -> None:
+def test_copies_of_one_picture_stay_in_one_fold(patterns: Callable[..., Any]) -> None:
     given = patterns(9, 9)
     draw = Draw(given.draw.images, given.draw.labels, np.arange(18) // 3)
     parts = folds(draw, 5)
@@ -20,7 +21,7 @@ def test_copies_of_one_picture_stay_in_one_fold(patterns: Callable) -> None:
     assert sorted(np.concatenate([check for _, check in parts])) == list(range(18))
 
 
-def test_where_a_class_has_one_image_nothing_can_be_held_back(patterns: Callable) -> None:
+def test_where_a_class_has_one_image_nothing_can_be_held_back(patterns: Callable[..., Any]) -> None:
     assert folds(patterns(1, 5).draw, 5) == []
     assert folds(patterns(4).draw, 5) == []
     assert len(folds(patterns(2, 5).draw, 5)) == 2

@@ -100,7 +100,11 @@ def cache(own_collection: Collection, tiny: ClipModel) -> Callable[..., tuple[Ac
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("blocks", [0, 1])
 def test_what_is_kept_is_what_the_tower_computes(
-    own_collection: Collection, tiny: ClipModel, cache: Callable, blocks: int, mirrored: bool
+    own_collection: Collection,
+    tiny: ClipModel,
+    cache: Callable[..., tuple[ActivationCache, PixelCache]],
+    blocks: int,
+    mirrored: bool,
 ) -> None:
     kept, pixels = cache(blocks, mirrored=mirrored)
     images = own_collection.images()
@@ -117,7 +121,9 @@ def test_what_is_kept_is_what_the_tower_computes(
 
 
 def test_only_what_is_missing_is_computed(
-    own_collection: Collection, cache: Callable, monkeypatch: pytest.MonkeyPatch
+    own_collection: Collection,
+    cache: Callable[..., tuple[ActivationCache, PixelCache]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept, pixels = cache()
     images = own_collection.images()
@@ -125,7 +131,7 @@ def test_only_what_is_missing_is_computed(
     counted: list[int] = []
     real = frozen_trunk.compute
     monkeypatch.setattr(
-        activations.prefix,
+        activations.frozen_trunk,
         "compute",
         lambda clip, blocks, taken, **more: counted.append(len(taken)) or real(clip, blocks, taken, **more),
     )
@@ -147,7 +153,9 @@ def damaged(folder: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["a bit", "cut", "index"])
-def test_a_damaged_shard_is_made_again(own_collection: Collection, cache: Callable, how: str) -> None:
+def test_a_damaged_shard_is_made_again(
+    own_collection: Collection, cache: Callable[..., tuple[ActivationCache, PixelCache]], how: str
+) -> None:
     kept, pixels = cache()
     images = own_collection.images()
     kept.fill(images, pixels)

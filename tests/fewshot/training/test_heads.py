@@ -1,6 +1,7 @@
 """The text tower with its context cut to the longest prompt: the same embeddings, and the same gradients."""
 
 from collections.abc import Callable
+from typing import Any
 
 import open_clip
 import pytest
@@ -43,7 +44,7 @@ TINY_TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2,
 
 
 @pytest.mark.parametrize("other", [{"no_causal_mask": True}, {"pool_type": "last"}, {"embed_cls": True}])
-def test_another_mask_or_pooling_is_left_alone(other: dict[str, object]) -> None:
+def test_another_mask_or_pooling_is_left_alone(other: dict[str, Any]) -> None:
     model = open_clip.CustomTextCLIP(16, TINY_VISION, TINY_TEXT | other).eval()
     tokens = open_clip.get_tokenizer("ViT-B-32")(list(PROMPTS))
     tower = _TextTower(model, tokens)
@@ -52,7 +53,7 @@ def test_another_mask_or_pooling_is_left_alone(other: dict[str, object]) -> None
         assert torch.equal(tower(), model.encode_text(tokens))
 
 
-def test_frozen_texts_are_computed_once(patterns: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frozen_texts_are_computed_once(patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     given = patterns(2, 2, templates=2)
     model = given.task.clip.model
     calls: list[int] = []

@@ -41,7 +41,7 @@ def trained(tasks: list[Any], settings: Optimisation = SETTINGS) -> tuple[Tensor
     return stack.weights.detach(), outcome
 
 
-def test_trials_in_step_are_what_each_is_alone(patterns: Callable) -> None:
+def test_trials_in_step_are_what_each_is_alone(patterns: Callable[..., Any]) -> None:
     tasks = [patterns(4, 4, 4, seed=seed) for seed in range(3)]
     together, outcome = trained(tasks)
     assert outcome == [None] * 3
@@ -50,7 +50,7 @@ def test_trials_in_step_are_what_each_is_alone(patterns: Callable) -> None:
         torch.testing.assert_close(weights, trained([given])[0][0], rtol=1e-5, atol=1e-7)
 
 
-def test_it_is_adamw_with_a_cosine(patterns: Callable) -> None:
+def test_it_is_adamw_with_a_cosine(patterns: Callable[..., Any]) -> None:
     """Against torch's own optimiser and schedule."""
     given = patterns(4, 3, 3)
     weights, _ = trained([given])
@@ -74,7 +74,7 @@ def test_it_is_adamw_with_a_cosine(patterns: Callable) -> None:
     torch.testing.assert_close(weights, stack.weights.detach(), rtol=1e-5, atol=1e-7)
 
 
-def test_a_trial_that_diverges_is_told_and_leaves_the_others_alone(patterns: Callable) -> None:
+def test_a_trial_that_diverges_is_told_and_leaves_the_others_alone(patterns: Callable[..., Any]) -> None:
     tasks = [patterns(4, 4, 4, seed=seed) for seed in range(3)]
     alone, _ = trained([tasks[0]])
 
@@ -91,13 +91,13 @@ def test_a_trial_that_diverges_is_told_and_leaves_the_others_alone(patterns: Cal
     torch.testing.assert_close(stack.weights[0].detach(), alone[0], rtol=1e-5, atol=1e-7)
 
 
-def test_a_loss_that_rises_is_told(patterns: Callable) -> None:
+def test_a_loss_that_rises_is_told(patterns: Callable[..., Any]) -> None:
     _, (outcome,) = trained([patterns(4, 4, 4)], replace(SETTINGS, lr=300.0, schedule="constant"))
     assert isinstance(outcome, Diverged)
     assert str(outcome).startswith("the loss rose from 1.10 to ")
 
 
-def test_trials_with_other_numbers_of_steps_are_refused(patterns: Callable) -> None:
+def test_trials_with_other_numbers_of_steps_are_refused(patterns: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="same number of batches"):
         trained([patterns(4, 4, 4), patterns(8, 8, 8)])
 
@@ -114,7 +114,7 @@ def out_of_memory_above(limit: int, seen: list[int]) -> Callable[..., None]:
     return hook
 
 
-def test_where_memory_is_short_the_result_is_the_same(patterns: Callable) -> None:
+def test_where_memory_is_short_the_result_is_the_same(patterns: Callable[..., Any]) -> None:
     given = patterns(5, 5, 5)
     recipe = Finetune(lr=1e-3, epochs=2, batch_size=5)
     plenty = recipe.fit(given.draw, given.task).logits(given.test)
@@ -131,7 +131,7 @@ def test_where_memory_is_short_the_result_is_the_same(patterns: Callable) -> Non
     np.testing.assert_allclose(short, plenty, atol=2e-2 * np.abs(plenty).max())
 
 
-def test_a_single_image_that_does_not_fit_is_not_hidden(patterns: Callable) -> None:
+def test_a_single_image_that_does_not_fit_is_not_hidden(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3)
     copy = working_copy(given.task.clip)
     copy._kept.clear()
@@ -144,7 +144,7 @@ def test_a_single_image_that_does_not_fit_is_not_hidden(patterns: Callable) -> N
         copy._kept.clear()
 
 
-def test_pieces_of_batches_of_several_sizes_have_their_shares(patterns: Callable) -> None:
+def test_pieces_of_batches_of_several_sizes_have_their_shares(patterns: Callable[..., Any]) -> None:
     """The gradient of the pieces adds up to that of the whole, also where trials' batches differ in size."""
     stack = Stack(2, 3)
     batches = [
@@ -158,7 +158,7 @@ def test_pieces_of_batches_of_several_sizes_have_their_shares(patterns: Callable
     torch.testing.assert_close(pieces, whole)
 
 
-def test_a_trainer_used_again_does_as_a_new_one(patterns: Callable) -> None:
+def test_a_trainer_used_again_does_as_a_new_one(patterns: Callable[..., Any]) -> None:
     given, other = patterns(4, 4, 4, seed=1), patterns(3, 5, 4, seed=2)
     alone, _ = trained([given])
     stack = Stack(1, 3)
@@ -170,7 +170,7 @@ def test_a_trainer_used_again_does_as_a_new_one(patterns: Callable) -> None:
     assert torch.equal(stack.weights.detach(), alone)
 
 
-def test_balanced_weights_are_scikit_learns(patterns: Callable) -> None:
+def test_balanced_weights_are_scikit_learns(patterns: Callable[..., Any]) -> None:
     from sklearn.utils.class_weight import compute_sample_weight
 
     given = patterns(6, 1, 0, 3)
@@ -182,7 +182,7 @@ def test_balanced_weights_are_scikit_learns(patterns: Callable) -> None:
     assert batch.weights.mean().item() == pytest.approx(1)
 
 
-def test_balanced_weights_change_what_is_learned(patterns: Callable) -> None:
+def test_balanced_weights_change_what_is_learned(patterns: Callable[..., Any]) -> None:
     """With ten images of one class to one of another, the rare class's share of the guesses grows."""
     given = patterns(12, 2, tested=10)
     recipe = Finetune(lr=3e-4, epochs=2)

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from fewshot.training.working_copies import working_copy
 
 
 @pytest.mark.parametrize("name", ["tiny/random", "lite0"])
-def test_after_training_the_weights_are_put_back_bit_by_bit(patterns: Callable, name: str) -> None:
+def test_after_training_the_weights_are_put_back_bit_by_bit(patterns: Callable[..., Any], name: str) -> None:
     clip = clip_models.load(name, device="cpu")
     given = patterns(2, 2, clip=clip, tested=1)
     Finetune(lr=1e-3, epochs=1).fit(given.draw, given.task)
@@ -34,7 +35,7 @@ def test_after_training_the_weights_are_put_back_bit_by_bit(patterns: Callable, 
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)  # also those that no state dict has
 
 
-def test_a_trial_is_the_same_bytes_after_others_as_alone(patterns: Callable) -> None:
+def test_a_trial_is_the_same_bytes_after_others_as_alone(patterns: Callable[..., Any]) -> None:
     methods = [
         Finetune(lr=1e-3, epochs=2),
         Finetune(lr=1e-3, epochs=2, start="probe", towers="image"),
@@ -54,7 +55,7 @@ def test_a_trial_is_the_same_bytes_after_others_as_alone(patterns: Callable) -> 
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_fitted_method_keeps_its_weights_while_others_are_trained(patterns: Callable) -> None:
+def test_a_fitted_method_keeps_its_weights_while_others_are_trained(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3)
     first = Finetune(lr=1e-3, epochs=2).fit(given.draw, given.task)
     before = first.logits(given.test)
@@ -65,7 +66,7 @@ def test_a_fitted_method_keeps_its_weights_while_others_are_trained(patterns: Ca
     np.testing.assert_array_equal(other.logits(given.test), different)
 
 
-def test_the_model_is_copied_once(patterns: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_is_copied_once(patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     clip = clip_models.load("tiny/random", device="cpu")
     made: list[object] = []
 
@@ -93,8 +94,8 @@ def test_the_copy_goes_when_its_model_goes() -> None:
 
 def test_no_more_than_a_few_optimisers_are_kept(tiny: ClipModel) -> None:
     copy = working_copies.WorkingCopy(tiny)
-    kept = [copy.kept(number, object) for number in range(working_copies.MOST_KEPT)]
-    assert [copy.kept(number, object) for number in range(working_copies.MOST_KEPT)] == kept
-    copy.kept("another", object)
+    kept = [copy.get_or_make(number, object) for number in range(working_copies.MOST_KEPT)]
+    assert [copy.get_or_make(number, object) for number in range(working_copies.MOST_KEPT)] == kept
+    copy.get_or_make("another", object)
     assert len(copy._kept) == working_copies.MOST_KEPT
-    assert copy.kept(1, object) is kept[1]
+    assert copy.get_or_make(1, object) is kept[1]

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,10 +93,10 @@ def store(tmp_path: Path) -> Callable[..., Collection]:
     return build
 
 
-def plan(collection: Collection, *sets: str, **changes: object) -> Plan:
-    values: dict[str, object] = {"collection": collection.root, "out": collection.root.parent / "sweep"}
+def plan(collection: Collection, *sets: str, **changes: Any) -> Plan:
+    values: dict[str, Any] = {"collection": collection.root, "out": collection.root.parent / "sweep"}
     values |= {"shots": (6, 2), "splits": 3, "methods": ("linear-probe",), "sets": sets or ("filtered",)}
-    return planning.make(SweepSettings(**(values | changes)))
+    return planning.make(SweepSettings.of(**(values | changes)))
 
 
 def drawn(made_plan: Plan, set_: str, shots: int = 6, split: int = 0, method: str = "linear-probe") -> pd.DataFrame:
@@ -138,7 +139,9 @@ def test_a_set_with_added_images_is_one_for_each_amount() -> None:
         ),
     ],
 )
-def test_a_set_that_there_is_not_is_said_beside_those_that_there_are(store: Callable, name: str, sentence: str) -> None:
+def test_a_set_that_there_is_not_is_said_beside_those_that_there_are(
+    store: Callable[..., Collection], name: str, sentence: str
+) -> None:
     with pytest.raises(UsageError, match=sentence) as caught:
         expanded((name,), ())
     assert str(caught.value).count("\n") == 0
@@ -154,7 +157,7 @@ def test_an_amount_that_makes_no_sense_is_refused() -> None:
 # What is left as it was
 
 
-def test_synthetic_images_move_no_split_no_draw_and_no_digest(store: Callable) -> None:
+def test_synthetic_images_move_no_split_no_draw_and_no_digest(store: Callable[..., Collection]) -> None:
     before = plan(store(photographs()), "filtered", "unfiltered")
     after = plan(store(photographs(), rendered(), augmented(photographs())), "filtered", "unfiltered", *ALL[1:])
     assert planning.set_digest(before) == planning.set_digest(after)
@@ -169,10 +172,10 @@ def test_synthetic_images_move_no_split_no_draw_and_no_digest(store: Callable) -
                 assert draw_digest(drawn(before, name, shots, number)) == draw_digest(drawn(after, name, shots, number))
 
 
-def test_an_official_split_is_moved_by_none_either(store: Callable) -> None:
+def test_an_official_split_is_moved_by_none_either(store: Callable[..., Collection]) -> None:
     images = photographs()
     images["official_split"] = ["test" if number % 4 == 0 else "train" for number in range(len(images))]
-    how = {"splitting": splits.Splitting("official")}
+    how = {"split": "official"}
     before = plan(store(images), **how).split(0)
     after = plan(store(images, rendered(), augmented(images)), *ALL, **how).split(0)
     assert (before.digest, list(before.pool["key"])) == (after.digest, list(after.pool["key"]))
@@ -181,7 +184,7 @@ def test_an_official_split_is_moved_by_none_either(store: Callable) -> None:
 # What joins
 
 
-def test_added_images_come_on_top_of_the_same_photographs(store: Callable) -> None:
+def test_added_images_come_on_top_of_the_same_photographs(store: Callable[..., Collection]) -> None:
     made_plan = plan(store(photographs(), rendered()), "filtered", "filtered+rendered3", "filtered+rendered8")
     for number in range(3):
         base, few, many = (drawn(made_plan, name, 6, number) for name in made_plan.sets)
@@ -196,7 +199,7 @@ def test_added_images_come_on_top_of_the_same_photographs(store: Callable) -> No
     assert len(choices) == 3
 
 
-def test_an_image_joins_only_the_photograph_that_it_was_made_from(store: Callable) -> None:
+def test_an_image_joins_only_the_photograph_that_it_was_made_from(store: Callable[..., Collection]) -> None:
     images = photographs()
     made_plan = plan(store(images, augmented(images)), "filtered+augmented4")
     for number in range(3):
@@ -209,7 +212,9 @@ def test_an_image_joins_only_the_photograph_that_it_was_made_from(store: Callabl
 
 
 @pytest.mark.parametrize("fact", ["made_from", "control"])
-def test_what_owes_a_pose_to_a_photograph_joins_that_photograph_alone(store: Callable, fact: str) -> None:
+def test_what_owes_a_pose_to_a_photograph_joins_that_photograph_alone(
+    store: Callable[..., Collection], fact: str
+) -> None:
     images = photographs()
     owing = [made(row.label, row.Index, "StableDiffusionPipeline", **{fact: row.id}) for row in images.itertuples()]
     free = [made(label, 99, "StableDiffusionPipeline", control=f"pose {label} 3") for label in LABELS]
@@ -221,7 +226,7 @@ def test_what_owes_a_pose_to_a_photograph_joins_that_photograph_alone(store: Cal
         assert set(synthetic(got)["id"]) == {ids[id] for id in photographs_} | {row["id"] for row in free}
 
 
-def test_the_copy_of_a_tested_photograph_does_not_join(store: Callable) -> None:
+def test_the_copy_of_a_tested_photograph_does_not_join(store: Callable[..., Collection]) -> None:
     images = photographs()
     rows = rendered(20)
     rows["group"] = list(images["group"])  # as curate groups what looks like a photograph
@@ -233,7 +238,7 @@ def test_the_copy_of_a_tested_photograph_does_not_join(store: Callable) -> None:
         assert not set(got["group"]) & set(parts.test["group"])
 
 
-def test_a_photograph_that_was_relabelled_takes_what_was_made_from_it_out(store: Callable) -> None:
+def test_a_photograph_that_was_relabelled_takes_what_was_made_from_it_out(store: Callable[..., Collection]) -> None:
     images = photographs()
     collection = store(images, augmented(images))
     asked = {"short": "all", "splits": 1}
@@ -246,7 +251,7 @@ def test_a_photograph_that_was_relabelled_takes_what_was_made_from_it_out(store:
     assert made_of_it == []
 
 
-def test_only_accepted_images_of_the_kind_join(store: Callable) -> None:
+def test_only_accepted_images_of_the_kind_join(store: Callable[..., Collection]) -> None:
     images = photographs()
     drawings = rendered(4)
     pictures = table([made(label, number, "FluxPipeline") for label in LABELS for number in range(4)])
@@ -264,7 +269,7 @@ def test_only_accepted_images_of_the_kind_join(store: Callable) -> None:
     assert rejected in set(plan(collection, "filtered+rendered2").sets["filtered+rendered2"].images["key"])
 
 
-def test_more_real_images_are_the_next_ones_of_the_same_draw(store: Callable) -> None:
+def test_more_real_images_are_the_next_ones_of_the_same_draw(store: Callable[..., Collection]) -> None:
     made_plan = plan(store(photographs()), "filtered", "filtered+real3")
     for number in range(3):
         parts = made_plan.split(number)
@@ -273,7 +278,7 @@ def test_more_real_images_are_the_next_ones_of_the_same_draw(store: Callable) ->
         assert set(drawn(made_plan, "filtered", 6, number)["key"]) < set(got["key"])
 
 
-def test_alone_they_are_trained_on_without_a_photograph(store: Callable) -> None:
+def test_alone_they_are_trained_on_without_a_photograph(store: Callable[..., Collection]) -> None:
     images = photographs()
     made_plan = plan(store(images, rendered(), augmented(images)), "synthetic4", methods=("zero-shot", "linear-probe"))
     assert made_plan.trials == tuple(Trial("synthetic4", "linear-probe", 0, number) for number in range(3))
@@ -283,7 +288,7 @@ def test_alone_they_are_trained_on_without_a_photograph(store: Callable) -> None
     assert not any("made_from" in told for told in got["provenance"])  # there is no photograph that they could join
 
 
-def test_a_method_that_is_not_trained_runs_where_nothing_is_added(store: Callable) -> None:
+def test_a_method_that_is_not_trained_runs_where_nothing_is_added(store: Callable[..., Collection]) -> None:
     collection = store(photographs(), rendered())
     trials = plan(collection, *ALL, methods=("zero-shot", "linear-probe")).trials
     assert {trial.set for trial in trials if trial.method == "zero-shot"} == {"filtered"}
@@ -294,7 +299,7 @@ def test_a_method_that_is_not_trained_runs_where_nothing_is_added(store: Callabl
 # What can't be done
 
 
-def test_a_class_with_too_few_is_said_with_its_count(store: Callable) -> None:
+def test_a_class_with_too_few_is_said_with_its_count(store: Callable[..., Collection]) -> None:
     images = photographs()
     collection = store(images, rendered(5).iloc[1:], augmented(images, 2))
     with pytest.raises(UsageError) as caught:
@@ -311,7 +316,7 @@ def test_a_class_with_too_few_is_said_with_its_count(store: Callable) -> None:
         plan(collection, "synthetic11")
 
 
-def test_short_all_uses_what_there_is_and_drop_leaves_the_class_out(store: Callable) -> None:
+def test_short_all_uses_what_there_is_and_drop_leaves_the_class_out(store: Callable[..., Collection]) -> None:
     images = photographs()
     more = images.assign(label="dog", **{c: "d" + images[c].str[1:] for c in ("key", "id", "group")}).iloc[:20]
     collection = store(images, more, rendered(5).iloc[1:])
@@ -325,7 +330,9 @@ def test_short_all_uses_what_there_is_and_drop_leaves_the_class_out(store: Calla
     assert plan(collection, "synthetic5", short="all").dropped == ("dog",)
 
 
-def test_images_that_nobody_looked_at_are_refused_only_where_they_are_asked_for(store: Callable) -> None:
+def test_images_that_nobody_looked_at_are_refused_only_where_they_are_asked_for(
+    store: Callable[..., Collection],
+) -> None:
     collection = store(photographs(), rendered())
     (collection.root / "acceptance.json").unlink()
     assert plan(collection, "filtered", "filtered+real3").trials
@@ -333,7 +340,7 @@ def test_images_that_nobody_looked_at_are_refused_only_where_they_are_asked_for(
         plan(collection, "filtered+synthetic3")
 
 
-def test_a_class_of_synthetic_images_alone_is_no_class(store: Callable) -> None:
+def test_a_class_of_synthetic_images_alone_is_no_class(store: Callable[..., Collection]) -> None:
     collection = store(photographs(), rendered(), table([made("owl", number) for number in range(9)]))
     assert plan(collection, "filtered+rendered3").classes == LABELS
     with pytest.raises(UsageError, match="the collection has no owl; it has bow, cat"):
@@ -372,12 +379,12 @@ def test_a_sweep_goes_on_after_images_were_added_and_tells_what_they_change(
 ) -> None:
     asked = {"collection": own_collection.root, "out": tmp_path / "sweep", "shots": (2, 3), "splits": 3}
     asked |= {"model": "tiny/random", "device": "cpu", "methods": ("zero-shot", "linear-probe")}
-    before = run_sweep(SweepSettings(**asked, sets=("filtered",)))
+    before = run_sweep(SweepSettings.of(**asked, sets=("filtered",)))
     stored = {path: path.read_bytes() for path in (tmp_path / "sweep" / "trials").rglob("*.npz")}
     add_pictures(own_collection, draw_pattern, 4)
 
     sets = ("filtered", "filtered+rendered2", "filtered+rendered4", "filtered+real2", "synthetic4")
-    after = run_sweep(SweepSettings(**asked, sets=sets))
+    after = run_sweep(SweepSettings.of(**asked, sets=sets))
     assert (before.done, after.found, after.done) == (9, 9, 9 + 3 * (3 * 2 + 1))
     assert all(path.read_bytes() == content for path, content in stored.items())
 
@@ -427,7 +434,7 @@ def test_classes_without_an_added_image_are_swept_all_the_same(
     asked = {"collection": own_collection.root, "out": tmp_path / "sweep", "shots": (2,), "splits": 1}
     asked |= {"model": "tiny/random", "device": "cpu", "methods": ("linear-probe",), "short": "all"}
     sets = ("filtered", "filtered+synthetic2")
-    run_sweep(SweepSettings(**asked, classes=("rings", "waves"), sets=sets))
+    run_sweep(SweepSettings.of(**asked, classes=("rings", "waves"), sets=sets))
     assert [record.train_images for record in read_sweep(tmp_path / "sweep").records] == [4, 4]
 
 

@@ -60,7 +60,7 @@ def test_what_was_written_is_read(sweep: Path) -> None:
     ],
     ids=["format", "no trial", "no record", "other record", "fields", "kind", "above", "elsewhere", "no name"],
 )
-def test_what_makes_no_sense_or_is_of_another_record_is_nothing(sweep: Path, how: Callable) -> None:
+def test_what_makes_no_sense_or_is_of_another_record_is_nothing(sweep: Path, how: Callable[..., Any]) -> None:
     change(sweep, how)
     assert read_shown(sweep) is None
 

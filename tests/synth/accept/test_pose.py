@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def posed(collection: Collection, **told: object) -> Path:
+def posed(collection: Collection, **told: Any) -> Path:
     add_synthetic(collection, {KEY: picture(9, 64)})
     path = collection.root / "images" / KEY
     path.with_suffix(".json").write_text(json.dumps(told))

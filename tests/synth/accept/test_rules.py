@@ -23,7 +23,8 @@ def cloud(label: str, count: int, seed: int) -> np.ndarray:
     """Features (count, 16) around a direction for each class."""
     features = np.random.default_rng(seed).normal(0, 0.25, (count, 16)).astype(np.float32)
     features[:, CLASSES.index(label)] += 1
-    return features / np.linalg.norm(features, axis=1, keepdims=True)
+    result: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return result
 
 
 def rows(keys: list[str], source: str, provenance: list[str] | None = None) -> pd.DataFrame:

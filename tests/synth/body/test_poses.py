@@ -23,14 +23,14 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_there_are_many_poses_each_of_its_own_class():
+def test_there_are_many_poses_each_of_its_own_class() -> None:
     shipped = poses.shipped()
     assert len(shipped) >= 14
     assert len({pose.yoga82 for pose in shipped.values()}) == len(shipped)
     assert "" not in {pose.yoga82 for pose in shipped.values()}
 
 
-def test_everyday_postures_have_names_of_their_own_and_no_folder_in_yoga82():
+def test_everyday_postures_have_names_of_their_own_and_no_folder_in_yoga82() -> None:
     everyday = poses.everyday()
     assert len(everyday) >= 8
     assert not everyday.keys() & poses.shipped().keys()
@@ -42,12 +42,12 @@ def test_everyday_postures_have_names_of_their_own_and_no_folder_in_yoga82():
 
 
 @pytest.mark.data
-def test_every_class_is_one_of_yoga82(shared_data):
+def test_every_class_is_one_of_yoga82(shared_data: Path) -> None:
     known = {path.stem for path in (shared_data / "yoga82" / "links").glob("*.txt")}
     assert {pose.yoga82 for pose in poses.shipped().values()} <= known
 
 
-def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path):
+def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path: Path) -> None:
     angles = poses.load(write(tmp_path, GOOD))["tree"].angles
     assert angles[INDEX["left_knee", "flex"]] == 20
     assert angles[INDEX["right_knee", "flex"]] == 10
@@ -84,7 +84,7 @@ def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path):
         (GOOD + "  colour: red", ["pose tree", "line 6", "there is no entry", "'colour'"]),
     ],
 )
-def test_a_mistake_in_the_file_is_named(tmp_path, text, parts):
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, text, parts: list[str]) -> None:
     with pytest.raises(UsageError) as error:
         poses.load(write(tmp_path, text))
     assert "\n" not in str(error.value)
@@ -92,7 +92,7 @@ def test_a_mistake_in_the_file_is_named(tmp_path, text, parts):
         assert part in str(error.value)
 
 
-def test_an_unknown_pose_is_named_and_the_known_are_listed():
+def test_an_unknown_pose_is_named_and_the_known_are_listed() -> None:
     with pytest.raises(UsageError, match=r"'swan'.*tree.*plank"):
         poses.chosen("tree,swan")
     assert names("plank, tree,plank") == ["plank", "tree"]
@@ -106,7 +106,7 @@ def names(asked: str, file: Path | None = None) -> list[str]:
     return [pose.name for pose in poses.chosen(asked, file)]
 
 
-def test_a_file_of_ones_own_is_all_that_is_chosen_from(tmp_path):
+def test_a_file_of_ones_own_is_all_that_is_chosen_from(tmp_path: Path) -> None:
     own = write(tmp_path, GOOD + "wave:\n  joints: {left_shoulder: {abduct: 150}}\n")
     assert names("all", own) == ["tree", "wave"]
     (tree,) = poses.chosen("tree", own)
@@ -123,7 +123,7 @@ def test_a_file_of_ones_own_is_all_that_is_chosen_from(tmp_path):
     "change",
     ["    neck: {flex: 1}\n", "  floor: [foot]\n", "  balance: true\n", "  azimuth: [0, 9]\n", "  elevation: [0, 9]\n"],
 )
-def test_a_poses_digest_tells_all_that_is_seen_of_it_and_no_more(tmp_path, change):
+def test_a_poses_digest_tells_all_that_is_seen_of_it_and_no_more(tmp_path: Path, change: str) -> None:
     same = poses.load(write(tmp_path, "# mine\n" + GOOD.replace("yoga82: Tree", "yoga82: Other")))["tree"]
     plain = poses.load(write(tmp_path, GOOD))["tree"]
     assert plain.digest == same.digest
@@ -132,7 +132,7 @@ def test_a_poses_digest_tells_all_that_is_seen_of_it_and_no_more(tmp_path, chang
 
 # The body as written, and two people drawn at random, one of them perhaps on the other side.
 @pytest.mark.parametrize("name", ALL)
-def test_every_pose_settles_on_the_floor_within_the_joints_limits(name):
+def test_every_pose_settles_on_the_floor_within_the_joints_limits(name) -> None:
     pose = poses.named(name)
     cases = [(pose.angles, PEOPLE, pose.goals)]
     for index in range(2):
@@ -157,7 +157,7 @@ def test_every_pose_settles_on_the_floor_within_the_joints_limits(name):
                 assert sign * ahead > -1e-6
 
 
-def test_settling_brings_parts_together_and_keeps_close_to_the_pose():
+def test_settling_brings_parts_together_and_keeps_close_to_the_pose() -> None:
     pose = poses.named("tree")
     solved = solve_contacts(pose.angles, PEOPLE, flesh(PEOPLE), pose.goals)
     assert solved.miss < 0.01

@@ -12,7 +12,7 @@ def bent(joint: str, angle: str, degrees: float) -> np.ndarray:
     return angles
 
 
-def test_neutral_stance_is_upright_and_as_tall_as_it_says():
+def test_neutral_stance_is_upright_and_as_tall_as_it_says() -> None:
     placed = forward(np.zeros(len(DOFS)), PEOPLE)
     left, right = placed.point("left_ankle", (0, 0, 0)), placed.point("right_ankle", (0, 0, 0))
     assert left[0] > 0 > right[0]
@@ -37,27 +37,29 @@ def test_neutral_stance_is_upright_and_as_tall_as_it_says():
         ("root", "pitch", "neck", 2, 1),
     ],
 )
-def test_each_word_bends_the_way_that_the_pose_file_says(joint, angle, end, axis, sign):
+def test_each_word_bends_the_way_that_the_pose_file_says(
+    joint: str, angle: str, end: str, axis: int, sign: int
+) -> None:
     straight = forward(np.zeros(len(DOFS)), PEOPLE).origins[BONE[end], axis]
     moved = forward(bent(joint, angle, 30), PEOPLE).origins[BONE[end], axis]
     assert sign * (moved - straight) > 0.05
 
 
-def test_bones_keep_their_length_whatever_the_angles():
+def test_bones_keep_their_length_whatever_the_angles() -> None:
     rng = np.random.default_rng(3)
     placed = forward(rng.uniform(LOW, HIGH, (20, len(DOFS))), PEOPLE)
     thigh = np.linalg.norm(placed.origins[:, BONE["left_knee"]] - placed.origins[:, BONE["left_hip"]], axis=-1)
     np.testing.assert_allclose(thigh, PEOPLE.thigh * PEOPLE.height)
 
 
-def test_a_batch_is_what_its_rows_are():
+def test_a_batch_is_what_its_rows_are() -> None:
     angles = np.random.default_rng(4).uniform(LOW, HIGH, (3, len(DOFS)))
     batch = forward(angles, PEOPLE)
     for row in range(3):
         np.testing.assert_allclose(batch.origins[row], forward(angles[row], PEOPLE).origins)
 
 
-def test_mirrored_angles_give_the_mirrored_body():
+def test_mirrored_angles_give_the_mirrored_body() -> None:
     angles = np.random.default_rng(5).uniform(LOW, HIGH)
     one, other = forward(angles, PEOPLE).origins, forward(mirrored(angles), PEOPLE).origins
     swap = [BONE[bone.replace("left", "L").replace("right", "left").replace("L", "right")] for bone in BONES]

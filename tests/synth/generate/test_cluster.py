@@ -14,6 +14,7 @@ from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.settings import WorkerSettings
 from synth.generate.run import Summary, generate
 from synth.generate.settings import Resources, Settings, Wanted
+from tests.actors import own_actors
 from tests.synth.generate.a_collection import collection, files
 
 ray = pytest.importorskip("ray")
@@ -35,7 +36,7 @@ def test_a_lost_worker_changes_nothing(cluster: None, tmp_path: Path) -> None:
         end = time.monotonic() + 60.0
         while time.monotonic() < end and len(list(there.rglob("synthetic-*.png"))) < 2:
             time.sleep(0.02)
-        killed.extend(_workers_of_ray()[:1])
+        killed.extend(own_actors()[:1])
         os.kill(killed[0], signal.SIGKILL)
 
     thread = threading.Thread(target=kill_one)
@@ -47,15 +48,9 @@ def test_a_lost_worker_changes_nothing(cluster: None, tmp_path: Path) -> None:
     assert files(there) == files(here)
 
 
-def _workers_of_ray() -> list[int]:
-    """Process ids of our actors on this machine, which all nodes of the test are."""
-    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in found.splitlines() if "ray::PoolWorker" in line]
-
-
 def _wait_until_none_is_left() -> None:
     end = time.monotonic() + 10.0
-    while _workers_of_ray():  # Ray takes a moment
+    while own_actors():  # Ray takes a moment
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -68,7 +63,7 @@ def test_both_nodes_have_their_part(cluster: None, tmp_path: Path) -> None:
 
     def look() -> None:
         while not stop.wait(0.05):
-            seen.update(_workers_of_ray())
+            seen.update(own_actors())
 
     thread = threading.Thread(target=look)
     thread.start()

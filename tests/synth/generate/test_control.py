@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +32,10 @@ def standing(**seen: int) -> Control:
 
 def at(image, x: float, y: float) -> tuple[int, int, int]:
     side = min(image.size)
-    return image.getpixel((round(image.width / 2 + (x - 0.5) * side), round(image.height / 2 + (y - 0.5) * side)))
+    result: tuple[int, int, int] = image.getpixel(
+        (round(image.width / 2 + (x - 0.5) * side), round(image.height / 2 + (y - 0.5) * side))
+    )
+    return result
 
 
 @pytest.mark.parametrize("size", [(512, 512), (256, 256), (768, 512)])
@@ -57,7 +61,7 @@ def at(image, x: float, y: float) -> tuple[int, int, int]:
         ("left_ear", (255, 0, 85)),
     ],
 )
-def test_each_joint_has_its_colour(joint, colour, size):
+def test_each_joint_has_its_colour(joint: str, colour: tuple[int, ...], size: tuple[int, ...]) -> None:
     assert at(draw(standing(), *size), *PLACES[joint]) == colour
 
 
@@ -70,17 +74,17 @@ def test_each_joint_has_its_colour(joint, colour, size):
         ("left_knee", "left_ankle", (0, 51, 153)),
     ],
 )
-def test_limbs_are_darker_and_know_their_side(one, other, colour):
+def test_limbs_are_darker_and_know_their_side(one: str, other: str, colour: tuple[int, ...]) -> None:
     middle = np.mean([PLACES[one], PLACES[other]], axis=0)
     assert at(draw(standing(), 512, 512), *middle) == colour
 
 
-def test_the_neck_is_between_the_shoulders():
+def test_the_neck_is_between_the_shoulders() -> None:
     assert at(draw(standing(), 512, 512), 0.5, 0.3) == (255, 85, 0)
     assert at(draw(standing(left_shoulder=OUTSIDE), 512, 512), 0.5, 0.3) == (0, 0, 0)
 
 
-def test_hidden_limbs_are_drawn_hidden_faces_and_what_is_outside_not():
+def test_hidden_limbs_are_drawn_hidden_faces_and_what_is_outside_not() -> None:
     image = draw(standing(left_wrist=HIDDEN, right_wrist=OUTSIDE, nose=HIDDEN), 512, 512)
     assert at(image, *PLACES["left_wrist"]) == (0, 255, 85)
     assert at(image, *PLACES["right_wrist"]) == (0, 0, 0)
@@ -89,13 +93,13 @@ def test_hidden_limbs_are_drawn_hidden_faces_and_what_is_outside_not():
     assert at(image, *PLACES["nose"]) == (0, 0, 0)
 
 
-def test_what_lies_beyond_the_image_is_no_trouble():
+def test_what_lies_beyond_the_image_is_no_trouble() -> None:
     away = Control("x", tuple((5 * x - 2, 5 * y - 2, VISIBLE) for x, y in PLACES.values()))
     assert draw(away, 64, 128).size == (64, 128)
 
 
 @pytest.mark.parametrize("name", list(shipped())[::3])
-def test_the_renderer_draws_the_same_person(name):
+def test_the_renderer_draws_the_same_person(name) -> None:
     skeleton = from_renderer(View(name, 5, 2))
     drawn = render(name, seed=5, size=128, index=2)
     points = np.array(skeleton.keypoints)
@@ -109,7 +113,7 @@ def test_the_renderer_draws_the_same_person(name):
     assert (shown & grown).sum() > 0.8 * shown.sum()  # lines are straight; the body between two joints need not be
 
 
-def test_left_and_right_of_a_rendered_person():
+def test_left_and_right_of_a_rendered_person() -> None:
     """Standing with arms to the sides: seen from the front the left hand is at our right, from behind at our left."""
     for index in range(12):
         skeleton = from_renderer(View("warrior_ii", 0, index))
@@ -124,12 +128,12 @@ def test_left_and_right_of_a_rendered_person():
 COLOURS_OF_WRISTS = ((0, 255, 85), (170, 255, 0))  # left, right
 
 
-def test_equal_views_are_equal_skeletons():
+def test_equal_views_are_equal_skeletons() -> None:
     assert from_renderer(View("bow", 1, 4)) == from_renderer(View("bow", 1, 4))
     assert from_renderer(View("bow", 1, 4)) != from_renderer(View("bow", 1, 5))
 
 
-def test_classes_find_their_poses():
+def test_classes_find_their_poses() -> None:
     assert poses_of("Tree_Pose_or_Vrksasana_") == ("tree",)
     assert poses_of("downdog") == ("downward_dog",)
     assert poses_of("warrior2") == ("warrior_ii",)
@@ -145,7 +149,9 @@ def test_classes_find_their_poses():
         ((200, 100), (1024, 512), (-0.3, 0.7)),  # fills the image; its left is beyond the square in the middle
     ],
 )
-def test_stored_keypoints_lie_where_the_picture_does(picture, image, expected):
+def test_stored_keypoints_lie_where_the_picture_does(
+    picture: tuple[int, ...], image: tuple[int, ...], expected: tuple[float, ...]
+) -> None:
     found = np.tile([20.0, 70.0, 2.0], (17, 1))
     np.testing.assert_allclose(from_keypoints("id", found, picture, image).keypoints[0], (*expected, 2), atol=1e-4)
 
@@ -153,7 +159,7 @@ def test_stored_keypoints_lie_where_the_picture_does(picture, image, expected):
 LINE = {"id": "a", "keypoints": [[1, 2, 2]] * 17}
 
 
-def test_keypoints_are_read_the_last_line_of_an_image_counts(tmp_path):
+def test_keypoints_are_read_the_last_line_of_an_image_counts(tmp_path: Path) -> None:
     collection = Collection.create(tmp_path)
     assert stored(collection) == {}
     later = LINE | {"keypoints": [[3, 4, 0]] * 17}
@@ -175,7 +181,7 @@ def test_keypoints_are_read_the_last_line_of_an_image_counts(tmp_path):
         json.dumps(LINE | {"keypoints": [[float("nan"), 2, 2]] * 17}),
     ],
 )
-def test_a_wrong_line_of_keypoints_is_named(tmp_path, wrong):
+def test_a_wrong_line_of_keypoints_is_named(tmp_path: Path, wrong) -> None:
     collection = Collection.create(tmp_path)
     (tmp_path / control.FILE).write_text(json.dumps(LINE) + "\n" + wrong + "\n")
     with pytest.raises(UsageError, match=re.escape("keypoints.jsonl, line 2: expected")):

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ COUNT = 4
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     tiny_models.sd15(folder / "sd")
     tiny_models.sdxl(folder / "xl")
@@ -35,7 +37,7 @@ def models(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory) -> list[ImageJob]:
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[ImageJob]:
     """Prompts of several lengths, with and without a negative prompt."""
     folder = tmp_path_factory.mktemp("sources")
     made = []
@@ -96,7 +98,9 @@ def settings_of(way: str, models: Path) -> tuple[Settings, str]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_image_is_the_same_alone_in_any_batch_and_in_another_process_state(way, models, jobs):
+def test_an_image_is_the_same_alone_in_any_batch_and_in_another_process_state(
+    way, models: Path, jobs: list[ImageJob]
+) -> None:
     settings, kind = settings_of(way, models)
     generator = load(settings, kind)
     together = pixels(generator.make(jobs))
@@ -127,20 +131,20 @@ def test_an_image_is_the_same_alone_in_any_batch_and_in_another_process_state(wa
         ("ip-adapter", lambda job, other: replace(job, source=other.source)),
     ],
 )
-def test_all_that_a_job_says_is_used(way, change, models, jobs):
+def test_all_that_a_job_says_is_used(way: str, change: Callable[..., Any], models: Path, jobs: list[ImageJob]) -> None:
     settings, kind = settings_of(way, models)
     before, after = pixels(load(settings, kind).make([jobs[0], change(jobs[0], jobs[1])]))
     assert np.abs(before - after).max() > pipeline.BATCH_TOLERANCE
 
 
-def test_the_global_random_state_is_left_alone(models, jobs):
+def test_the_global_random_state_is_left_alone(models: Path, jobs: list[ImageJob]) -> None:
     generator = load(settings_of("sdxl", models)[0])
     before = torch.get_rng_state()
     generator.make(jobs[:1])
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_job_that_lacks_what_the_settings_need_is_refused(models, jobs):
+def test_a_job_that_lacks_what_the_settings_need_is_refused(models: Path, jobs: list[ImageJob]) -> None:
     bare = replace(jobs[0], source=None, control=None)
     for way, said in (("image", "--from-draw"), ("controlnet", "skeleton"), ("ip-adapter", "--from-draw")):
         settings, kind = settings_of(way, models)
@@ -151,7 +155,7 @@ def test_a_job_that_lacks_what_the_settings_need_is_refused(models, jobs):
 # The safety checker
 
 
-def test_what_the_safety_checker_refuses_is_no_image(tmp_path, jobs):
+def test_what_the_safety_checker_refuses_is_no_image(tmp_path: Path, jobs: list[ImageJob]) -> None:
     model = tiny_models.sd15(tmp_path / "safe", safety=True)
     generator = load(Settings(str(model), steps=STEPS))
     assert all(made.image is not None for made in generator.make(jobs))
@@ -166,10 +170,11 @@ def test_what_the_safety_checker_refuses_is_no_image(tmp_path, jobs):
 
 def lacking(generator: pipeline.Diffusion, most: int) -> list[int]:
     """Make the UNet run out of memory for more than `most` images; returns the sizes that it was given, as a list that
-    grows."""
+    grows.
+    """
     sizes: list[int] = []
 
-    def forward(module, given):
+    def forward(module, given) -> None:
         sizes.append(len(given[0]) // 2)  # both halves of the guidance
         if sizes[-1] > most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
@@ -178,7 +183,7 @@ def lacking(generator: pipeline.Diffusion, most: int) -> list[int]:
     return sizes
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_remembered(models, jobs):
+def test_a_batch_that_does_not_fit_is_halved_and_remembered(models: Path, jobs: list[ImageJob]) -> None:
     settings, _ = settings_of("text", models)
     expected = pixels(load(settings, batch=2).make([*jobs, *jobs]))
     generator = load(settings, batch=8)
@@ -191,7 +196,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_remembered(models, jobs):
     assert set(sizes) == {2}
 
 
-def test_one_image_that_does_not_fit_is_an_error_in_one_sentence(models, jobs):
+def test_one_image_that_does_not_fit_is_an_error_in_one_sentence(models: Path, jobs: list[ImageJob]) -> None:
     generator = load(settings_of("text", models)[0])
     lacking(generator, most=0)
     with pytest.raises(FewposeError, match=r"not even one image .* fits into memory") as caught:
@@ -199,15 +204,15 @@ def test_one_image_that_does_not_fit_is_an_error_in_one_sentence(models, jobs):
     assert not isinstance(caught.value, UsageError)
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory():
-    def work(items):
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    def work(items) -> None:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
         batches.Batches(2).run([1, 2], work)
 
 
-def test_the_first_guess_is_a_power_of_two_that_falls_with_the_size():
+def test_the_first_guess_is_a_power_of_two_that_falls_with_the_size() -> None:
     cpu = torch.device("cpu")
     guesses = [batches.first_guess(cpu, side, side, 4) for side in (32, 512, 2048, 100_000)]
     assert guesses == sorted(guesses, reverse=True)
@@ -232,7 +237,9 @@ def test_the_first_guess_is_a_power_of_two_that_falls_with_the_size():
         (lambda pipe: pipe.unet.register_to_config(time_cond_proj_dim=16), 4, 7.5),
     ],
 )
-def test_steps_and_guidance_are_told_from_the_configuration(change, steps, guidance, models):
+def test_steps_and_guidance_are_told_from_the_configuration(
+    change: Callable[..., Any], steps: int, guidance: float, models: Path
+) -> None:
     pipe = load(Settings(str(models / "sd"))).pipe
     change(pipe)
     chosen = defaults.choose(pipe, Settings("x"), "text")
@@ -242,7 +249,9 @@ def test_steps_and_guidance_are_told_from_the_configuration(change, steps, guida
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # a scheduler of diffusers
-def test_sdxl_has_its_own_guidance_and_turbo_takes_few_steps_of_image_to_image(models, tmp_path, jobs):
+def test_sdxl_has_its_own_guidance_and_turbo_takes_few_steps_of_image_to_image(
+    models: Path, tmp_path: Path, jobs: list[ImageJob]
+) -> None:
     assert load(Settings(str(models / "xl"))).choice == defaults.Choice(SIZE, SIZE, 30, 5.0)
     turbo = tiny_models.sdxl(tmp_path / "turbo", scheduler=EulerAncestralDiscreteScheduler(timestep_spacing="trailing"))
     generator = load(Settings(str(turbo), strength=0.5), "image")
@@ -250,13 +259,13 @@ def test_sdxl_has_its_own_guidance_and_turbo_takes_few_steps_of_image_to_image(m
     assert generator.make(jobs[:1])[0].image.size == (SIZE, SIZE)
 
 
-def test_a_size_that_is_asked_for_is_made(models, jobs):
+def test_a_size_that_is_asked_for_is_made(models: Path, jobs: list[ImageJob]) -> None:
     generator = load(Settings(str(models / "sd"), steps=1, width=80, height=48))
     assert generator.make(jobs[:1])[0].image.size == (80, 48)
     assert generator.facts()["size"] == "80x48"
 
 
-def test_image_to_image_without_a_step_is_refused(models):
+def test_image_to_image_without_a_step_is_refused(models: Path) -> None:
     with pytest.raises(UsageError, match=r"--strength 0.1 of --steps 5 is less than one step"):
         load(Settings(str(models / "sd"), strength=0.1, steps=5), "image")
 
@@ -264,7 +273,7 @@ def test_image_to_image_without_a_step_is_refused(models):
 # Facts
 
 
-def test_facts(models, tmp_path):
+def test_facts(models: Path, tmp_path: Path) -> None:
     settings = Settings(
         str(models / "sd"),
         steps=STEPS,
@@ -304,13 +313,13 @@ def test_facts(models, tmp_path):
         ("---\n: [broken\n---\n", ""),
     ],
 )
-def test_the_licence_of_the_model_card(card, license, tmp_path):
+def test_the_licence_of_the_model_card(card: str, license: str, tmp_path: Path) -> None:
     model = tiny_models.sd15(tmp_path / "sd")
     (model / "README.md").write_text(card)
     assert load(Settings(str(model))).facts().get("license", "") == license
 
 
-def test_the_digest_follows_whatever_decides_the_pixels(tmp_path):
+def test_the_digest_follows_whatever_decides_the_pixels(tmp_path: Path) -> None:
     model = tiny_models.sd15(tmp_path / "sd")
     settings = Settings(str(model))
     first = pipeline.weights(settings)
@@ -329,7 +338,7 @@ def test_the_digest_follows_whatever_decides_the_pixels(tmp_path):
     assert pipeline.weights(settings) not in (first, second)
 
 
-def test_the_digest_takes_no_model_into_memory(models):
+def test_the_digest_takes_no_model_into_memory(models: Path) -> None:
     """Nor diffusers: a plan is made on machines that lack it."""
     code = f"""
 import sys
@@ -345,7 +354,7 @@ assert "diffusers" not in sys.modules
 # What goes wrong, each in one sentence
 
 
-def test_a_variant_is_loaded_when_it_is_named(tmp_path, jobs):
+def test_a_variant_is_loaded_when_it_is_named(tmp_path: Path, jobs: list[ImageJob]) -> None:
     model = tiny_models.sd15(tmp_path / "sd", variant="fp16")
     with pytest.raises(UsageError, match="variant fp16 alone; add --variant"):
         load(Settings(str(model)))
@@ -377,7 +386,7 @@ def truncated(model: Path) -> None:
         ),
     ],
 )
-def test_a_directory_that_is_no_whole_model(damage, kind, said, tmp_path):
+def test_a_directory_that_is_no_whole_model(damage, kind, said: str, tmp_path: Path) -> None:
     model = tiny_models.sd15(tmp_path / "sd")
     damage(model)
     with pytest.raises(FewposeError, match=said) as caught:
@@ -401,31 +410,31 @@ def test_a_directory_that_is_no_whole_model(damage, kind, said, tmp_path):
         ({"scheduler": "DPMSolverSDEScheduler"}, "does not fit"),
     ],
 )
-def test_settings_that_make_no_sense(settings, said, models):
+def test_settings_that_make_no_sense(settings: dict[str, Any], said: str, models: Path) -> None:
     filled = {name: value.format(models=models) for name, value in settings.items()}
     with pytest.raises(UsageError, match=said) as caught:
         load(Settings(**({"model": str(models / "sd")} | filled)))
     assert "\n" not in str(caught.value)
 
 
-def test_a_controlnet_that_does_not_fit_the_model(models):
+def test_a_controlnet_that_does_not_fit_the_model(models: Path) -> None:
     with pytest.raises(UsageError, match=r"--controlnet .* is for another kind of model"):
         load(Settings(str(models / "xl"), controlnet=str(models / "cn")))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there(models):
+def test_a_gpu_that_is_not_there(models: Path) -> None:
     with pytest.raises(UsageError, match="--device cuda can't be used on this machine"):
         pipeline.load(Settings(str(models / "sd")), kind="text", device="cuda")
 
 
-def test_a_number_that_is_not_known_or_not_for_a_cpu(models):
+def test_a_number_that_is_not_known_or_not_for_a_cpu(models: Path) -> None:
     for dtype, said in (("int8", "must be auto, float32"), ("float16", "is for GPUs")):
         with pytest.raises(UsageError, match=said):
             load(Settings(str(models / "sd")), dtype=dtype)
 
 
-def test_a_lora_without_its_package(models, monkeypatch):
+def test_a_lora_without_its_package(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapters, "find_spec", lambda name: None)
     with pytest.raises(FewposeError, match="--lora needs a package that is missing here: pip install peft"):
         load(Settings(str(models / "sd"), lora=str(models / "ip" / "tiny.safetensors")))

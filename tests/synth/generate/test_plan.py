@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,7 +17,8 @@ from curate.checks.check import check
 from curate.collection.decisions import relabel
 from curate.collection.directory import COLUMNS, REJECT_COLUMNS, Collection
 from curate.collection.sets import labelled, training_set
-from curate.collection.splits import Splitting, draw, split
+from curate.collection.splits import draw, split
+from curate.collection.splitting import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.option_flags import given
 from curate.foundation.options import declared
@@ -34,7 +36,7 @@ SIZES = {"tree": 12, "plank": 9, "Boat_Pose_or_Paripurna_Navasana_": 10}
 NO_REJECTS = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in REJECT_COLUMNS.items()})
 
 
-def row(label: str, number: int, **told: object) -> dict[str, object]:
+def row(label: str, number: int, **told: Any) -> dict[str, Any]:
     content = hashlib.sha256(f"{label} {number}".encode()).hexdigest()
     empty = {name: "" if kind == "str" else 1 for name, kind in COLUMNS.items()}
     return empty | {
@@ -43,7 +45,7 @@ def row(label: str, number: int, **told: object) -> dict[str, object]:
     } | told  # fmt: skip
 
 
-def build(root: Path, sizes: dict[str, int], *more: dict[str, object]) -> Collection:
+def build(root: Path, sizes: dict[str, int], *more: dict[str, Any]) -> Collection:
     """A collection's tables: a plan opens no picture."""
     collection = Collection.create(root)
     rows = [row(label, number) for label, size in sizes.items() for number in range(size)]
@@ -52,7 +54,7 @@ def build(root: Path, sizes: dict[str, int], *more: dict[str, object]) -> Collec
 
 
 @pytest.fixture(scope="module")
-def collection(tmp_path_factory) -> Collection:
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     made = build(tmp_path_factory.mktemp("plan") / "c", SIZES, row("tree", 0, key="tree/copy.jpg"))
     lines = [{"id": row("tree", n)["id"], "keypoints": [[20, 70, 2]] * 17} for n in range(7)]
     lines += [{"id": row("plank", n)["id"], "keypoints": [[40, 50, 1]] * 17} for n in range(9)]
@@ -71,7 +73,7 @@ def by_key(jobs: list[ImageJob]) -> dict[str, ImageJob]:
     return found
 
 
-def test_every_real_class_has_its_images(collection):
+def test_every_real_class_has_its_images(collection: Collection) -> None:
     jobs = planned(collection, MODEL)
     assert Counter(job.label for job in jobs) == dict.fromkeys(SIZES, 4)
     own = digest(MODEL, "w")
@@ -94,7 +96,9 @@ def test_every_real_class_has_its_images(collection):
         (POSED, {"per_class": 2, "from_draw": "split=1,shots=1"}, {"per_class": 6, "from_draw": "split=1,shots=3"}),
     ],
 )
-def test_more_images_more_classes_and_a_larger_draw_only_add(collection, settings, few, many):
+def test_more_images_more_classes_and_a_larger_draw_only_add(
+    collection: Collection, settings, few: dict[str, Any], many: dict[str, Any]
+) -> None:
     some, all_of_them = (
         by_key(planned(collection, settings, "tree", **few)),
         by_key(planned(collection, settings, **many)),
@@ -103,7 +107,7 @@ def test_more_images_more_classes_and_a_larger_draw_only_add(collection, setting
     assert some.items() <= all_of_them.items()
 
 
-def test_what_changes_the_pixels_changes_keys_and_seeds(collection, tmp_path):
+def test_what_changes_the_pixels_changes_keys_and_seeds(collection: Collection, tmp_path: Path) -> None:
     own = tmp_path / "grammar.yaml"
     shipped = Path(__file__).parents[3] / "data" / "synthetic_prompts.yaml"
     own.write_text(shipped.read_text().replace("a beach", "the shore").replace("sandy beach", "shore"))
@@ -118,7 +122,7 @@ def test_what_changes_the_pixels_changes_keys_and_seeds(collection, tmp_path):
     assert planned(collection, replace(MODEL, grammar=str(same))) == planned(collection, MODEL)
 
 
-def test_a_draw_is_the_one_that_a_sweep_trains_on(collection):
+def test_a_draw_is_the_one_that_a_sweep_trains_on(collection: Collection) -> None:
     jobs = planned(collection, MODEL, per_class=9, from_draw="split=3,shots=4,set=filtered,seed=7")
     images = labelled(collection)
     pool = split(images, 3, Splitting(seed=7)).pool
@@ -135,7 +139,7 @@ def test_a_draw_is_the_one_that_a_sweep_trains_on(collection):
     assert one.source.path == collection.root / "images" / one.label / one.source.path.name
 
 
-def test_the_pool_is_every_real_image_once_whatever_was_generated_before(tmp_path):
+def test_the_pool_is_every_real_image_once_whatever_was_generated_before(tmp_path: Path) -> None:
     made = row("tree", 99, source="synthetic", provenance="{}")
     collection = build(tmp_path / "c", SIZES, row("tree", 0, key="tree/copy.jpg"), made)
     jobs = planned(collection, AUGMENT, "tree", per_class=24, from_draw="pool")
@@ -147,7 +151,7 @@ def test_the_pool_is_every_real_image_once_whatever_was_generated_before(tmp_pat
     ]
 
 
-def test_the_ledgers_labels_count(tmp_path):
+def test_the_ledgers_labels_count(tmp_path: Path) -> None:
     collection = build(tmp_path / "c", {"tree": 3, "plank": 3})
     relabel(collection, [str(row("tree", 0)["id"])], "boat", new_label=True, who="me")
     assert {job.label for job in planned(collection, MANNEQUIN)} == {"tree", "plank", "boat"}
@@ -155,7 +159,7 @@ def test_the_ledgers_labels_count(tmp_path):
     assert {job.source.id for job in boats} == {row("tree", 0)["id"]}
 
 
-def test_skeletons_of_the_renderer_vary_with_the_number_and_not_with_the_model(collection):
+def test_skeletons_of_the_renderer_vary_with_the_number_and_not_with_the_model(collection: Collection) -> None:
     jobs = planned(collection, POSED, "tree")
     assert [job.control.id for job in jobs] == [f"pose tree 0 {number}" for number in range(4)]
     other = planned(collection, replace(POSED, model="another/model"), "tree")
@@ -163,7 +167,7 @@ def test_skeletons_of_the_renderer_vary_with_the_number_and_not_with_the_model(c
     assert not any("seen" in job.prompt for job in jobs)
 
 
-def test_stored_skeletons(collection):
+def test_stored_skeletons(collection: Collection) -> None:
     jobs = planned(collection, COPIED, "tree", "plank", per_class=9)
     trees = [job for job in jobs if job.label == "tree"]
     assert sorted(Counter(job.control.id for job in trees).values()) == [1, 1, 1, 1, 1, 2, 2]
@@ -175,7 +179,7 @@ def test_stored_skeletons(collection):
     assert len({job.source.id for job in tailored}) == 3
 
 
-def test_other_keypoints_are_other_images(collection, tmp_path):
+def test_other_keypoints_are_other_images(collection: Collection, tmp_path: Path) -> None:
     before = by_key(planned(collection, COPIED, "tree", per_class=7))
     copy = build(tmp_path / "c", SIZES)
     lines = (collection.root / control.FILE).read_text().splitlines()
@@ -185,7 +189,7 @@ def test_other_keypoints_are_other_images(collection, tmp_path):
     assert len(before.keys() - after.keys()) == len(after.keys() - before.keys()) == 1
 
 
-def test_labels_may_hold_anything(tmp_path):
+def test_labels_may_hold_anything(tmp_path: Path) -> None:
     labels = ["Upward_Bow_(Wheel)_Pose_or_Urdhva_Dhanurasana_", "Sitting pose 1 (normal)", "a/b", "..", ".hidden"]
     collection = build(tmp_path / "c", {})
     collection.write(pd.DataFrame([row(f"n{i}", 0) | {"label": label} for i, label in enumerate(labels)]), NO_REJECTS)
@@ -198,17 +202,17 @@ def test_labels_may_hold_anything(tmp_path):
     assert {job.key.split("/")[0] for job in jobs} >= set(labels[:2])
 
 
-def test_a_class_goes_by_its_poses_other_names(collection):
+def test_a_class_goes_by_its_poses_other_names(collection: Collection) -> None:
     assert {job.label for job in planned(collection, MODEL, "boat", "vrksasana")} == {
         "Boat_Pose_or_Paripurna_Navasana_", "tree",
     }  # fmt: skip
 
 
-def test_jpeg_is_named_so(collection):
+def test_jpeg_is_named_so(collection: Collection) -> None:
     assert all(job.key.endswith(".jpg") for job in planned(collection, replace(MODEL, format="jpeg")))
 
 
-def test_a_negative_prompt_of_ones_own(collection):
+def test_a_negative_prompt_of_ones_own(collection: Collection) -> None:
     assert {job.negative for job in planned(collection, replace(MODEL, negative="cats"))} == {"cats"}
     assert {job.negative for job in planned(collection, replace(MODEL, negative=""))} == {""}
 
@@ -223,7 +227,9 @@ def test_a_negative_prompt_of_ones_own(collection):
         (COPIED, (), "", "no line in keypoints.jsonl of the collection for Boat_Pose_or_Paripurna_Navasana_;"),
     ],
 )
-def test_what_cant_be_done_is_told_in_one_sentence(collection, settings, classes, from_draw, said):
+def test_what_cant_be_done_is_told_in_one_sentence(
+    collection: Collection, settings, classes, from_draw: str, said: str
+) -> None:
     with pytest.raises(UsageError) as told:
         planned(collection, settings, *classes, from_draw=from_draw)
     assert said in str(told.value)
@@ -231,14 +237,14 @@ def test_what_cant_be_done_is_told_in_one_sentence(collection, settings, classes
 
 
 @pytest.mark.parametrize("settings", [MANNEQUIN, POSED])
-def test_classes_without_a_pose_are_all_named(tmp_path, settings):
+def test_classes_without_a_pose_are_all_named(tmp_path: Path, settings) -> None:
     collection = build(tmp_path / "c", {"goddess": 2, "tree": 2, "mountain": 2})
     with pytest.raises(UsageError, match=re.escape("for goddess, mountain; name the other classes")):
         planned(collection, settings)
     assert planned(collection, settings, "tree")
 
 
-def test_a_class_without_a_name_or_without_an_image_in_the_draw(tmp_path):
+def test_a_class_without_a_name_or_without_an_image_in_the_draw(tmp_path: Path) -> None:
     collection = build(tmp_path / "c", {"tree": 3, "---": 3, "plank": 3})
     with pytest.raises(UsageError, match="'---' has no name"):
         planned(collection, MODEL)
@@ -252,12 +258,12 @@ def test_a_class_without_a_name_or_without_an_image_in_the_draw(tmp_path):
         planned(lonely, AUGMENT, from_draw="split=0,shots=2,kind=official")
 
 
-def test_a_collection_without_photographs(tmp_path):
+def test_a_collection_without_photographs(tmp_path: Path) -> None:
     with pytest.raises(FewposeError, match="no photographs yet; first: curate import"):
         planned(build(tmp_path / "c", {}), MANNEQUIN)
 
 
-def test_what_is_wanted_is_read():
+def test_what_is_wanted_is_read() -> None:
     def read(classes: str, per_class: str = "5", from_draw: str = "") -> Wanted:
         return Wanted(**given({"classes": classes, "per_class": per_class, "from_draw": from_draw}, declared(Wanted)))
 
@@ -270,7 +276,7 @@ def test_what_is_wanted_is_read():
             read("", per_class, from_draw)
 
 
-def test_draws_are_read():
+def test_draws_are_read() -> None:
     assert FromDraw.parse("pool") == FromDraw()
     assert FromDraw.parse("shots=6, split=2") == FromDraw(6, 2)
     told = FromDraw.parse("split=2,shots=6,set=filtered,seed=-1,kind=official,test-fraction=0.5")
@@ -288,19 +294,19 @@ def test_draws_are_read():
         ("split=0,shots=2,colour=red", "'colour=red' is not understood"),
         ("split=0,split=1,shots=2", "'split=1' is not understood"),
         ("everything", "'everything' is not understood"),
-        ("split=0,shots=2,test-fraction=2", "must lie between 0 and 1"),
+        ("split=0,shots=2,test-fraction=2", "test-fraction must be a number, above 0 and below 1, not '2'"),
         ("split=0,shots=2,test-fraction=half", "test-fraction must be a number"),
         ("split=0,shots=2,kind=odd", "odd"),
     ],
 )
-def test_a_wrong_draw_is_told_in_one_sentence(text, said):
+def test_a_wrong_draw_is_told_in_one_sentence(text: str, said: str) -> None:
     with pytest.raises(UsageError) as told:
         FromDraw.parse(text)
     assert said in str(told.value)
     assert "\n" not in str(told.value)
 
 
-def test_a_plan_is_the_same_in_another_process(collection):
+def test_a_plan_is_the_same_in_another_process(collection: Collection) -> None:
     code = f"""
 from pathlib import Path
 from curate.collection.directory import Collection

@@ -3,6 +3,8 @@
 import itertools
 import re
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import open_clip
@@ -24,20 +26,20 @@ SMALL = {
 CLIP_TOKENS = 77
 
 
-def grammar(tmp_path, **changes) -> Grammar:
+def grammar(tmp_path: Path, **changes) -> Grammar:
     path = tmp_path / "grammar.yaml"
     path.write_text(yaml.safe_dump(SMALL | changes))
     return Grammar.load(str(path))
 
 
 @pytest.fixture
-def small(tmp_path) -> Grammar:
+def small(tmp_path: Path) -> Grammar:
     return grammar(tmp_path)
 
 
 @given(count=st.integers(1, 90), seed=st.integers(-(2**70), 2**70), label=st.sampled_from(["tree", "plank", "Ω mega"]))
 @settings(max_examples=40, deadline=None)
-def test_among_the_first_n_every_value_occurs_equally_often(count, seed, label):
+def test_among_the_first_n_every_value_occurs_equally_often(count, seed, label) -> None:
     prompts = [SHIPPED.prompt(label, index, seed) for index in range(count)]
     for slot, values in SHIPPED.slots.items():
         if slot == "pose":
@@ -48,11 +50,11 @@ def test_among_the_first_n_every_value_occurs_equally_often(count, seed, label):
         assert set(counts) <= {count // len(values), -(-count // len(values))}, (slot, counts)
 
 
-def test_the_names_of_a_pose_are_balanced_too(small):
+def test_the_names_of_a_pose_are_balanced_too(small: Grammar) -> None:
     assert Counter(small.prompt("tree", i, 0).split("|")[0] for i in range(20)) == {"Tree": 10, "Vrksasana": 10}
 
 
-def test_no_value_is_tied_to_another(small):
+def test_no_value_is_tied_to_another(small: Grammar) -> None:
     """Of slots as long as each other, too, every pair occurs about as often: 1000 images, 16 pairs, 62.5 each."""
     told = [small.prompt("tree", index, 3).split("|") for index in range(1000)]
     for one, other in itertools.combinations(range(1, 4), 2):
@@ -62,7 +64,7 @@ def test_no_value_is_tied_to_another(small):
         assert len(pairs) == round(1000 / expected)
 
 
-def test_a_prompt_depends_on_label_index_and_seed_alone(small):
+def test_a_prompt_depends_on_label_index_and_seed_alone(small: Grammar) -> None:
     forwards = [small.prompt("tree", index, 0) for index in range(30)]
     assert [small.prompt("tree", index, 0) for index in reversed(range(30))] == forwards[::-1]
     assert forwards != [small.prompt("tree", index, 1) for index in range(30)]
@@ -71,7 +73,7 @@ def test_a_prompt_depends_on_label_index_and_seed_alone(small):
     ]
 
 
-def test_classes_are_named_in_english_and_sanskrit():
+def test_classes_are_named_in_english_and_sanskrit() -> None:
     told = {SHIPPED.prompt("Tree_Pose_or_Vrksasana_", index, 0, SOURCE) for index in range(3)}
     assert len(told) == 3
     assert any("Vrksasana" in prompt and "Tree" in prompt for prompt in told)
@@ -80,24 +82,24 @@ def test_classes_are_named_in_english_and_sanskrit():
         assert SHIPPED.name(name).sanskrit
 
 
-def test_a_class_that_nobody_knows_goes_by_its_label():
+def test_a_class_that_nobody_knows_goes_by_its_label() -> None:
     told = {SHIPPED.prompt("flying_carpet_pose", index, 0, SOURCE) for index in range(8)}
     assert told == {"a photo of a person doing the flying carpet yoga pose, full body"}
 
 
 @pytest.mark.parametrize("label", ["___", "4711", "-- !"])
-def test_a_class_without_a_name_is_named_in_the_error(label):
+def test_a_class_without_a_name_is_named_in_the_error(label: str) -> None:
     with pytest.raises(UsageError, match=re.escape(repr(label))):
         SHIPPED.prompt(label, 0, 0)
 
 
-def test_a_grammar_can_name_it(tmp_path):
+def test_a_grammar_can_name_it(tmp_path: Path) -> None:
     own = grammar(tmp_path, names={4711: "Sleeping Cat", "tree": {"english": "Oak"}})
     assert own.prompt("4711", 0, 0, SOURCE) == "Sleeping Cat"
     assert own.prompt("Tree", 0, 0, SOURCE) == "Oak"
 
 
-def test_a_given_view_and_a_given_person_are_not_contradicted():
+def test_a_given_view_and_a_given_person_are_not_contradicted() -> None:
     for index in range(30):
         controlled, tailored = SHIPPED.prompt("tree", index, 0, CONTROL), SHIPPED.prompt("tree", index, 0, SOURCE)
         assert not any(view in controlled for view in SHIPPED.slots["view"])
@@ -106,7 +108,7 @@ def test_a_given_view_and_a_given_person_are_not_contradicted():
         )
 
 
-def test_the_longest_prompt_of_every_class_fits_into_clip():
+def test_the_longest_prompt_of_every_class_fits_into_clip() -> None:
     tokens = open_clip.tokenizer.SimpleTokenizer()
     longest = {
         slot: max(values, key=lambda value: len(tokens.encode(value)))
@@ -124,7 +126,7 @@ def test_the_longest_prompt_of_every_class_fits_into_clip():
     assert len(tokens.encode(SHIPPED.negative)) + 2 < CLIP_TOKENS
 
 
-def test_the_digest_is_of_the_words_not_of_the_file(tmp_path):
+def test_the_digest_is_of_the_words_not_of_the_file(tmp_path: Path) -> None:
     copy = tmp_path / "other name.yaml"
     copy.write_text("# a remark\n" + resources.path("synthetic_prompts.yaml").read_text())
     assert Grammar.load(str(copy)).digest == SHIPPED.digest
@@ -159,7 +161,7 @@ def test_the_digest_is_of_the_words_not_of_the_file(tmp_path):
         ({"weather": ["rain"]}, "there is no entry 'weather'"),
     ],
 )
-def test_a_wrong_grammar_is_told_in_one_sentence(tmp_path, changes, said):
+def test_a_wrong_grammar_is_told_in_one_sentence(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as told:
         grammar(tmp_path, **changes)
     assert said in str(told.value)
@@ -176,7 +178,7 @@ def test_a_wrong_grammar_is_told_in_one_sentence(tmp_path, changes, said):
         ("slots: 1", "lacks templates"),
     ],
 )
-def test_what_is_no_yaml_or_no_grammar(tmp_path, content, said):
+def test_what_is_no_yaml_or_no_grammar(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "g.yaml"
     path.write_text(content)
     with pytest.raises(UsageError, match=said) as told:
@@ -184,6 +186,6 @@ def test_what_is_no_yaml_or_no_grammar(tmp_path, content, said):
     assert "\n" not in str(told.value)
 
 
-def test_a_grammar_that_is_not_there(tmp_path):
+def test_a_grammar_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         Grammar.load(str(tmp_path / "none.yaml"))

@@ -29,7 +29,7 @@ def same(one: Made, other: Made) -> bool:
 
 
 @pytest.fixture(scope="module")
-def photo(tmp_path_factory) -> Path:
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture that is wider than high, with a person in it."""
     drawn = render("plank", seed=3, size=256).image.crop((0, 64, 256, 224))
     path = tmp_path_factory.mktemp("photo") / "plank.png"
@@ -38,7 +38,7 @@ def photo(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["mannequin", "augment"])
-def test_an_image_is_the_same_alone_among_others_and_again(kind, photo):
+def test_an_image_is_the_same_alone_among_others_and_again(kind: str, photo: Path) -> None:
     generator = Mannequin(RENDER) if kind == "mannequin" else Augment(CHANGE)
     jobs = [job("plank", index, photo if kind == "augment" else None) for index in range(4)]
     together = generator.make(jobs)
@@ -52,7 +52,7 @@ def test_an_image_is_the_same_alone_among_others_and_again(kind, photo):
     assert provenance.text(facts)
 
 
-def test_a_mannequin_shows_its_class_by_any_of_its_names():
+def test_a_mannequin_shows_its_class_by_any_of_its_names() -> None:
     made = Mannequin(RENDER).make([job("Tree_Pose_or_Vrksasana_", 0), job("downdog", 0)])
     assert [each.image.size for each in made] == [(64, 64)] * 2
     assert all(each.keypoints.shape == (17, 3) for each in made)
@@ -62,22 +62,22 @@ def test_a_mannequin_shows_its_class_by_any_of_its_names():
     np.testing.assert_array_equal(made[0].keypoints, expected.keypoints)
 
 
-def test_a_mannequin_of_a_class_that_has_no_pose():
+def test_a_mannequin_of_a_class_that_has_no_pose() -> None:
     with pytest.raises(UsageError, match="for goddess"):
         Mannequin(RENDER).make([job("goddess", 0)])
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 128), (None, 2048), (8, None)])
-def test_sizes_that_cant_be_rendered(width, height):
+def test_sizes_that_cant_be_rendered(width: int | None, height: int | None) -> None:
     with pytest.raises(UsageError, match="--model mannequin draws"):
         Mannequin(replace(RENDER, width=width, height=height))
 
 
-def test_the_usual_size():
+def test_the_usual_size() -> None:
     assert Mannequin(Settings(model="mannequin")).size == SIZE
 
 
-def test_no_random_state_is_left_changed(photo):
+def test_no_random_state_is_left_changed(photo: Path) -> None:
     torch.manual_seed(5)
     np.random.seed(5)
     before = torch.get_rng_state(), np.random.get_state()[1]
@@ -88,7 +88,7 @@ def test_no_random_state_is_left_changed(photo):
     assert same(Augment(CHANGE).make([job("plank", 1, photo)])[0], first[0])
 
 
-def test_changes_are_mild_and_leave_no_black_corners(photo):
+def test_changes_are_mild_and_leave_no_black_corners(photo: Path) -> None:
     with Image.open(photo) as opened:
         original = np.asarray(opened.convert("RGB"), np.float64)
     mirrored = 0
@@ -104,7 +104,7 @@ def test_changes_are_mild_and_leave_no_black_corners(photo):
     assert 5 <= mirrored <= 25
 
 
-def test_sizes_of_changed_images(tmp_path):
+def test_sizes_of_changed_images(tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     Image.new("RGB", (1200, 600), (90, 140, 60)).save(large)
     assert Augment(CHANGE).make([job("a", 0, large)])[0].image.size == (LONGEST, LONGEST // 2)
@@ -113,20 +113,20 @@ def test_sizes_of_changed_images(tmp_path):
         assert Augment(settings).make([job("a", 0, large)])[0].image.size == expected
 
 
-def test_a_tiny_and_a_grey_image_can_be_changed(tmp_path):
+def test_a_tiny_and_a_grey_image_can_be_changed(tmp_path: Path) -> None:
     for name, image in {"dot": Image.new("RGB", (1, 1)), "grey": Image.new("L", (40, 3), 128)}.items():
         image.save(tmp_path / f"{name}.png")
         assert Augment(CHANGE).make([job("a", 0, tmp_path / f"{name}.png")])[0].image.size == image.size
 
 
-def test_a_source_that_is_missing(tmp_path):
+def test_a_source_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="say which: --from-draw"):
         Augment(CHANGE).make([job("a", 0)])
     with pytest.raises(FewposeError, match=r"gone\.jpg, which images are made from, cannot be read"):
         Augment(CHANGE).make([job("a", 0, tmp_path / "gone.jpg")])
 
 
-def test_a_picture_is_laid_whole_into_an_image(tmp_path):
+def test_a_picture_is_laid_whole_into_an_image(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     pixels = np.zeros((50, 100, 3), np.uint8)
     pixels[:, :50], pixels[:, 50:] = (200, 0, 0), (0, 0, 200)

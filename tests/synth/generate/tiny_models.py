@@ -199,7 +199,8 @@ def _safety_checker() -> StableDiffusionSafetyChecker:
     )
     for threshold in (checker.concept_embeds_weights, checker.special_care_embeds_weights):
         torch.nn.init.constant_(threshold, 2.0)  # above every cosine
-    return checker.eval()
+    result: StableDiffusionSafetyChecker = checker.eval()
+    return result
 
 
 def _image_processor() -> CLIPImageProcessor:

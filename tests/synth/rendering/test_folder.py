@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,18 +42,18 @@ def draw(out: Path, poses: Sequence[str | Pose] = POSES, per_class: int = 3, **s
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw(tmp_path_factory.mktemp("whole") / "out")
 
 
-def test_a_folder_for_each_pose_and_nothing_else(whole):
+def test_a_folder_for_each_pose_and_nothing_else(whole: Path) -> None:
     assert sorted(path.name for path in whole.iterdir()) == ["plank", "tree"]
     assert sorted(path.name for path in (whole / "tree").iterdir()) == [f"tree_000{n}.jpg" for n in range(3)]
     with Image.open(whole / "tree" / "tree_0001.jpg") as image:
         assert (image.format, image.size) == ("JPEG", (64, 64))
 
 
-def test_the_sidecar_has_a_line_an_image(whole):
+def test_the_sidecar_has_a_line_an_image(whole: Path) -> None:
     records = [json.loads(line) for line in sidecar(whole).read_text().splitlines()]
     assert [record["file"] for record in records] == sorted(f"{p}/{p}_000{n}.jpg" for p in POSES for n in range(3))
     expected = render("tree", seed=0, size=64, index=2).keypoints
@@ -60,11 +61,11 @@ def test_the_sidecar_has_a_line_an_image(whole):
     assert records[-1]["camera"].keys() == {"position", "axes", "focal"}
 
 
-def test_same_bytes_in_another_order_and_with_two_workers(whole, tmp_path):
+def test_same_bytes_in_another_order_and_with_two_workers(whole: Path, tmp_path: Path) -> None:
     assert contents(draw(tmp_path / "a", poses=POSES[::-1], workers=WorkerSettings(workers=2))) == contents(whole)
 
 
-def test_same_bytes_after_half_was_lost_and_a_folder_grows(whole, tmp_path):
+def test_same_bytes_after_half_was_lost_and_a_folder_grows(whole: Path, tmp_path: Path) -> None:
     out = draw(tmp_path / "out", per_class=2)
     (out / "tree" / "tree_0001.jpg").unlink()
     (out / "plank" / ".writing-xyz.jpg").write_bytes(b"half an ima")
@@ -75,14 +76,14 @@ def test_same_bytes_after_half_was_lost_and_a_folder_grows(whole, tmp_path):
     assert contents(out) == contents(whole)
 
 
-def test_what_is_there_is_not_drawn_again(whole):
+def test_what_is_there_is_not_drawn_again(whole: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*.jpg")}
     done = render_folder(whole, POSES, 3, size=64, workers=ONE)
     assert (done.rendered, done.present) == (0, 6)
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*.jpg")} == before
 
 
-def test_a_killed_run_goes_on_and_leaves_no_process(whole, tmp_path):
+def test_a_killed_run_goes_on_and_leaves_no_process(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code = f"render_folder(Path({str(out)!r}), {POSES}, 3, size=64, workers=WorkerSettings(workers=2))"
     program = tmp_path / "program.py"
@@ -120,20 +121,20 @@ def _group_lives(group: int) -> bool:
         ({"planted_defects": True, "poses": ["tree"]}, "two poses"),
     ],
 )
-def test_bad_usage_is_one_sentence_and_leaves_nothing(tmp_path, settings, message):
+def test_bad_usage_is_one_sentence_and_leaves_nothing(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         draw(tmp_path / "out", **settings)
     assert not list(tmp_path.iterdir())
 
 
-def test_other_settings_do_not_mix_with_what_is_there(whole):
+def test_other_settings_do_not_mix_with_what_is_there(whole: Path) -> None:
     before = contents(whole)
     with pytest.raises(UsageError, match="--size 64 --seed 0"):
         draw(whole, seed=1)
     assert contents(whole) == before
 
 
-def test_a_pose_that_its_file_has_changed_does_not_mix_with_what_is_there(tmp_path):
+def test_a_pose_that_its_file_has_changed_does_not_mix_with_what_is_there(tmp_path: Path) -> None:
     file = tmp_path / "poses.yaml"
     file.write_text("wave:\n  joints: {left_shoulder: {abduct: 150}}\n")
     out = draw(tmp_path / "out", chosen("all", file))
@@ -149,7 +150,7 @@ def test_a_pose_that_its_file_has_changed_does_not_mix_with_what_is_there(tmp_pa
     draw(out, chosen("wave", file))
 
 
-def test_a_file_in_the_way_and_a_broken_sidecar_are_said(tmp_path):
+def test_a_file_in_the_way_and_a_broken_sidecar_are_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="is a file"):
         draw(tmp_path / "file")
@@ -159,7 +160,7 @@ def test_a_file_in_the_way_and_a_broken_sidecar_are_said(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def defective(tmp_path_factory) -> Path:
+def defective(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw(tmp_path_factory.mktemp("planted_defects") / "out", planted_defects=True)
 
 
@@ -175,7 +176,7 @@ def near(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(np.asarray(one, int) - np.asarray(other.resize(one.size), int)).mean())
 
 
-def test_planted_defects_are_what_their_list_says(defective, whole):
+def test_planted_defects_are_what_their_list_says(defective: Path, whole: Path) -> None:
     found = planted(defective)
     assert set(found) == {"copy", "mirrored", "recompressed", "wrong-label", "truncated"}
     listed = {path for rows in found.values() for path, _ in rows}
@@ -199,7 +200,7 @@ def test_planted_defects_are_what_their_list_says(defective, whole):
     assert clean == contents(whole)
 
 
-def test_planted_defects_are_the_same_when_resumed_and_refuse_another_plan(defective, tmp_path):
+def test_planted_defects_are_the_same_when_resumed_and_refuse_another_plan(defective: Path, tmp_path: Path) -> None:
     before = contents(defective)
     next(iter(defective.rglob("*_extra_*.jpg"))).unlink()
     draw(defective, planted_defects=True)
@@ -208,7 +209,7 @@ def test_planted_defects_are_the_same_when_resumed_and_refuse_another_plan(defec
         draw(defective, per_class=4, planted_defects=True)
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path):
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FewposeError, match="cannot write to"):
         draw(tmp_path / "file" / "out")

@@ -18,13 +18,13 @@ def pixels(pose: str, **settings) -> np.ndarray:
     return np.asarray(render(pose, size=SIZE, **settings).image)
 
 
-def test_equal_arguments_give_equal_pixels_whatever_was_drawn_before():
+def test_equal_arguments_give_equal_pixels_whatever_was_drawn_before() -> None:
     first = pixels("tree", seed=0, index=3)
     pixels("plank", seed=9)
     np.testing.assert_array_equal(pixels("tree", seed=0, index=3), first)
 
 
-def test_seed_index_and_pose_all_matter():
+def test_seed_index_and_pose_all_matter() -> None:
     pictures = [
         pixels("tree", seed=0), pixels("tree", seed=1), pixels("tree", seed=0, index=1), pixels("plank", seed=0),
     ]  # fmt: skip
@@ -33,13 +33,13 @@ def test_seed_index_and_pose_all_matter():
             assert np.abs(one.astype(int) - other).mean() > 5
 
 
-def test_an_unknown_pose_is_bad_usage():
+def test_an_unknown_pose_is_bad_usage() -> None:
     with pytest.raises(UsageError, match="'swan'"):
         render("swan", seed=0)
 
 
 @pytest.mark.parametrize("name", shipped() | everyday())
-def test_every_pose_is_whole_in_the_frame_and_its_keypoints_are_on_the_person(name):
+def test_every_pose_is_whole_in_the_frame_and_its_keypoints_are_on_the_person(name) -> None:
     drawn = render(name, seed=11, size=96)
     assert drawn.image.size == (96, 96)
     assert drawn.image.mode == "RGB"
@@ -59,7 +59,7 @@ def test_every_pose_is_whole_in_the_frame_and_its_keypoints_are_on_the_person(na
     assert (drawn.keypoints[:, 2] == VISIBLE).sum() >= 3
 
 
-def test_the_mirrored_scene_has_the_mirrored_keypoints():
+def test_the_mirrored_scene_has_the_mirrored_keypoints() -> None:
     pose = named("warrior_ii")
     scene = draw(pose, generator("warrior_ii", 2, 0))
     view = dataclasses.replace(
@@ -75,7 +75,7 @@ def test_the_mirrored_scene_has_the_mirrored_keypoints():
     np.testing.assert_allclose(two[SWAP][:, 1], one[:, 1], atol=0.1)
 
 
-def test_the_back_of_the_head_hides_the_face():
+def test_the_back_of_the_head_hides_the_face() -> None:
     pose = named("tree")
     scene = draw(pose, generator("tree", 0, 0))
     seen = {}
@@ -85,7 +85,7 @@ def test_the_back_of_the_head_hides_the_face():
     assert seen == {0.0: VISIBLE, 180.0: HIDDEN}
 
 
-def test_the_person_stands_out_from_the_background():
+def test_the_person_stands_out_from_the_background() -> None:
     """The mask is where the picture of the person is: drawn on another backdrop, only the rest changes much."""
     pose = named("triangle")
     scene = draw(pose, generator("triangle", 0, 0))

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ def save(image: Image.Image, path: Path, quality: int = 90) -> None:
     image.save(path, "JPEG", quality=quality)
 
 
-def run(rule: Rule, collection: Collection) -> pd.DataFrame:
+def run(rule: Rule[Any], collection: Collection) -> pd.DataFrame:
     with Signatures(collection) as signatures:
         inputs = Inputs(collection, collection.images(), signatures, None, "none", 1)
         return rule.run(inputs, rule.parameters).set_index("key").sort_index()

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def collection(tmp_path: Path) -> Collection:
     return Collection.open(tmp_path / "yoga")
 
 
-def run(rule: Rule, collection: Collection, images: pd.DataFrame | None = None) -> pd.DataFrame:
+def run(rule: Rule[Any], collection: Collection, images: pd.DataFrame | None = None) -> pd.DataFrame:
     with Signatures(collection) as signatures:
         looked_at = collection.images() if images is None else images
         found = rule.run(Inputs(collection, looked_at, signatures, None, "none", 1), rule.parameters)

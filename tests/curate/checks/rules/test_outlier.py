@@ -28,7 +28,8 @@ def clouds(count: int, width: int = 20) -> np.ndarray:
     random = np.random.default_rng(0)
     means = 6 * np.eye(2, width)
     features = np.concatenate([means[c] + random.normal(size=(count, width)) * (1, 3)[c] * 0.3 for c in (0, 1)])
-    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    result: np.ndarray = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    return result
 
 
 def test_foreign_images_are_flagged_and_few_others(tmp_path: Path) -> None:

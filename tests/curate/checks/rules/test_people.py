@@ -1,5 +1,6 @@
 """Counting people on detections, and the detector's whole path on weights that are random: its boxes are rubbish, its
-path is not."""
+path is not.
+"""
 
 from pathlib import Path
 

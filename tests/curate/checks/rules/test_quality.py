@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ FINE: dict[str, Callable[[], Image.Image]] = {
     "small": lambda: photo(4, 140, 120),
 }
 
-BAD: dict[str, tuple[Rule, Callable[[], Image.Image]]] = {
+BAD: dict[str, tuple[Rule[Any], Callable[[], Image.Image]]] = {
     "tiny": (quality.TOO_SMALL, lambda: photo(1, 90, 300)),
     "a strip": (quality.ODD_ASPECT, lambda: photo(1, 640, 200)),
     "a column": (quality.ODD_ASPECT, lambda: photo(1, 200, 640)),

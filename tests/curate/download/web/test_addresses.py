@@ -25,7 +25,8 @@ class NameService:
         answer = self.table[host.partition(".")[0]]
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        result: list[Any] = answer
+        return result
 
 
 UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")

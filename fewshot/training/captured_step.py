@@ -1,9 +1,9 @@
-"""A training step as one CUDA graph, which proves itself before it is used.
+"""A training step as one CUDA graph, which is checked against the plain step before it is used.
 
-A capture that went wrong says nothing: it goes on training on a batch of long ago, say. So it is replayed once beside
-the plain step, from the same state, on other values of all that a step reads from where it lies; what differs by more
-than rounding is dropped. The capture itself has never run on a card: it was written after torch's notes on CUDA graphs
-("whole-network capture") on machines without one.
+A wrong capture raises no error: it may go on training on the batch that it was captured with, for instance. So the
+graph is replayed once beside the plain step, from the same state and with other values in all tensors that a step reads
+(batch, learning rate). If the results differ by more than rounding, the graph is dropped. The capture itself has never
+run on a card: it was written after torch's notes on CUDA graphs ("whole-network capture") on machines without one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +16,9 @@ from curate.foundation import console
 Step = Callable[[], Tensor]  # changes a state, and returns the losses
 Capture = Callable[[Step], Step]  # makes a replay of a step; may run the step a few times
 
-# The part of a change by which a replay may differ from the step. The same kernels, run twice, differ by 1 part in
-# 10,000, and bf16 rounds to 1 in 250; Adam turns what is nearly no gradient into a whole step either way, which makes
-# some per cent of the parameters' change. What a wrong capture reads or leaves out changes everything: near 1 and more.
+# How far a replay may differ from the step, as a share of what the step changes. The same kernels, run twice, differ by
+# 1 part in 10,000, and bf16 rounds to 1 in 250; Adam turns a gradient of nearly 0 into a whole step up or down, which
+# is some per cent of the parameters' change. The results of a wrong capture differ by nearly 1, or more.
 TOLERANCE = 0.1
 
 
@@ -41,29 +41,31 @@ def by_cuda_graph(step: Step) -> Step:
     return replay
 
 
-def proven(step: Step, capture: Capture, state: Mapping[str, Sequence[Tensor]], given: Sequence[Tensor]) -> Step | None:
-    """A replay of `step` that was seen to do the same; None, after one warning a process, where there is none.
+def verified_replay(
+    step: Step, capture: Capture, state: Mapping[str, Sequence[Tensor]], inputs: Sequence[Tensor]
+) -> Step | None:
+    """Capture `step` and return the replay, if it gives the step's results; else None, after one warning a process.
 
-    state: all that a step changes, by what it is called in the warning.  given: all else that a step reads from where
-    it lies (batch, learning rate). Both are as they were, afterwards. Raises torch.OutOfMemoryError.
+    state: all tensors that a step changes, by the name that the warning gives them.  inputs: the other tensors that a
+    step reads (batch, learning rate). All have their old values afterwards. Raises torch.OutOfMemoryError.
     """
     before = {name: [each.clone() for each in tensors] for name, tensors in state.items()}
-    values = [each.clone() for each in given]
+    values = [each.clone() for each in inputs]
 
     def restore() -> None:
         for name, tensors in state.items():
-            _put(tensors, before[name])
+            _copy_into(tensors, before[name])
 
-    def done(run: Step) -> dict[str, list[Tensor]]:
+    def results(run: Step) -> dict[str, list[Tensor]]:
         restore()
         losses = run()
         return {"loss": [losses.clone()]} | {name: [each.clone() for each in state[name]] for name in state}
 
     try:
         replay = capture(step)
-        for each in given:
+        for each in inputs:
             each.copy_(each / 2 if each.is_floating_point() else each.flip(0))
-        expected, replayed = done(step), done(replay)
+        expected, replayed = results(step), results(replay)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -71,7 +73,7 @@ def proven(step: Step, capture: Capture, state: Mapping[str, Sequence[Tensor]], 
         return None
     finally:
         restore()
-        _put(given, values)
+        _copy_into(inputs, values)
     beginning = {"loss": [torch.zeros_like(each) for each in expected["loss"]]} | before
     for name, right in expected.items():
         part = _distance(replayed[name], right) / max(_distance(right, beginning[name]), 1e-30)
@@ -81,7 +83,7 @@ def proven(step: Step, capture: Capture, state: Mapping[str, Sequence[Tensor]], 
     return replay
 
 
-def _put(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+def _copy_into(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)
 

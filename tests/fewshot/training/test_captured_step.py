@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot import captured_step
-from fewshot.captured_step import Capture, Step, proven
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.lora import Lora
+from fewshot.training import captured_step
+from fewshot.training.captured_step import Capture, Step, verified_replay
 from fewshot.training.loop import Batch, Batches, Optimisation, Trainer
 from fewshot.training.working_copies import working_copy
 
@@ -37,8 +37,8 @@ class Machine:
         self.weights.sub_(self.rate * self.momentum)
         return error.square().mean()[None]
 
-    def proven(self, capture: Capture) -> Step | None:
-        return proven(self.step, capture, self.state(), [self.inputs, self.labels, self.rate])
+    def verified_replay(self, capture: Capture) -> Step | None:
+        return verified_replay(self.step, capture, self.state(), [self.inputs, self.labels, self.rate])
 
     def state(self) -> dict[str, list[Tensor]]:
         return {"parameters": [self.weights], "momentum": [self.momentum]}
@@ -125,7 +125,7 @@ def test_a_capture_that_lies_is_dropped_with_one_warning(
     machine = Machine()
     before = machine.values()
     for _ in range(2):
-        assert machine.proven(liar(machine)) is None
+        assert machine.verified_replay(liar(machine)) is None
     for mine, theirs in zip(machine.values(), before, strict=True):
         assert torch.equal(mine, theirs)
     said = capsys.readouterr().err
@@ -136,7 +136,7 @@ def test_a_capture_that_lies_is_dropped_with_one_warning(
 def test_a_capture_that_is_true_is_used_and_nothing_is_changed_by_the_proof(capsys: pytest.CaptureFixture[str]) -> None:
     machine, alone = Machine(), Machine()
     before = machine.values()
-    replay = machine.proven(rehearsed)
+    replay = machine.verified_replay(rehearsed)
     assert replay is not None
     for mine, theirs in zip(machine.values(), before, strict=True):
         assert torch.equal(mine, theirs)
@@ -157,7 +157,7 @@ def test_rounding_is_no_lie() -> None:
 
         return replay
 
-    assert machine.proven(capture) is not None
+    assert machine.verified_replay(capture) is not None
 
 
 def test_what_can_not_be_captured_runs_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +168,7 @@ def test_what_can_not_be_captured_runs_as_it_is(capsys: pytest.CaptureFixture[st
         step()
         raise RuntimeError("operation not permitted when stream is capturing\nCUDA kernel errors might be ...")
 
-    assert machine.proven(capture) is None
+    assert machine.verified_replay(capture) is None
     assert torch.equal(machine.weights, before[0])
     assert "it can't be captured (operation not permitted when stream is capturing)" in capsys.readouterr().err
 
@@ -182,7 +182,7 @@ def test_a_lack_of_memory_is_the_callers_matter() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        machine.proven(capture)
+        machine.verified_replay(capture)
     assert torch.equal(machine.weights, before[0])
 
 
@@ -256,4 +256,4 @@ def test_on_a_gpu_a_graph_proves_itself() -> None:
     machine = Machine()
     for name in ("weights", "momentum", "inputs", "labels", "rate"):
         setattr(machine, name, getattr(machine, name).cuda())
-    assert machine.proven(captured_step.by_cuda_graph) is not None
+    assert machine.verified_replay(captured_step.by_cuda_graph) is not None

@@ -26,6 +26,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import conclude, spread, timed
+from curate.foundation.quiet import quiet
 from synth.generate import library, pipeline
 from synth.generate.image_job import ImageJob, Made
 from synth.generate.settings import Settings
@@ -78,7 +79,7 @@ def plan(gpu: bool, quick: bool) -> list[Run]:
 
 
 def measure(run: Run) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder, library.quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         build(run.model).save_pretrained(folder, safe_serialization=True)
         settings = Settings(folder, steps=run.steps, width=run.size, height=run.size)
         ours = pipeline.load(settings, kind="text")

@@ -69,7 +69,7 @@ class About:
 
 
 def _read(name: str, value: Any) -> Any:
-    check = _CHECKS.get(name, _text)
+    check: Callable[[Any], Any] = _CHECKS.get(name, _text)
     try:
         return check(value)
     except (TypeError, ValueError, KeyError, AttributeError, UsageError) as error:

@@ -11,7 +11,7 @@ from curate.app.plugin import chosen
 NEAREST = 24  # images shown beside the copies: a screenful
 
 
-class FindCopies(foo.Operator):
+class FindCopies(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
     @property
     def config(self) -> foo.OperatorConfig:
         return foo.OperatorConfig(

@@ -17,7 +17,7 @@ from curate.foundation.errors import FewposeError
 BY = "app"
 
 
-class _Decision(foo.Operator):
+class _Decision(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
     """What the four share: a button, a form where there is something to ask, one sentence at the end."""
 
     name = ""

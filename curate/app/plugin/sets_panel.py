@@ -11,7 +11,7 @@ from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError
 
 
-class Sets(foo.Panel):
+class Sets(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
     @property
     def config(self) -> foo.PanelConfig:
         return foo.PanelConfig("sets", "Sets", icon="/assets/sets.svg", help_markdown="What training will see")

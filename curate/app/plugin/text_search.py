@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from curate.models.clip_models import ClipModel
 
 
-class TextTowerConfig(foc.Config):
+class TextTowerConfig(foc.Config):  # type: ignore[misc]  # FiftyOne has no types
     """clip: as in `--model`.  checkpoint: an absolute path, or ""."""
 
     def __init__(self, d: dict[str, Any]) -> None:
@@ -24,7 +24,7 @@ class TextTowerConfig(foc.Config):
         self.checkpoint = self.parse_string(d, "checkpoint", default="")
 
 
-class TextTower(fom.Model, fom.PromptMixin):
+class TextTower(fom.Model, fom.PromptMixin):  # type: ignore[misc]  # FiftyOne has no types
     """Embeds prompts, as they were typed, beside the image features of the same model. Raises FewposeError."""
 
     def __init__(self, config: TextTowerConfig) -> None:

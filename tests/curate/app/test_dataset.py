@@ -40,6 +40,7 @@ def field(dataset: object, name: str) -> dict[str, Any]:
 def test_a_sample_says_what_the_tables_say(collection: Collection) -> None:
     dataset = build(collection)
     row = collection.images().set_index("key").loc["tree/0.png"]
+    assert isinstance(row, pd.Series)
     sample = dataset.one({"key": "tree/0.png"})
     assert Path(sample.filepath) == collection.path(row["file"]).absolute()
     assert (sample.content_id, sample.group, sample.source) == (row["id"], row["group"], "import")

@@ -71,7 +71,7 @@ def test_influence_is_what_the_report_of_the_sweep_says(sweep: Path) -> None:
     assert len(known) > 5
     told = predictions.read(sweep).set_index("key")
     for key, row in known.iterrows():
-        assert (told["influence"][key], told["influence_q"][key]) == (row["shrunk_points"], row["q_value"])
+        assert (told["influence"][str(key)], told["influence_q"][str(key)]) == (row["shrunk_points"], row["q_value"])
     assert told.loc[~told.index.isin(known.index), "influence"].isna().all()
 
 

@@ -1,6 +1,7 @@
 """Text search by the collection's own model, in a process that only knows the database."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ print("found", json.dumps(found.values("key")))
 """
 
 
-def finish(process) -> str:
+def finish(process: subprocess.Popen[str]) -> str:
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
     result: str = said

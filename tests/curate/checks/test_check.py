@@ -150,8 +150,8 @@ def test_rules_that_are_not_asked_for_keep_what_they_found(collection: Collectio
     assert {n: r for n, r in found.rules.items() if n != "too_small"} == {
         n: r for n, r in before.rules.items() if n != "too_small"
     }
-    others = [table[table["rule"] != "too_small"].reset_index(drop=True) for table in (found.table, before.table)]
-    pd.testing.assert_frame_equal(*others)
+    now, earlier = (table[table["rule"] != "too_small"].reset_index(drop=True) for table in (found.table, before.table))
+    pd.testing.assert_frame_equal(now, earlier)
 
 
 def test_what_was_found_in_other_images_is_not_kept(collection: Collection, tmp_path: Path) -> None:

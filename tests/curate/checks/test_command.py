@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from curate.checks import command
 from curate.collection.directory import Collection
 from curate.importing.importer import import_folder
+from curate.workers.settings import WorkerSettings
 
 
 def curate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,7 +65,14 @@ def test_a_rule_that_did_not_run_is_said(collection: Collection, capsys: pytest.
         path.unlink()
     path.write_text("dark:\n  enabled: false\n")
     command.check(
-        collection.root, model="none", checkpoint=None, device="auto", rules=(), workers=1, sheets=None, json=False
+        collection.root,
+        model="none",
+        checkpoint=None,
+        device="auto",
+        rules=(),
+        workers=WorkerSettings(workers=1),
+        sheets=None,
+        json=False,
     )
     assert "not run: dark: it is off in curation.yaml" in capsys.readouterr().out
 

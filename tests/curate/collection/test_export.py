@@ -27,6 +27,12 @@ from curate.foundation.errors import FewposeError, UsageError
 from curate.importing.importer import import_folder
 
 
+def read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None
+    return file.read()
+
+
 def picture(seed: int, form: str = "JPEG") -> bytes:
     noise = np.random.default_rng(seed).normal(size=(120, 140, 3)).cumsum(0).cumsum(1)
     file = io.BytesIO()
@@ -175,13 +181,15 @@ def test_webdataset_shards_hold_the_images_their_classes_and_what_is_known(
         with tarfile.open(shard) as tar:
             members = tar.getmembers()
             assert {(member.mtime, member.uid, member.gid, member.uname) for member in members} == {(0, 0, 0, "")}
-            contents = {member.name: tar.extractfile(member).read() for member in members}
+            contents = {member.name: read_member(tar, member) for member in members}
         samples.append(len(contents) // 3)
         for name in [name for name in contents if name.endswith(".json")]:
             stem, told = name.removesuffix(".json"), json.loads(contents[name])
             (image,) = (one for one in contents if one.startswith(stem) and one[8:] not in (".json", ".cls"))
             assert sha(contents[image]) == told["id"]
-            assert Image.open(io.BytesIO(contents[image])).format.lower().replace("jpeg", "jpg") == image[9:]
+            form = Image.open(io.BytesIO(contents[image])).format
+            assert form is not None
+            assert form.lower().replace("jpeg", "jpg") == image[9:]
             assert labels[int(contents[f"{stem}.cls"])] == told["label"]
             ids.append((told["id"], told["key"]))
     assert samples == [4, 2]
@@ -192,7 +200,7 @@ def test_webdataset_shards_hold_the_images_their_classes_and_what_is_known(
 def test_the_order_in_webdataset_is_that_of_contents_whatever_the_keys(collection: Collection, tmp_path: Path) -> None:
     def order(out: Path) -> list[str]:
         with tarfile.open(out / "shard-000000.tar") as tar:
-            return [json.loads(tar.extractfile(member).read())["id"] for member in tar if member.name.endswith(".json")]
+            return [json.loads(read_member(tar, member))["id"] for member in tar if member.name.endswith(".json")]
 
     export(collection, tmp_path / "out", name="unfiltered", form="webdataset")
     images = collection.images()

@@ -284,6 +284,7 @@ def test_two_writers_lose_nothing_and_their_batches_stay_whole(
     processes = [writer(name, 60, 7) for name in ("ann", "bob")]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     for process in processes:
+        assert process.stdout is not None
         process.stdout.close()
     found = [entry.id for entry in Ledger(collection).entries]
     for name in ("ann", "bob"):
@@ -300,6 +301,7 @@ def test_killed_while_it_writes_nothing_that_was_confirmed_is_lost(
     confirmed: list[str] = []
     for number in range(4):
         process = writer(f"w{number}", 100_000, 20)
+        assert process.stdout is not None
         for _ in range(chance.randrange(2, 30)):
             process.stdout.readline()
         process.kill()

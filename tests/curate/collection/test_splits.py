@@ -336,5 +336,6 @@ def test_a_test_fraction_outside_0_and_1_is_refused(fraction: float) -> None:
 
 
 def test_an_unknown_kind_of_split_is_refused() -> None:
+    kind: Any = "alphabetical"
     with pytest.raises(UsageError, match="--split must be random or official, not 'alphabetical'"):
-        Splitting("alphabetical")
+        Splitting(kind)

@@ -238,7 +238,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(site: Web, pla
     program = (
         "import resource; from curate.cli import app; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); app()"
     )
-    arguments = ["download", source, place.root, "--allow-private", "--spacing", "0"]
+    arguments: list[str | Path] = ["download", source, place.root, "--allow-private", "--spacing", "0"]
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )

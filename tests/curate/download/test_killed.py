@@ -34,7 +34,7 @@ Process = subprocess.Popen[str]
 
 
 def start(source: Path, collection: Path, *options: str) -> Process:
-    command = [sys.executable, "-c", PROGRAM, "download", source, collection, *OPTIONS, *options]
+    command: list[str | Path] = [sys.executable, "-c", PROGRAM, "download", source, collection, *OPTIONS, *options]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

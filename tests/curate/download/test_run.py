@@ -177,7 +177,7 @@ def test_a_placeholder_is_told_from_pictures_that_were_listed_twice(everything: 
     for link in everything.of("placeholder"):
         assert rejects.loc[link.key, "cause"] == "placeholder"
         assert rejects.loc[link.key, "file"] == f"images/{link.key}"
-        assert "unrelated links" in rejects.loc[link.key, "detail"]
+        assert "unrelated links" in rejects["detail"][link.key]
     same = everything.place.collection.images().groupby("id").size()
     assert (same == 3).any()  # png, gif and the like are one picture under three links, and kept
 
@@ -354,7 +354,7 @@ def test_a_changed_list_adds_relabels_and_asks_what_is_new(site: Web, place: "Pl
     assert found == {"1.jpg": ("plank", urls["a"]), "2.jpg": ("tree", urls["c"]), "3.jpg": ("tree", urls["d"])}
     assert asked(site) == {"127.0.0.1/good/2.jpg": 1, "127.0.0.1/good/3.jpg": 1}
     images = place.collection.images().set_index("key")
-    assert (place.root / images.loc["2.jpg", "file"]).read_bytes() == web.picture(2)
+    assert (place.root / images["file"]["2.jpg"]).read_bytes() == web.picture(2)
 
 
 def test_links_of_an_earlier_list_stay(site: Web, place: "Place") -> None:

@@ -58,11 +58,10 @@ def collection(make: Callable[..., Collection]) -> Collection:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each image that is decoded from now on."""
     calls: list[int] = []
-    really = pixels.open_image
 
     def counted(content: bytes, **options: Any) -> object:
         calls.append(len(content))
-        return really(content, **options)
+        return open_image(content, **options)
 
     monkeypatch.setattr(pixels, "open_image", counted)
     return calls

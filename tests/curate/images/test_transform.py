@@ -1,5 +1,7 @@
 """A square of pixels: open_clip's own with "crop", the whole picture with "pad"."""
 
+from typing import Any
+
 import numpy as np
 import open_clip
 import pytest
@@ -30,7 +32,7 @@ def open_clips(image: Image.Image, size: int) -> np.ndarray:
 def assert_open_clips(width: int, height: int, size: int) -> None:
     image = noise(width, height)
     ours = Transform(size).apply(image)
-    assert (ours.shape, ours.dtype) == ((size, size, 3), np.uint8)
+    assert (ours.shape, ours.dtype) == ((size, size, 3), np.dtype(np.uint8))
     np.testing.assert_array_equal(ours, open_clips(image, size))
 
 
@@ -63,7 +65,7 @@ def test_of_a_strip_that_would_fill_the_memory_only_the_middle_is_resized(
     resized = []
     really = Image.Image.resize
 
-    def resize(image: Image.Image, size: tuple[int, int], *options: object) -> Image.Image:
+    def resize(image: Image.Image, size: tuple[int, int], *options: Any) -> Image.Image:
         resized.append(size)
         assert size[0] * size[1] <= 224 * 224 * MOST_ASPECT
         return really(image, size, *options)

@@ -258,12 +258,14 @@ def test_a_hub_that_is_out_of_order_is_not_tried_again_and_again(hub: Callable[[
 
 
 def states() -> tuple[object, ...]:
-    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    numpys = np.random.get_state()
+    assert isinstance(numpys, tuple)
+    return random.getstate(), numpys[1].tolist(), torch.get_rng_state().tolist()
 
 
 @pytest.mark.parametrize("name", ["lite0", "tiny/random"])
 def test_loading_leaves_every_random_state_as_it_was(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    seeded = []
+    seeded: list[int] = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # what torch.manual_seed calls for GPUs
     before = states()
     load(name)

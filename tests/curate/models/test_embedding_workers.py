@@ -75,4 +75,4 @@ def test_an_image_with_which_every_worker_dies_is_named(
 ) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 4)  # with one block for one worker, this process would be it
     with pytest.raises(FewposeError, match=r"^tree/3.png makes every worker die that reads it \(a process with exit"):
-        blocks.compute(deadly, collection, collection.images(), TWO, what="working")  # type: ignore[arg-type]
+        blocks.compute(deadly, collection, collection.images(), TWO, what="working")

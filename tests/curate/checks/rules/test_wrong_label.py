@@ -116,7 +116,7 @@ def test_folds_keep_groups_together_and_classes_even_and_know_no_order() -> None
     table = pd.DataFrame({"fold": fold, "group": groups, "label": labels})
     assert (table.groupby("group")["fold"].nunique() == 1).all()
     counts = table.drop_duplicates("group").groupby(["label", "fold"]).size()
-    assert set(counts["a"]) == set(counts["b"]) == {5}
+    assert set(counts[["a"]]) == set(counts[["b"]]) == {5}
     assert len(counts) == 2 * FOLDS
     order = np.random.default_rng(0).permutation(len(labels))
     assert (folds(labels[order], groups[order]) == fold[order]).all()

@@ -342,7 +342,7 @@ def command(web: Web, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     program, links = tmp_path / "program.py", tmp_path / "links.txt"
     program.write_text(PROGRAM)
     links.write_text("".join(f"{web.job(host, 'hang').url}\n" for host in range(1, 61)))
-    words = [sys.executable, program, "download", links, tmp_path / "collection", "--allow-private"]
+    words: list[str | Path] = [sys.executable, program, "download", links, tmp_path / "collection", "--allow-private"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True

@@ -330,9 +330,9 @@ def test_a_hundred_thousand_jobs_take_seconds(sites: int) -> None:
     for each in some:
         schedule.add(each, 0.0)
     for _ in some:
-        each = schedule.next(0.0)
-        assert each is not None
-        schedule.finished(each, 0.0, timed_out=False)
+        given = schedule.next(0.0)
+        assert given is not None
+        schedule.finished(given, 0.0, timed_out=False)
     assert len(schedule) == 0
     seconds = time.process_time() - begun
     assert seconds < 10.0  # 1.5 on a quiet machine; hours if any call looked at every job

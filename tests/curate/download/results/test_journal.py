@@ -255,7 +255,12 @@ with Journal.open(Path(sys.argv[1])) as journal:
 def test_a_reader_beside_the_writer_sees_whole_rows_only(path: Path) -> None:
     rows = [Row(f"http://a.example/{number}", Outcome.GONE) for number in range(2000)]
     with Journal.open(path) as journal:
-        writer = threading.Thread(target=lambda: [journal.append(row) for row in rows])
+
+        def write() -> None:
+            for row in rows:
+                journal.append(row)
+
+        writer = threading.Thread(target=write)
         writer.start()
         while writer.is_alive():
             seen = Journal.read(path)
@@ -266,7 +271,7 @@ def test_a_reader_beside_the_writer_sees_whole_rows_only(path: Path) -> None:
 
 
 def test_rows_are_synced_now_and_then_and_at_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced = []
+    synced: list[int] = []
     now = 1000.0
     monkeypatch.setattr("curate.download.results.journal.os.fsync", synced.append)
     monkeypatch.setattr("curate.download.results.journal.time.monotonic", lambda: now)

@@ -74,11 +74,11 @@ def test_a_link_without_an_answer_is_asked_and_so_is_one_whose_bytes_are_gone() 
 
 @pytest.mark.parametrize("outcome", sorted(set(Outcome) - {Outcome.KEPT}))
 def test_an_answer_is_final_unless_it_may_pass(outcome: Outcome) -> None:
-    strict = {"max_bytes": 1, "max_pixels": 1, "min_side": 1000}  # no limit was loosened
+    strict = Settings(max_bytes=1, max_pixels=1, min_side=1000)  # no limit was loosened
     assert targets(outcome, retry=Retry.ALL) == DIRECT
     assert targets(outcome, retry=Retry.NONE) == []
     row = Row(URL, outcome, width=10, height=10, limit=1)
-    assert pending.worth_asking(row, Settings(**strict), Retry.TRANSIENT) == (outcome in TRANSIENT)
+    assert pending.worth_asking(row, strict, Retry.TRANSIENT) == (outcome in TRANSIENT)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_every_link_with_an_answer_is_in_one_table_and_the_others_in_none(made: 
         "provenance": "",
         "group": sha256(web.picture(0)).hexdigest(),
     }
-    assert made.rejects.loc["tree/1.jpg"].to_list() == ["tree/1.jpg", "not found", "HTTP 404", f"{HOST}/1.jpg"]
+    assert list(made.rejects.loc["tree/1.jpg"]) == ["tree/1.jpg", "not found", "HTTP 404", f"{HOST}/1.jpg"]
     assert (len(made.images), len(made.rejects)) == (1, 1)
 
 
@@ -187,7 +187,7 @@ def test_what_the_archive_had_is_better_than_nothing_and_nothing_is_worse_than_t
         ],
     )
     assert list(made.images["key"]) == ["tree/0.jpg"]
-    assert made.rejects.loc["tree/1.jpg", ["cause", "detail"]].to_list() == ["gone", "HTTP 410"]
+    assert list(made.rejects.loc["tree/1.jpg", ["cause", "detail"]]) == ["gone", "HTTP 410"]
 
 
 def removed(number: int) -> dict[str, str]:

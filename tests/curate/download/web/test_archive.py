@@ -230,7 +230,7 @@ def test_an_archived_file_that_was_deleted_is_fetched_again(
     place.download(links, archive=copies.endpoint)
     tables, files = place.tables, place.files
     images = place.collection.images().set_index("key")
-    (place.root / images.loc["class-0/0.jpg", "file"]).unlink()
+    (place.root / images["file"]["class-0/0.jpg"]).unlink()
     site.reset()
     copies.paths.clear()
     assert place.download(links, archive=copies.endpoint).asked == 1
@@ -274,8 +274,8 @@ def test_where_a_placeholder_lies_the_archived_picture_lies_beside(site: Web, pl
     assert {key: place.files[key] for key in links} == dict.fromkeys(links, placeholder)
     images = place.collection.images().set_index("key")
     for n, key in enumerate(list(links)[:4]):
-        assert images.loc[key, "file"] == f"images/{key.removesuffix('.jpg')}~{images.loc[key, 'id'][:12]}.jpg"
-        assert (place.root / images.loc[key, "file"]).read_bytes() == archived(n)
+        assert images["file"][key] == f"images/{key.removesuffix('.jpg')}~{images['id'][key][:12]}.jpg"
+        assert (place.root / images["file"][key]).read_bytes() == archived(n)
     tables = place.tables
     site.reset()
     copies.paths.clear()

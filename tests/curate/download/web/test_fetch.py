@@ -38,7 +38,7 @@ def served() -> Iterator[web.Web]:
 def fetching(resolver: Resolver | None = None, authorities: str = "", **changes: Any) -> Iterator[Fetcher]:
     settings = Settings(**QUICK | changes)
     resolver = resolver or Resolver(allow_private=settings.allow_private)
-    options = {"authorities": authorities} if authorities else {}
+    options: dict[str, Any] = {"authorities": authorities} if authorities else {}
     with contextlib.closing(Fetcher(settings, resolver, **options)) as fetcher:
         yield fetcher
 

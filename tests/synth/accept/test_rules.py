@@ -1,6 +1,6 @@
 """The rules of acceptance on features that are made up: what is like a class, far from it, a copy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def make(collection: Collection) -> Iterator[Make]:
         def made(*images: tuple[str, np.ndarray, str], **others: Any) -> Candidates:
             keys = [f"{label}/synthetic-{n}.png" for n, (label, _, _) in enumerate(images)]
             told = [f'{{"made_from": "{source}"}}' for _, _, source in images]
-            values = {
+            values: dict[str, Any] = {
                 "photographs": photographs,
                 "photograph_features": features,
                 "trusted": np.ones(60, bool),
@@ -59,8 +59,8 @@ def make(collection: Collection) -> Iterator[Make]:
         yield made
 
 
-def score(run: Callable[..., pd.DataFrame], candidates: Candidates, **changed: float) -> list[dict[str, Any]]:
-    parameters = DEFAULTS[run.__name__] | changed
+def score(run: Callable[..., pd.DataFrame], candidates: Candidates, **changed: float) -> list[dict[Hashable, Any]]:
+    parameters = {**DEFAULTS[run.__name__], **changed}
     return run(candidates, parameters).sort_values("key").to_dict("records")
 
 
@@ -77,6 +77,8 @@ def test_an_image_like_its_class_has_its_probability_among_all(make: Make) -> No
 def test_an_image_is_judged_by_a_classifier_that_has_not_seen_its_photograph(make: Make) -> None:
     # One photograph of a tree looks like a plank; what is made from it, too. Shown it, a classifier would know it.
     candidates = make(("tree", cloud("plank", 1, 8)[0], ""))
+    assert candidates.photograph_features is not None
+    assert candidates.features is not None
     features = candidates.photograph_features.copy()
     features[25] = candidates.features[0]
     strict = make(("tree", features[25], candidates.photographs["id"][25]), photograph_features=features)
@@ -129,6 +131,7 @@ def test_nearness_is_the_mean_of_the_nearest_of_other_groups() -> None:
 
 def test_too_near_one_photograph_is_a_copy_but_not_of_the_one_it_was_made_from(make: Make) -> None:
     there = make(("tree", cloud("tree", 1, 7)[0], ""))
+    assert there.photograph_features is not None
     twin = there.photograph_features[22]
     source = there.photographs["id"][22]
     alone, made = score(copies.synthetic_copy, make(("tree", twin, ""), ("tree", twin, source)))

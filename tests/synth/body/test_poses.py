@@ -84,7 +84,7 @@ def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path: Path) -> None
         (GOOD + "  colour: red", ["pose tree", "line 6", "there is no entry", "'colour'"]),
     ],
 )
-def test_a_mistake_in_the_file_is_named(tmp_path: Path, text, parts: list[str]) -> None:
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, parts: list[str]) -> None:
     with pytest.raises(UsageError) as error:
         poses.load(write(tmp_path, text))
     assert "\n" not in str(error.value)
@@ -132,7 +132,7 @@ def test_a_poses_digest_tells_all_that_is_seen_of_it_and_no_more(tmp_path: Path,
 
 # The body as written, and two people drawn at random, one of them perhaps on the other side.
 @pytest.mark.parametrize("name", ALL)
-def test_every_pose_settles_on_the_floor_within_the_joints_limits(name) -> None:
+def test_every_pose_settles_on_the_floor_within_the_joints_limits(name: str) -> None:
     pose = poses.named(name)
     cases = [(pose.angles, PEOPLE, pose.goals)]
     for index in range(2):

@@ -1,6 +1,7 @@
 """`synth generate` as a user types it."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from synth.generate.settings import Settings, Wanted
 from tests.synth.generate.a_collection import collection, files
 
 Said = tuple[int, str, str]
+Synth = Callable[..., Said]
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def synth(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def synth(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Synth:
     def run(*arguments: object) -> Said:
         """Exit code, stdout, stderr."""
         capsys.readouterr()
@@ -37,7 +39,7 @@ def synth(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     return run
 
 
-def test_help_has_examples_and_says_what_a_cluster_needs(synth) -> None:
+def test_help_has_examples_and_says_what_a_cluster_needs(synth: Synth) -> None:
     code, out, _ = synth("--help")
     said = " ".join(out.split())
     assert code == 0
@@ -46,7 +48,7 @@ def test_help_has_examples_and_says_what_a_cluster_needs(synth) -> None:
     assert "it must be the same path on all machines" in said
 
 
-def test_it_says_what_was_made_and_what_comes_next(synth, root: Path) -> None:
+def test_it_says_what_was_made_and_what_comes_next(synth: Synth, root: Path) -> None:
     options = ("--model", "mannequin", "--per-class", "2", "--size", "64", "--workers", "1")
     code, out, err = synth(root, *options, "--classes", "tree")
     assert code == 0
@@ -66,7 +68,7 @@ def test_it_says_what_was_made_and_what_comes_next(synth, root: Path) -> None:
 
 
 def test_a_dry_run_shows_the_plan_and_three_prompts_and_makes_nothing(
-    synth, root: Path, monkeypatch: pytest.MonkeyPatch
+    synth: Synth, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("synth.generate.making.weights", lambda _: "f00d")
     before = files(root)
@@ -79,7 +81,7 @@ def test_a_dry_run_shows_the_plan_and_three_prompts_and_makes_nothing(
     assert files(root) == before
 
 
-def test_other_files_in_the_place_of_an_image_are_named(synth, root: Path) -> None:
+def test_other_files_in_the_place_of_an_image_are_named(synth: Synth, root: Path) -> None:
     options = (root, "--model", "mannequin", "--per-class", "1", "--size", "64", "--workers", "1")
     settings = Settings("mannequin", width=64, height=64)
     for job in foresee(root, settings, Wanted(per_class=1)).jobs:
@@ -103,7 +105,9 @@ def test_other_files_in_the_place_of_an_image_are_named(synth, root: Path) -> No
         (("--controlnet", "x/y"), "--model mannequin takes no ControlNet"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(synth, root: Path, options: tuple[str, ...], message: str) -> None:
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    synth: Synth, root: Path, options: tuple[str, ...], message: str
+) -> None:
     before = files(root)
     code, out, err = synth(root, "--model", "mannequin", *options)
     assert (code, out) == (2, "")
@@ -114,7 +118,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(synth, root: Path, options: t
     assert after == before
 
 
-def test_a_collection_that_is_none(synth, tmp_path: Path) -> None:
+def test_a_collection_that_is_none(synth: Synth, tmp_path: Path) -> None:
     code, _, err = synth(tmp_path, "--model", "mannequin")
     assert code == 2
     assert "is not a collection" in err

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from curate.collection.directory import Collection
 from curate.foundation.errors import UsageError
@@ -30,12 +31,11 @@ def standing(**seen: int) -> Control:
     return Control("x", tuple((*PLACES[name], seen.get(name, VISIBLE)) for name in NAMES))
 
 
-def at(image, x: float, y: float) -> tuple[int, int, int]:
+def at(image: Image.Image, x: float, y: float) -> tuple[int, ...]:
     side = min(image.size)
-    result: tuple[int, int, int] = image.getpixel(
-        (round(image.width / 2 + (x - 0.5) * side), round(image.height / 2 + (y - 0.5) * side))
-    )
-    return result
+    colour = image.getpixel((round(image.width / 2 + (x - 0.5) * side), round(image.height / 2 + (y - 0.5) * side)))
+    assert isinstance(colour, tuple)
+    return colour
 
 
 @pytest.mark.parametrize("size", [(512, 512), (256, 256), (768, 512)])
@@ -61,7 +61,7 @@ def at(image, x: float, y: float) -> tuple[int, int, int]:
         ("left_ear", (255, 0, 85)),
     ],
 )
-def test_each_joint_has_its_colour(joint: str, colour: tuple[int, ...], size: tuple[int, ...]) -> None:
+def test_each_joint_has_its_colour(joint: str, colour: tuple[int, ...], size: tuple[int, int]) -> None:
     assert at(draw(standing(), *size), *PLACES[joint]) == colour
 
 
@@ -99,7 +99,7 @@ def test_what_lies_beyond_the_image_is_no_trouble() -> None:
 
 
 @pytest.mark.parametrize("name", list(shipped())[::3])
-def test_the_renderer_draws_the_same_person(name) -> None:
+def test_the_renderer_draws_the_same_person(name: str) -> None:
     skeleton = from_renderer(View(name, 5, 2))
     drawn = render(name, seed=5, size=128, index=2)
     points = np.array(skeleton.keypoints)
@@ -150,7 +150,7 @@ def test_classes_find_their_poses() -> None:
     ],
 )
 def test_stored_keypoints_lie_where_the_picture_does(
-    picture: tuple[int, ...], image: tuple[int, ...], expected: tuple[float, ...]
+    picture: tuple[int, int], image: tuple[int, int], expected: tuple[float, float]
 ) -> None:
     found = np.tile([20.0, 70.0, 2.0], (17, 1))
     np.testing.assert_allclose(from_keypoints("id", found, picture, image).keypoints[0], (*expected, 2), atol=1e-4)
@@ -181,7 +181,7 @@ def test_keypoints_are_read_the_last_line_of_an_image_counts(tmp_path: Path) -> 
         json.dumps(LINE | {"keypoints": [[float("nan"), 2, 2]] * 17}),
     ],
 )
-def test_a_wrong_line_of_keypoints_is_named(tmp_path: Path, wrong) -> None:
+def test_a_wrong_line_of_keypoints_is_named(tmp_path: Path, wrong: str) -> None:
     collection = Collection.create(tmp_path)
     (tmp_path / control.FILE).write_text(json.dumps(LINE) + "\n" + wrong + "\n")
     with pytest.raises(UsageError, match=re.escape("keypoints.jsonl, line 2: expected")):

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,13 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[ImageJob]:
     return made
 
 
-def load(settings: Settings, kind: str = "text", **more) -> pipeline.Diffusion:
-    return pipeline.load(settings, kind=kind, device="cpu", **({"batch": COUNT} | more))
+def load(settings: Settings, kind: str = "text", *, batch: int = COUNT, dtype: str = "auto") -> pipeline.Diffusion:
+    return pipeline.load(settings, kind=kind, device="cpu", dtype=dtype, batch=batch)
+
+
+def image_of(made: Made) -> Image.Image:
+    assert made.image is not None
+    return made.image
 
 
 def pixels(made: list[Made]) -> np.ndarray:
@@ -93,13 +98,13 @@ CLASSES = {
 
 def settings_of(way: str, models: Path) -> tuple[Settings, str]:
     model, kind, more = WAYS[way]
-    paths = {name: str(models / said) if name != "scheduler" else said for name, said in more.items()}
+    paths: dict[str, Any] = {name: str(models / said) if name != "scheduler" else said for name, said in more.items()}
     return Settings(str(models / model), steps=STEPS, **paths), kind
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_image_is_the_same_alone_in_any_batch_and_in_another_process_state(
-    way, models: Path, jobs: list[ImageJob]
+    way: str, models: Path, jobs: list[ImageJob]
 ) -> None:
     settings, kind = settings_of(way, models)
     generator = load(settings, kind)
@@ -174,7 +179,7 @@ def lacking(generator: pipeline.Diffusion, most: int) -> list[int]:
     """
     sizes: list[int] = []
 
-    def forward(module, given) -> None:
+    def forward(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         sizes.append(len(given[0]) // 2)  # both halves of the guidance
         if sizes[-1] > most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
@@ -205,7 +210,7 @@ def test_one_image_that_does_not_fit_is_an_error_in_one_sentence(models: Path, j
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    def work(items) -> None:
+    def work(items: Sequence[int]) -> list[int]:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
@@ -256,12 +261,12 @@ def test_sdxl_has_its_own_guidance_and_turbo_takes_few_steps_of_image_to_image(
     turbo = tiny_models.sdxl(tmp_path / "turbo", scheduler=EulerAncestralDiscreteScheduler(timestep_spacing="trailing"))
     generator = load(Settings(str(turbo), strength=0.5), "image")
     assert generator.choice == defaults.Choice(SIZE, SIZE, 8, 0.0)  # half of 8 are done
-    assert generator.make(jobs[:1])[0].image.size == (SIZE, SIZE)
+    assert image_of(generator.make(jobs[:1])[0]).size == (SIZE, SIZE)
 
 
 def test_a_size_that_is_asked_for_is_made(models: Path, jobs: list[ImageJob]) -> None:
     generator = load(Settings(str(models / "sd"), steps=1, width=80, height=48))
-    assert generator.make(jobs[:1])[0].image.size == (80, 48)
+    assert image_of(generator.make(jobs[:1])[0]).size == (80, 48)
     assert generator.facts()["size"] == "80x48"
 
 
@@ -386,7 +391,9 @@ def truncated(model: Path) -> None:
         ),
     ],
 )
-def test_a_directory_that_is_no_whole_model(damage, kind, said: str, tmp_path: Path) -> None:
+def test_a_directory_that_is_no_whole_model(
+    damage: Callable[[Path], object], kind: type[FewposeError], said: str, tmp_path: Path
+) -> None:
     model = tiny_models.sd15(tmp_path / "sd")
     damage(model)
     with pytest.raises(FewposeError, match=said) as caught:

@@ -23,7 +23,7 @@ from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.option_flags import given
 from curate.foundation.options import declared
 from synth.generate import control
-from synth.generate.image_job import ImageJob
+from synth.generate.image_job import Control, ImageJob, Source
 from synth.generate.plan import digest, plan
 from synth.generate.settings import Settings, Wanted
 from synth.generate.sources import FromDraw
@@ -63,8 +63,25 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     return made
 
 
-def planned(collection: Collection, settings: Settings, *classes: str, per_class=4, from_draw="", weights="w"):
+def planned(
+    collection: Collection,
+    settings: Settings,
+    *classes: str,
+    per_class: int = 4,
+    from_draw: str = "",
+    weights: str = "w",
+) -> list[ImageJob]:
     return plan(collection, settings, Wanted(classes, per_class, from_draw), weights)
+
+
+def source(job: ImageJob) -> Source:
+    assert job.source is not None
+    return job.source
+
+
+def skeleton(job: ImageJob) -> Control:
+    assert job.control is not None
+    return job.control
 
 
 def by_key(jobs: list[ImageJob]) -> dict[str, ImageJob]:
@@ -97,7 +114,7 @@ def test_every_real_class_has_its_images(collection: Collection) -> None:
     ],
 )
 def test_more_images_more_classes_and_a_larger_draw_only_add(
-    collection: Collection, settings, few: dict[str, Any], many: dict[str, Any]
+    collection: Collection, settings: Settings, few: dict[str, Any], many: dict[str, Any]
 ) -> None:
     some, all_of_them = (
         by_key(planned(collection, settings, "tree", **few)),
@@ -135,15 +152,15 @@ def test_a_draw_is_the_one_that_a_sweep_trains_on(collection: Collection) -> Non
     test = set(split(images, 3, Splitting(seed=7)).test["id"])
     assert not {job.source.id for job in jobs if job.source} & test
     one = next(job for job in jobs if job.index == 1)
-    assert one.key.endswith(f"-{one.source.id[:10]}-001.png")
-    assert one.source.path == collection.root / "images" / one.label / one.source.path.name
+    assert one.key.endswith(f"-{source(one).id[:10]}-001.png")
+    assert source(one).path == collection.root / "images" / one.label / source(one).path.name
 
 
 def test_the_pool_is_every_real_image_once_whatever_was_generated_before(tmp_path: Path) -> None:
     made = row("tree", 99, source="synthetic", provenance="{}")
     collection = build(tmp_path / "c", SIZES, row("tree", 0, key="tree/copy.jpg"), made)
     jobs = planned(collection, AUGMENT, "tree", per_class=24, from_draw="pool")
-    assert Counter(job.source.id for job in jobs) == {row("tree", n)["id"]: 2 for n in range(12)}
+    assert Counter(source(job).id for job in jobs) == {row("tree", n)["id"]: 2 for n in range(12)}
     assert {job.prompt for job in jobs} == {""}
     without = build(tmp_path / "d", SIZES)
     assert [job.key for job in planned(without, AUGMENT, "tree", per_class=24, from_draw="pool")] == [
@@ -156,12 +173,12 @@ def test_the_ledgers_labels_count(tmp_path: Path) -> None:
     relabel(collection, [str(row("tree", 0)["id"])], "boat", new_label=True, who="me")
     assert {job.label for job in planned(collection, MANNEQUIN)} == {"tree", "plank", "boat"}
     boats = planned(collection, AUGMENT, "boat", from_draw="pool")
-    assert {job.source.id for job in boats} == {row("tree", 0)["id"]}
+    assert {source(job).id for job in boats} == {row("tree", 0)["id"]}
 
 
 def test_skeletons_of_the_renderer_vary_with_the_number_and_not_with_the_model(collection: Collection) -> None:
     jobs = planned(collection, POSED, "tree")
-    assert [job.control.id for job in jobs] == [f"pose tree 0 {number}" for number in range(4)]
+    assert [skeleton(job).id for job in jobs] == [f"pose tree 0 {number}" for number in range(4)]
     other = planned(collection, replace(POSED, model="another/model"), "tree")
     assert [job.control for job in other] == [job.control for job in jobs]
     assert not any("seen" in job.prompt for job in jobs)
@@ -170,13 +187,13 @@ def test_skeletons_of_the_renderer_vary_with_the_number_and_not_with_the_model(c
 def test_stored_skeletons(collection: Collection) -> None:
     jobs = planned(collection, COPIED, "tree", "plank", per_class=9)
     trees = [job for job in jobs if job.label == "tree"]
-    assert sorted(Counter(job.control.id for job in trees).values()) == [1, 1, 1, 1, 1, 2, 2]
-    assert {job.control.id for job in trees} == {row("tree", n)["id"] for n in range(7)}
+    assert sorted(Counter(skeleton(job).id for job in trees).values()) == [1, 1, 1, 1, 1, 2, 2]
+    assert {skeleton(job).id for job in trees} == {row("tree", n)["id"] for n in range(7)}
     assert all(job.source is None for job in jobs)
-    assert trees[0].control.keypoints[0] == (0.1, 0.6, 2)
+    assert skeleton(trees[0]).keypoints[0] == (0.1, 0.6, 2)
     tailored = planned(collection, COPIED, "plank", per_class=6, from_draw="split=0,shots=3")
-    assert all(job.source.id == job.control.id for job in tailored)
-    assert len({job.source.id for job in tailored}) == 3
+    assert all(source(job).id == skeleton(job).id for job in tailored)
+    assert len({source(job).id for job in tailored}) == 3
 
 
 def test_other_keypoints_are_other_images(collection: Collection, tmp_path: Path) -> None:
@@ -228,7 +245,7 @@ def test_a_negative_prompt_of_ones_own(collection: Collection) -> None:
     ],
 )
 def test_what_cant_be_done_is_told_in_one_sentence(
-    collection: Collection, settings, classes, from_draw: str, said: str
+    collection: Collection, settings: Settings, classes: tuple[str, ...], from_draw: str, said: str
 ) -> None:
     with pytest.raises(UsageError) as told:
         planned(collection, settings, *classes, from_draw=from_draw)
@@ -237,7 +254,7 @@ def test_what_cant_be_done_is_told_in_one_sentence(
 
 
 @pytest.mark.parametrize("settings", [MANNEQUIN, POSED])
-def test_classes_without_a_pose_are_all_named(tmp_path: Path, settings) -> None:
+def test_classes_without_a_pose_are_all_named(tmp_path: Path, settings: Settings) -> None:
     collection = build(tmp_path / "c", {"goddess": 2, "tree": 2, "mountain": 2})
     with pytest.raises(UsageError, match=re.escape("for goddess, mountain; name the other classes")):
         planned(collection, settings)

@@ -19,14 +19,14 @@ from synth.body.poses import shipped
 from synth.generate.prompts import CONTROL, FREE, SOURCE, TEMPLATES, Grammar
 
 SHIPPED = Grammar.load()
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "templates": {FREE: "{pose}|{a}|{b}|{c}", CONTROL: "{pose}", SOURCE: "{pose}"},
     "slots": {"pose": ["{english}", "{sanskrit}"], "a": list("abc"), "b": list("defg"), "c": list("hijk")},
 }
 CLIP_TOKENS = 77
 
 
-def grammar(tmp_path: Path, **changes) -> Grammar:
+def grammar(tmp_path: Path, **changes: Any) -> Grammar:
     path = tmp_path / "grammar.yaml"
     path.write_text(yaml.safe_dump(SMALL | changes))
     return Grammar.load(str(path))
@@ -39,7 +39,7 @@ def small(tmp_path: Path) -> Grammar:
 
 @given(count=st.integers(1, 90), seed=st.integers(-(2**70), 2**70), label=st.sampled_from(["tree", "plank", "Ω mega"]))
 @settings(max_examples=40, deadline=None)
-def test_among_the_first_n_every_value_occurs_equally_often(count, seed, label) -> None:
+def test_among_the_first_n_every_value_occurs_equally_often(count: int, seed: int, label: str) -> None:
     prompts = [SHIPPED.prompt(label, index, seed) for index in range(count)]
     for slot, values in SHIPPED.slots.items():
         if slot == "pose":

@@ -182,19 +182,23 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
 # Stopped at any moment
 
 
+def begin_and_kill(root: Path, workers: str, moments: random.Random) -> None:
+    there = len(pictures(root))
+    process = command(root, "--workers", workers)
+    enough = there + moments.randint(1, 5)
+    ends(lambda: len(pictures(root)) >= enough or process.poll() is not None)
+    time.sleep(moments.uniform(0.0, 0.1))
+    process.kill()
+    process.communicate()
+    ends(lambda: group_is_empty(process.pid), 5.0)  # no worker outlives it
+
+
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     undisturbed, killed = collection(tmp_path / "a"), collection(tmp_path / "b")
     mannequins(undisturbed, per_class=10)
     moments = random.Random(0)
     for workers in ("1", "2"):
-        there = len(pictures(killed))
-        process = command(killed, "--workers", workers)
-        enough = there + moments.randint(1, 5)
-        ends(lambda process=process, enough=enough: len(pictures(killed)) >= enough or process.poll() is not None)
-        time.sleep(moments.uniform(0.0, 0.1))
-        process.kill()
-        process.communicate()
-        ends(lambda process=process: group_is_empty(process.pid), 5.0)  # no worker outlives it
+        begin_and_kill(killed, workers, moments)
     assert 2 <= len(pictures(killed)) < 20
     assert len(synthetic(killed)) == 0
     mannequins(killed, per_class=10)
@@ -240,7 +244,8 @@ def test_a_full_disk_is_one_sentence_and_what_was_made_counts(root: Path, monkey
 @contextmanager
 def killing(when: Callable[[int], bool]) -> Any:
     """Kill workers with `kill -9` as soon as they are there and `when`, given how many were killed, says so."""
-    stop, killed = threading.Event(), set()
+    stop = threading.Event()
+    killed: set[int | None] = set()
 
     def kill() -> None:
         while not stop.wait(0.02):

@@ -14,7 +14,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from open_clip.tokenizer import bytes_to_unicode, default_bpe
 from safetensors.torch import save_file
 from transformers import (
@@ -81,7 +81,7 @@ def controlnet(folder: Path) -> Path:
     """For sd15. A new ControlNet says nothing until it is trained: its last layers are filled here."""
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        net = ControlNetModel(
+        net: Any = ControlNetModel(  # diffusers shows type checkers a stand-in without its layers
             block_out_channels=_BLOCKS,
             layers_per_block=1,
             in_channels=4,
@@ -130,7 +130,7 @@ def tokenizer() -> CLIPTokenizer:
     words += ["<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(
         vocab={word: i for i, word in enumerate(words)},
-        merges=[tuple(merge.split()) for merge in merges],
+        merges=[tuple(merge.split()) for merge in merges],  # type: ignore[misc]  # declared as texts, used as pairs
         model_max_length=77,
     )
 

@@ -36,8 +36,17 @@ def contents(out: Path) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
-def draw(out: Path, poses: Sequence[str | Pose] = POSES, per_class: int = 3, **settings) -> Path:
-    render_folder(out, poses, per_class, **({"size": 64, "workers": ONE} | settings))
+def draw(
+    out: Path,
+    poses: Sequence[str | Pose] = POSES,
+    per_class: int = 3,
+    *,
+    size: int = 64,
+    seed: int = 0,
+    workers: WorkerSettings = ONE,
+    planted_defects: bool = False,
+) -> Path:
+    render_folder(out, poses, per_class, size=size, seed=seed, workers=workers, planted_defects=planted_defects)
     return out
 
 

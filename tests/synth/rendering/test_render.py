@@ -14,8 +14,8 @@ SIZE = 64
 SWAP = [NAMES.index(name.replace("left", "L").replace("right", "left").replace("L", "right")) for name in NAMES]
 
 
-def pixels(pose: str, **settings) -> np.ndarray:
-    return np.asarray(render(pose, size=SIZE, **settings).image)
+def pixels(pose: str, *, seed: int, index: int = 0) -> np.ndarray:
+    return np.asarray(render(pose, size=SIZE, seed=seed, index=index).image)
 
 
 def test_equal_arguments_give_equal_pixels_whatever_was_drawn_before() -> None:
@@ -39,7 +39,7 @@ def test_an_unknown_pose_is_bad_usage() -> None:
 
 
 @pytest.mark.parametrize("name", shipped() | everyday())
-def test_every_pose_is_whole_in_the_frame_and_its_keypoints_are_on_the_person(name) -> None:
+def test_every_pose_is_whole_in_the_frame_and_its_keypoints_are_on_the_person(name: str) -> None:
     drawn = render(name, seed=11, size=96)
     assert drawn.image.size == (96, 96)
     assert drawn.image.mode == "RGB"

@@ -159,8 +159,8 @@ def patterns(tiny: ClipModel) -> Callable[..., Patterns]:
     def build(*counts: int, clip: ClipModel = tiny, tested: int = 4, seed: int = 0, templates: int = 1) -> Patterns:
         labels = np.repeat(np.arange(len(counts)), counts)
         truth = np.repeat(np.arange(len(counts)), tested)
-        shown = [pattern(kind, 100 + place) for place, kind in enumerate(labels)]
-        shown += [pattern(kind, 1000 + place) for place, kind in enumerate(truth)]
+        shown = [pattern(kind, 100 + place) for place, kind in enumerate(labels.tolist())]
+        shown += [pattern(kind, 1000 + place) for place, kind in enumerate(truth.tolist())]
         side = clip.image_size
         pixels = np.stack([np.asarray(Image.fromarray(each).resize((side, side))) for each in shown])
         ids = [f"{number:064d}" for number in range(len(shown))]

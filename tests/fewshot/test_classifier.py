@@ -37,6 +37,7 @@ def test_of_every_method_it_says_what_the_method_says(
     named = methods.parse(name)
     fitted = methods.build(named.training, QUICK.get(named.base, {})).fit(given.draw, given.task)
     if named.alpha < 1:
+        assert fitted.averaged is not None
         fitted = fitted.averaged(named.alpha)
     expected = fitted.logits(given.test)
     made = fitted.classifier()
@@ -67,6 +68,7 @@ def test_a_linear_head_computes_what_its_docstring_says(power: float) -> None:
 def test_a_feature_that_is_nothing_has_a_slope_that_is_a_number() -> None:
     features = torch.tensor([[0.0, 1.0, -2.0]], requires_grad=True)
     LinearHead(np.eye(3), power=0.5)(features).sum().backward()
+    assert features.grad is not None
     assert torch.isfinite(features.grad).all()
 
 

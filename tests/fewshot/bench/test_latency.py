@@ -1,6 +1,7 @@
 """What is measured is told as it was measured; how long anything takes is not tested."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -49,7 +50,7 @@ def test_calls_are_warmed_up_and_each_is_counted() -> None:
 
 def test_milliseconds_are_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(1000))
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: next(ticks) / 8)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) / 8)
     assert set(latency.measure(lambda: None, 1e-9, least=5)) == {125.0}
 
 
@@ -128,9 +129,9 @@ def test_the_command_prints_a_table(run: Callable[..., str]) -> None:
 
 
 def test_other_work_on_the_machine_is_told(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency.os, "getloadavg", lambda: (3.25, 0.0, 0.0))
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.25, 0.0, 0.0))
     assert "other work wanted CPUs (a load of 3.2 before it began)" in run("--batch", "1")
-    monkeypatch.setattr(latency.os, "getloadavg", lambda: (0.25, 9.0, 9.0))
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.25, 9.0, 9.0))
     assert "other work" not in run("--batch", "1")
 
 

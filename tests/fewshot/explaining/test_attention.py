@@ -51,6 +51,11 @@ def pictures(size: int, count: int = 2) -> Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
+def gradient(weights: Tensor) -> Tensor:
+    assert weights.grad is not None
+    return weights.grad
+
+
 def some_head(tower: Any, size: int, classes: int = 4) -> LinearHead:
     with torch.no_grad():
         width = tower(pictures(size, 1)).shape[1]
@@ -128,7 +133,7 @@ def test_relevance_is_the_papers_with_whole_matrices(towers: dict[str, tuple[Any
         score(head, targets[place : place + 1])(reference(image[None])).sum().backward()
         spread = torch.eye(17)
         for heads in reference.seen:
-            positive = torch.stack([(weights.grad * weights)[0].clamp(min=0) for weights in heads]).mean(0)
+            positive = torch.stack([(gradient(weights) * weights)[0].clamp(min=0) for weights in heads]).mean(0)
             spread = spread + positive @ spread
         row = spread[0, 1:] if name == "class token" else (spread - torch.eye(17))[1:, 1:].mean(0)
         torch.testing.assert_close(found[place], row.detach().view(4, 4), rtol=1e-4, atol=1e-7)

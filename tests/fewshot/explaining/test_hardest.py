@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError
 from curate.sweeps import records
 from curate.sweeps.records import read_predictions, read_sweep
-from fewshot.explaining import hardest as module
 from fewshot.explaining.hardest import OF_A_PAIR, explain_sweep, hardest
 from fewshot.measuring import tables
-from fewshot.measuring.measure import measure
+from fewshot.measuring.measure import Cell, measure
 from fewshot.reporting import write_report
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
+from fewshot.task import Fitted
+from fewshot.trained.fitting import Fitting
 from fewshot.trials.explained import FILE, FOLDER, read_shown
 
 Run = Callable[..., tuple[int, str, str]]
@@ -76,7 +78,7 @@ def test_it_is_the_trial_with_most_of_them(sweep: Path) -> None:
     found = read_sweep(sweep)
     chosen = hardest(found)
     measured = measure(found)
-    cell = (chosen.record.trial.set, chosen.record.trial.method, chosen.record.trial.shots)
+    cell = Cell(chosen.record.trial.set, chosen.record.trial.method, chosen.record.trial.shots)
     pairs = tables.confused_pairs(measured.confusions[cell], found.classes).head(3)
     counts = {}
     for split in range(3):
@@ -104,14 +106,14 @@ def test_trained_again_it_answers_as_before(settings: Settings, many: Collection
 
 def test_what_it_answers_otherwise_now_is_not_shown(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = explain_sweep(sweep, device="cpu")
-    real = module.Fitting.fit
+    real = Fitting.fit
 
-    def other(self: object, *given: object) -> list[object]:
-        (fitted,) = real(self, *given)  # type: ignore[arg-type]
+    def other(self: Fitting, *given: Any) -> list[Fitted]:
+        (fitted,) = real(self, *given)
         flip = np.arange(len(read_predictions(sweep, whole.trial).keys)) % 2 == 0
         return [replace(fitted, logits=lambda images: np.where(flip[:, None], -1, 1) * fitted.logits(images))]
 
-    monkeypatch.setattr(module.Fitting, "fit", other)
+    monkeypatch.setattr(Fitting, "fit", other)
     shown = explain_sweep(sweep, device="cpu")
     assert shown.agreed < shown.tested
     assert {each.key for each in shown.mistakes} < {each.key for each in whole.mistakes}

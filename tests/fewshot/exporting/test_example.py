@@ -83,7 +83,7 @@ def test_it_makes_the_same_pixels_and_says_the_same(
     expected = np.stack([transform.apply(image) for image in opened])
     made = export.export(model, tmp_path / "yoga.onnx")
 
-    command = [sys.executable, "-c", ALONE, PROGRAM, tmp_path / "pixels.npy", made.onnx, *found]
+    command: list[str | Path] = [sys.executable, "-c", ALONE, PROGRAM, tmp_path / "pixels.npy", made.onnx, *found]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

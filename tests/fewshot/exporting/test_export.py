@@ -15,7 +15,7 @@ from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.transform import Transform
 from fewshot.classifier import Classifier
-from fewshot.exporting import export, onnx, samples
+from fewshot.exporting import description, export, onnx, samples
 from fewshot.trained.model import TrainedModel
 from tests.fewshot.exporting.conftest import CLASSES
 
@@ -124,7 +124,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tiny_model: TrainedModel
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_the_steps_name_the_sizes(fit: str) -> None:
-    told: dict[str, Any] = export.description.preprocessing(Transform(224, fit))
+    told: dict[str, Any] = description.preprocessing(Transform(224, fit))
     assert (told["fit"], told["draft"]) == (fit, (448, 448))
     assert any("224" in step for step in told["steps"])
     assert ("(123, 117, 104)" in " ".join(told["steps"])) == (fit == "pad")

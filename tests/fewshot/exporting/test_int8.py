@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fewshot.classifier import LinearHead
 from fewshot.exporting import export, int8, library, onnx
 from fewshot.exporting.samples import Samples
 from fewshot.trained.model import TrainedModel
@@ -41,6 +42,7 @@ def test_it_is_smaller_says_nearly_the_same_and_tells_what_it_loses(
     assert told["loss"]["accuracy_int8"] == pytest.approx(right8.mean())
     assert 0 < right.mean() < 1
     assert weights_of_the_head(done.onnx).dtype == np.float32
+    assert isinstance(model.head, LinearHead)
     np.testing.assert_array_equal(weights_of_the_head(done.onnx), model.head.weights.numpy().T)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from curate.foundation.errors import FewposeError
+from fewshot.classifier import Head
 from fewshot.exporting import onnx
 from fewshot.exporting.export import graph_of
 from fewshot.trained.model import TrainedModel
@@ -77,7 +78,7 @@ def test_what_torch_cannot_say_in_onnx_is_one_sentence(trained: Callable[..., Tr
     assert list(tmp_path.iterdir()) == []
 
 
-class Unheard(torch.nn.Module):
+class Unheard(Head):
     """What ONNX has no words for."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

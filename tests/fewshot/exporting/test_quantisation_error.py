@@ -31,7 +31,7 @@ def test_a_loss_has_the_sign_of_a_loss() -> None:
 def test_where_nothing_differs_the_interval_still_has_a_width() -> None:
     low, high = quantisation_error.interval(0, 0, 100)
     expected = 1.959964**2 / (100 + 1.959964**2)  # where difference * n / (1 - difference) = z²
-    assert (low, high) == (pytest.approx(-expected), pytest.approx(expected))
+    assert (low, high) == pytest.approx((-expected, expected))
 
 
 @pytest.mark.parametrize(("gained", "lost", "pairs"), [(2, 9, 60), (0, 5, 40), (7, 0, 300), (30, 31, 100), (0, 10, 10)])

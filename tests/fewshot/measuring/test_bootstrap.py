@@ -82,6 +82,7 @@ def test_how_often_the_interval_contains_the_true_difference() -> None:
         low, high = a.minus(b).interval()
         inside += low <= 0.05 <= high
         width.append(high - low)
-        apart.append(np.hypot(*(high - low for low, high in (a.interval(), b.interval()))))
+        of_a, of_b = (high - low for low, high in (a.interval(), b.interval()))
+        apart.append(np.hypot(of_a, of_b))
     assert 0.90 < inside / 200 < 0.985
     assert np.mean(width) < 0.5 * np.mean(apart)  # what pairing is for

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewshot.classifier import LinearHead
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.finetune_last import FinetuneLast
 from fewshot.methods.linear_probe import LinearProbe
@@ -26,10 +27,12 @@ METHODS = [
 def test_0_is_the_starting_model_and_1_the_trained_one(patterns: Callable[..., Any], method: Finetune) -> None:
     given = patterns(3, 3)
     fitted = method.fit(given.draw, given.task)
+    assert fitted.averaged is not None
     trained = fitted.logits(given.test)
     np.testing.assert_array_equal(fitted.averaged(1.0).logits(given.test), trained)
     if method.start == "probe":
         probe = LinearProbe(powers=(1.0,)).fit(given.draw, given.task).classifier().head
+        assert isinstance(probe, LinearHead)
         weights, bias = probe.weights.numpy(), probe.bias.numpy()
     else:
         with torch.no_grad():
@@ -44,6 +47,7 @@ def test_0_is_the_starting_model_and_1_the_trained_one(patterns: Callable[..., A
 def test_between_them_the_weights_lie_between(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3)
     fitted = METHODS[0].fit(given.draw, given.task)
+    assert fitted.averaged is not None
     copy = working_copy(given.task.clip)
     states = []
     for alpha in (0.0, 0.3, 1.0):
@@ -56,6 +60,7 @@ def test_between_them_the_weights_lie_between(patterns: Callable[..., Any]) -> N
 def test_it_costs_no_training(patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     given = patterns(3, 3)
     fitted = METHODS[0].fit(given.draw, given.task)
+    assert fitted.averaged is not None
     monkeypatch.setattr(Trainer, "train", None)
     scores = [fitted.averaged(alpha).logits(given.test) for alpha in (0.0, 0.5, 1.0)]
     assert not np.array_equal(scores[0], scores[1])
@@ -65,6 +70,7 @@ def test_it_costs_no_training(patterns: Callable[..., Any], monkeypatch: pytest.
 def test_an_average_can_be_averaged_again(patterns: Callable[..., Any]) -> None:
     given = patterns(3, 3)
     fitted = METHODS[0].fit(given.draw, given.task)
+    assert fitted.averaged is not None
     half = fitted.averaged(0.5)
     assert half.averaged is not None
     quarter = half.averaged(0.5).logits(given.test)

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -151,7 +151,7 @@ def test_both_towers_and_the_temperature_are_trained(patterns: Callable[..., Any
 
 @pytest.mark.parametrize("start", ["text", "probe"])
 def test_image_only_leaves_the_text_towers_weights_bit_equal(
-    patterns: Callable[..., Any], tiny: ClipModel, start: str
+    patterns: Callable[..., Any], tiny: ClipModel, start: Literal["text", "probe"]
 ) -> None:
     given = patterns(3, 3)
     before = weights_of(tiny.model)
@@ -205,7 +205,7 @@ def test_scores_of_an_image_do_not_depend_on_what_is_scored_beside_it(patterns: 
     ],
 )
 def test_a_learning_rate_that_is_far_too_large_is_said_in_a_sentence(
-    patterns: Callable[..., Any], lr: float, start: str, message: str
+    patterns: Callable[..., Any], lr: float, start: Literal["text", "probe"], message: str
 ) -> None:
     given = patterns(6, 6, 6)
     with pytest.raises(Diverged, match=message):

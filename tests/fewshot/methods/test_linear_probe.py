@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from fewshot.methods import linear_probe
 from fewshot.methods.linear_probe import LinearProbe
-from fewshot.task import Draw, Images, ImageStore
+from fewshot.task import Draw, Fitted, Images, ImageStore
 from fewshot.training.calibration import temperature
 from fewshot.training.folds import folds
 
@@ -110,6 +110,7 @@ def test_draws_that_are_fitted_together_come_out_as_alone(
     given = [patterns(*counts, seed=place) for place, counts in enumerate([(6, 6, 6), (3, 8, 5), (1, 5, 4), (6, 6, 5)])]
     together = LinearProbe().fit_batch([each.draw for each in given], [each.task for each in given])
     for each, fitted in zip(given, together, strict=True):
+        assert isinstance(fitted, Fitted)
         alone = LinearProbe().fit(each.draw, each.task)
         assert fitted.chosen.pop("temperature", 0) == pytest.approx(alone.chosen.pop("temperature", 0), rel=1e-3)
         assert fitted.chosen == alone.chosen
@@ -120,6 +121,7 @@ def test_the_same_batch_gives_the_same_bytes(patterns: Callable[..., Any]) -> No
     given = [patterns(6, 6, 6), patterns(7, 5, 6)]
     one, two = (LinearProbe().fit_batch([each.draw for each in given], [each.task for each in given]) for _ in range(2))
     for first, second in zip(one, two, strict=True):
+        assert isinstance(first, Fitted) and isinstance(second, Fitted)
         assert first.chosen == second.chosen
         assert first.logits(given[0].test).tobytes() == second.logits(given[0].test).tobytes()
 
@@ -132,6 +134,7 @@ def test_features_that_are_not_numbers_fail_their_own_trial_alone(patterns: Call
     broken = dataclasses.replace(given.draw, images=Images.of(ImageStore(images.store.pixels, spoilt), images.ids))
     first, second = LinearProbe().fit_batch([broken, given.draw], [given.task] * 2)
     assert isinstance(first, np.linalg.LinAlgError)
+    assert isinstance(second, Fitted)
     assert (second.logits(given.test).argmax(axis=1) == given.truth).mean() > 0.7
     with pytest.raises(np.linalg.LinAlgError):
         LinearProbe().fit(broken, given.task)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import open_clip
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from curate.foundation import resources
 from curate.foundation.errors import UsageError
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
@@ -22,7 +23,7 @@ from fewshot.methods.lora import Lora
 from fewshot.methods.zero_shot import ZeroShot
 from fewshot.task import Diverged, Fitted
 from fewshot.training import heads, low_rank
-from fewshot.training.loop import Batch, Batches
+from fewshot.training.loop import Batch, Batches, Trainer
 
 QUICK = Lora(lr=5e-3, iterations=30, batch_size=8)
 
@@ -78,7 +79,7 @@ def test_merged_is_unmerged(exact: ClipModel, patterns: Callable[..., Any]) -> N
 
 @torch.no_grad()
 def test_towers_of_timm_are_adapted_too(tmp_path: Path) -> None:
-    config = json.loads((Path(clip_models.resources.path("open_clip")) / "tiny.json").read_text())
+    config = json.loads((Path(resources.path("open_clip")) / "tiny.json").read_text())
     config["embed_dim"] = 192
     config["vision_cfg"] = {
         "timm_model_name": "vit_tiny_patch16_224",
@@ -190,13 +191,13 @@ def test_stacked_trials_are_as_they_would_be_alone(
     alone = [QUICK.fit(each.draw, each.task).logits(each.test) for each in given]
     monkeypatch.setitem(method.STACKED, "cpu", 3)
     widths: list[int] = []
-    original = method.train
+    original = Trainer.train
 
-    def watched(loss: Any, parameters: Any, batches: Any, *others: Any) -> Any:
+    def watched(self: Trainer, batches: list[Batches], classes: int) -> list[Diverged | None]:
         widths.append(len(batches))
-        return original(loss, parameters, batches, *others)
+        return original(self, batches, classes)
 
-    monkeypatch.setattr(method, "train", watched)
+    monkeypatch.setattr(Trainer, "train", watched)
     together = QUICK.fit_batch([each.draw for each in given], [each.task for each in given])
     assert sorted(widths) == [1, 3]  # the smallest takes another number of steps
     for mine, fitted, each in zip(alone, together, given, strict=True):
@@ -235,7 +236,7 @@ def test_averaging_interpolates_the_merged_weights(exact: ClipModel, patterns: C
 
 @pytest.mark.parametrize("towers", ["image", "text"])
 def test_one_tower_is_adapted_where_one_is_asked_for(
-    exact: ClipModel, patterns: Callable[..., Any], towers: str, monkeypatch: pytest.MonkeyPatch
+    exact: ClipModel, patterns: Callable[..., Any], towers: Literal["image", "text"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = patterns(4, 4, clip=exact)
     adapted_names: list[str] = []

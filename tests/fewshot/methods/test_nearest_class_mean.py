@@ -57,7 +57,7 @@ def test_it_is_done_with_a_thousand_images_at_once() -> None:
     features = (centres[labels] + 0.3 * random.normal(size=(3000, 64))).astype(np.float32)
     images = Images(ImageStore(lambda wanted: np.empty(0), dict(zip(ids, features, strict=True))), ids)
     untouched = SimpleNamespace(model=SimpleNamespace(visual=None))
-    task = SimpleNamespace(classes=tuple(map(str, range(500))), clip=untouched)
+    task: Any = SimpleNamespace(classes=tuple(map(str, range(500))), clip=untouched)
     fitted = NearestClassMean().fit(Draw(images, labels, np.arange(3000)), task)
     assert (fitted.logits(images).argmax(axis=1) == labels).mean() > 0.99
 

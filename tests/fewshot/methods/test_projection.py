@@ -33,7 +33,8 @@ def plain(given: Any, rows: np.ndarray, rate: float, penalty: float, steps: int,
     """The published training written down once more, for one draw, with an nn.Linear. Returns logits of images."""
     start = given.task.clip.model.visual.proj.detach()
     texts = torch.from_numpy(class_embeddings(given.task)) * given.task.clip.model.logit_scale.detach().exp()
-    layer = nn.Linear(*start.shape, bias=False)
+    inputs, outputs = start.shape
+    layer = nn.Linear(inputs, outputs, bias=False)
     layer.weight.data = start.T.clone()
     x = inputs_of(given.draw.images, given)[rows]
     labels = torch.from_numpy(given.draw.labels)[rows]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from fewshot.methods import tip_adapter
 from fewshot.methods.tip_adapter import PUBLISHED, Cache, PreparedDraw, TipAdapter, TipAdapterF
 from fewshot.methods.zero_shot import ZeroShot, class_embeddings
-from fewshot.task import Draw, Images
+from fewshot.task import Draw, Fitted, Images
 from fewshot.training.calibration import temperature
 from fewshot.training.folds import folds
 
@@ -77,16 +77,17 @@ def test_f_takes_its_first_step_down_the_gradient_of_the_cross_entropy(patterns:
     trained = fixed.train([cache_of_all], torch.device("cpu"))[0][0]
     decayed = keys * (1 - 1e-3 * 0.01)  # AdamW's weight decay
     moved = torch.from_numpy(trained) - decayed
+    assert variable.grad is not None
     clear = variable.grad.abs() > 1e-6
     torch.testing.assert_close(moved[clear], -1e-3 * variable.grad[clear].sign(), rtol=0.01, atol=1e-6)
 
 
 def test_f_fits_its_draw_better_than_the_cache_alone_and_is_the_same_twice(patterns: Callable[..., Any]) -> None:
     given = patterns(5, 5, 5)
-    options = {"alphas": (1.0,), "betas": (5.5,)}
+    options: dict[str, Any] = {"alphas": (1.0,), "betas": (5.5,)}
     plain, trained = (kind(**options).fit(given.draw, given.task) for kind in (TipAdapter, TipAdapterF))
 
-    def loss(fitted: object) -> float:
+    def loss(fitted: Fitted) -> float:
         logits = torch.from_numpy(fitted.logits(given.draw.images))
         return float(F.cross_entropy(logits, torch.from_numpy(given.draw.labels)))
 
@@ -104,7 +105,8 @@ def test_it_learns_the_patterns(patterns: Callable[..., Any], kind: type[TipAdap
 def test_the_temperature_is_that_of_held_out_logits(patterns: Callable[..., Any]) -> None:
     """For each fold a cache of the rest, which for Tip-Adapter-F is trained on the rest."""
     given = patterns(6, 6, 6)
-    draw, settings = given.draw, {"alphas": (1.0,), "betas": (5.5,)}
+    draw = given.draw
+    settings: dict[str, Any] = {"alphas": (1.0,), "betas": (5.5,)}
     features, zero = draw.images.features(), ZeroShot().fit(draw, given.task).logits(draw.images)
     plain, trained = zero.copy(), zero.copy()
     for fit, check in folds(draw, 5):
@@ -148,5 +150,6 @@ def test_balanced_classes_weigh_the_same_in_f_s_loss(patterns: Callable[..., Any
     F.cross_entropy(logits, torch.from_numpy(given.draw.labels), weight=torch.tensor([0.75, 1.5])).backward()
     trained = TipAdapterF(epochs=1, epsilon=1e-12).train([cache], torch.device("cpu"))[0][0]
     moved = torch.from_numpy(trained - cache.keys * (1 - 1e-3 * 0.01))
+    assert keys.grad is not None
     clear = keys.grad.abs() > 1e-6
     torch.testing.assert_close(moved[clear], -1e-3 * keys.grad[clear].sign(), rtol=0.01, atol=1e-6)

@@ -25,7 +25,7 @@ def test_scores_are_cosines_with_the_ensembled_prompts_times_the_temperature(pat
         for column, prompts in enumerate(given.task.texts):
             assert len(prompts) == 3
             embedded = [unit(clip.encode_texts([prompt])[0].astype(np.float64)) for prompt in prompts]
-            cosine = unit(images[row].astype(np.float64)) @ unit(sum(embedded) / 3)
+            cosine = unit(images[row].astype(np.float64)) @ unit(np.sum(embedded, axis=0) / 3)
             assert np.isclose(logits[row, column], np.exp(clip.model.logit_scale.item()) * cosine, rtol=1e-4, atol=1e-4)
 
 
@@ -35,7 +35,7 @@ def test_every_prompt_counts_alike_whatever_its_embedding_s_length(patterns: Cal
     ensemble = class_embeddings(given.task)[0]
     embedded = given.task.clip.encode_texts(list(given.task.texts[0]))
     cosines = [ensemble @ unit(each) for each in embedded]
-    mean = unit(sum(unit(each) for each in embedded))
+    mean = unit(np.sum([unit(each) for each in embedded], axis=0))
     np.testing.assert_allclose(cosines, [mean @ unit(each) for each in embedded], atol=1e-5)
     assert np.isclose(np.linalg.norm(ensemble), 1, atol=1e-6)
 

@@ -17,7 +17,9 @@ Right = dict[tuple[str, int], tuple[int, ...]]
 BEFORE: Right = {("probe", 6): (5, 6, 7, 6), ("zero-shot", 0): (3, 4, 3, 4)}
 
 
-def store(directory: Path, right: Right, digest: str = "same", classes: tuple[str, ...] = ("a", "b"), **settings: Any):
+def store(
+    directory: Path, right: Right, digest: str = "same", classes: tuple[str, ...] = ("a", "b"), **settings: Any
+) -> Path:
     """A sweep with so many of ten test images right, by cell and split; `digest` begins its splits' digests."""
     planned = []
     for (method, shots), counts in right.items():
@@ -38,7 +40,7 @@ def store(directory: Path, right: Right, digest: str = "same", classes: tuple[st
 
 
 def test_the_same_test_images_are_compared_split_by_split(tmp_path: Path) -> None:
-    after = {("probe", 6): (7, 9, 8, 8), ("zero-shot", 0): (3, 4, 3, 4)}
+    after: Right = {("probe", 6): (7, 9, 8, 8), ("zero-shot", 0): (3, 4, 3, 4)}
     first, other = store(tmp_path / "after", after, model="lite1"), store(tmp_path / "before", BEFORE)
     files = write_comparison(first, other)
     table = files.comparison.table.set_index("method")

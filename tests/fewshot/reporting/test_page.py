@@ -116,7 +116,7 @@ def with_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("collection") / "yoga"
     collection = Collection.create(root)
     keys = {name: [f"{name}/{number}.jpg" for number in range(30)] for name in CLASSES}
-    rows = []
+    rows: list[dict[str, int | str]] = []
     for place, key in enumerate(key for name in CLASSES for key in keys[name]):
         file = root / "images" / key
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def with_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.new("RGB", (300, 200), (place % 255, 90, 160)).save(file)
         rows.append({"key": key, "file": f"images/{key}", "label": key.split("/")[0]})
     table = collection.images()
-    filled = [{name: 0 if table[name].dtype == "int64" else "" for name in table} | row for row in rows]
+    filled = [{str(name): 0 if table[name].dtype == "int64" else "" for name in table} | row for row in rows]
     collection.write(table.from_records(filled), collection.rejects())
     sweep = realistic_sweep(tmp_path_factory.mktemp("pictures"), splits=6, collection=root, keys=keys)
     return write_report(sweep).html
@@ -223,8 +223,12 @@ class Visit:
         self.page = context.new_page()
         self.page.on("console", lambda message: self.trouble.append(message.text))
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.trouble.append("dialog"), dialog.dismiss()))
+        self.page.on("dialog", self._dismiss)
         self.page.goto(file.as_uri())
+
+    def _dismiss(self, dialog: Any) -> None:
+        self.trouble.append("dialog")
+        dialog.dismiss()
 
     def _decide(self, route: Any, own: str) -> None:
         if route.request.url == own or route.request.url.startswith("data:"):

@@ -15,8 +15,9 @@ from curate.sweeps.records import Predictions, Record, Trial, read_sweep
 from fewshot.reporting import sections, write_report
 from fewshot.reporting.elements import templates
 from fewshot.reporting.elements.markdown import table
-from fewshot.reporting.sections import SECTIONS, Section
+from fewshot.reporting.sections import SECTIONS
 from fewshot.reporting.sections.content import Content
+from fewshot.reporting.sections.section import Section
 
 HOSTILE = "<script>alert(1)</script> | *b* {{ 7*7 }}"
 

@@ -19,6 +19,7 @@ from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Sweep, Trial, read_sweep
 from fewshot.measuring import tables
 from fewshot.measuring.measure import Cell, measure
+from fewshot.measuring.statistics import summarize
 from fewshot.reporting import terminal_table, write_report
 
 CLASSES = ["a", "b", "c", "d"]
@@ -146,15 +147,15 @@ def test_sets_are_compared_within_method_and_shots(sweep: Sweep) -> None:
 
 
 def test_no_difference_at_all_is_undecided_not_significant(tmp_path: Path) -> None:
-    nothing, certain = tables.summarize([0.0, 0.0]), tables.summarize([0.1, 0.1])
+    nothing, certain = summarize([0.0, 0.0]), summarize([0.1, 0.1])
     assert tables.verdict(nothing, nothing) == "undecided"
     assert tables.verdict(certain, certain) == "higher"
-    assert tables.verdict(tables.summarize([0.1]), tables.summarize([0.1])) == ""
+    assert tables.verdict(summarize([0.1]), summarize([0.1])) == ""
 
 
 def test_the_corrected_interval_decides_where_there_is_one() -> None:
     values = [0.1, 0.2, 0.15, 0.05]
-    plain, corrected, none = (tables.summarize(values, overlap) for overlap in (0.0, 0.8, 1.0))
+    plain, corrected, none = (summarize(values, overlap) for overlap in (0.0, 0.8, 1.0))
     assert plain.low > 0 > corrected.low
     assert tables.verdict(plain, corrected) == "undecided"
     assert tables.verdict(plain, none) == "higher"

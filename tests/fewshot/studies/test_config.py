@@ -1,6 +1,7 @@
 """A sweep's file: what it may say, what wins, and one sentence for a mistake."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from fewshot.studies.config import Asked
 from fewshot.sweeping.settings import FILE, PARTS, SweepSettings
 
 HERE, THERE = Path("collection"), Path("out")
+Write = Callable[[str], Path]
 
 
 @pytest.fixture
-def file(tmp_path: Path):
+def file(tmp_path: Path) -> Write:
     def write(text: str) -> Path:
         path = tmp_path / "sweep.yaml"
         path.write_text(text)
@@ -25,7 +27,7 @@ def file(tmp_path: Path):
     return write
 
 
-def test_the_template_has_every_key_with_its_default_and_a_sentence(file) -> None:
+def test_the_template_has_every_key_with_its_default_and_a_sentence(file: Write) -> None:
     text = config.template()
     asked = config.read(file(text))
     assert list(_order(text)) == list(declared(*FILE))
@@ -56,7 +58,7 @@ def test_options_of_a_sweep_find_the_classes_that_declare_them() -> None:
         made.replaced(shot=1)
 
 
-def test_values_are_read_as_what_they_are(file) -> None:
+def test_values_are_read_as_what_they_are(file: Write) -> None:
     text = """
 methods:
   zero-shot:
@@ -132,7 +134,7 @@ short:
         ),
     ],
 )
-def test_a_mistake_is_one_sentence_that_names_file_and_key(file, text: str, sentence: str) -> None:
+def test_a_mistake_is_one_sentence_that_names_file_and_key(file: Write, text: str, sentence: str) -> None:
     path = file(text)
     with pytest.raises(UsageError) as mistake:
         config.read(path)
@@ -146,14 +148,14 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         config.read(tmp_path / "none.yaml")
 
 
-def test_descriptions_may_lie_in_a_file_of_their_own(file, tmp_path: Path) -> None:
+def test_descriptions_may_lie_in_a_file_of_their_own(file: Write, tmp_path: Path) -> None:
     words = tmp_path / "words.yaml"
     words.write_text("tree: on one leg\n")
     asked = config.read(file(f"descriptions: {words}"))
     assert config.settings_of(asked, HERE, THERE).clip.descriptions == {"tree": ("on one leg",)}
 
 
-def test_an_empty_file_asks_for_nothing(file) -> None:
+def test_an_empty_file_asks_for_nothing(file: Write) -> None:
     assert config.read(file("# nothing\n")) == Asked()
 
 
@@ -165,7 +167,7 @@ def test_what_is_said_later_wins_setting_by_setting() -> None:
     )
 
 
-def test_lists_make_a_sweep_for_each_combination(file) -> None:
+def test_lists_make_a_sweep_for_each_combination(file: Write) -> None:
     text = "methods: {zero-shot: , finetune: {lr: [1e-5, 1e-4], epochs: [1, 2], weight_decay: 0}, finetune@0.5: }"
     grid_points = config.grid_points(config.read(file(text)), HERE, THERE)
     assert [each.name for each in grid_points] == [
@@ -183,7 +185,7 @@ def test_lists_make_a_sweep_for_each_combination(file) -> None:
     assert last.settings.recipes == {"finetune": {"weight_decay": 0.0, "lr": 1e-4, "epochs": 2}}
 
 
-def test_a_list_of_a_method_that_is_not_run_makes_no_grid_search(file) -> None:
+def test_a_list_of_a_method_that_is_not_run_makes_no_grid_search(file: Write) -> None:
     asked = Asked({"methods": ("zero-shot",)}).over(config.read(file("methods: {finetune: {lr: [1, 2]}}")))
     (only,) = config.grid_points(asked, HERE, THERE)
     assert (only.name, only.settings) == ("", SweepSettings.of(HERE, THERE, methods=("zero-shot",)))

@@ -58,11 +58,15 @@ def test_a_lost_worker_and_a_lost_node_change_no_byte(cluster: Any, settings: Bu
     seen: set[int] = set()
     losses: list[int] = []  # how many trials were done at each
 
+    def reached(trials: int) -> bool:
+        seen.update(own_actors())
+        return finished(there.out) >= trials and bool(seen)
+
     def kill() -> None:
-        wait_until(lambda: seen.update(own_actors()) or (finished(there.out) >= 2 and bool(seen)))
+        wait_until(lambda: reached(2))
         os.kill(max(seen), signal.SIGKILL)
         losses.append(finished(there.out))
-        wait_until(lambda: seen.update(own_actors()) or finished(there.out) >= 6)
+        wait_until(lambda: reached(6))
         lost = cluster.worker_nodes.copy().pop()
         cluster.remove_node(lost, allow_graceful=False)
         losses.append(finished(there.out))

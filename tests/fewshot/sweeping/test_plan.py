@@ -26,8 +26,8 @@ def table(sizes: dict[str, int]) -> pd.DataFrame:
         for number in range(size):
             image = f"{label}{number}".encode().hex().ljust(64, "0")
             rows.append({"key": f"{label}/{number}.png", "id": image, "label": label, "group": image})
-    same = {"file": "", "source": "import", "url": "", "width": 64, "height": 64, "format": "PNG", "mode": "RGB"}
-    return pd.DataFrame(rows).assign(**same, frames=1, bytes=100, official_split="", provenance="")
+    same: dict[str, Any] = {"file": "", "source": "import", "url": "", "width": 64, "height": 64, "format": "PNG"}
+    return pd.DataFrame(rows).assign(**same, mode="RGB", frames=1, bytes=100, official_split="", provenance="")
 
 
 @pytest.fixture

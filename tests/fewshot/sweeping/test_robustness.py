@@ -23,7 +23,7 @@ from curate.sweeps.records import Trial, read_predictions, read_sweep, trial_fil
 from fewshot.reporting import write_report
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.task import Fitted
+from fewshot.task import Fitted, Images
 from fewshot.training.deterministic import deterministic
 
 Build = Callable[..., SweepSettings]
@@ -53,11 +53,11 @@ class Bulky:
         self.asked.append(len(draws))
         if len(draws) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        seeds = [task.seed for task in tasks]
-        return [
-            Fitted(lambda images, seed=seed: np.full((len(images), 3), seed % 97, np.float32), pytest.fail)
-            for seed in seeds
-        ]
+        return [Fitted(constant(task.seed), pytest.fail) for task in tasks]
+
+
+def constant(seed: int) -> Callable[[Images], np.ndarray]:
+    return lambda images: np.full((len(images), 3), seed % 97, np.float32)
 
 
 def test_what_does_not_fit_in_memory_together_is_halved_until_it_does(
@@ -195,7 +195,8 @@ def make_old(out: Path, trial: Trial) -> None:
 
 def accuracies(out: Path) -> dict[tuple[str, int], float]:
     table = pd.read_csv(write_report(out).csv["results"])
-    return {(row.method, row.shots): row.mean for row in table.itertuples()}
+    rows: list[Any] = list(table.itertuples())
+    return {(row.method, row.shots): row.mean for row in rows}
 
 
 def test_a_sweep_of_an_older_version_goes_on(settings: Build) -> None:
@@ -264,7 +265,7 @@ def flags() -> tuple[Any, ...]:
     return (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
-        filling.fill_uninitialized_memory,
+        filling.fill_uninitialized_memory,  # type: ignore[attr-defined]  # torch sets it on the module's class
         cudnn.deterministic,
         cudnn.benchmark,
         os.environ.get("CUBLAS_WORKSPACE_CONFIG"),

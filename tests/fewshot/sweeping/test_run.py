@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,7 @@ from fewshot.sweeping.batched_trials import TrialBatch
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner
-from fewshot.task import Fitted
+from fewshot.task import Draw, Fitted, Task
 
 Build = Callable[..., SweepSettings]
 TABLES = ("results.csv", "differences.csv", "wrong.csv")
@@ -389,7 +390,7 @@ def test_permuted_test_labels_change_no_score(settings: Build, tmp_path: Path, t
     runner, lying = Runner(plan, tiny), Runner(liar, tiny)
     true = plan.split(0)
     lies = true.test.assign(label=np.roll(true.test["label"].to_numpy(), 1))
-    lying._split = lambda number: dataclasses.replace(true, test=lies)
+    lying._split = lru_cache(lambda number: dataclasses.replace(true, test=lies))
     for trial in plan.trials:
         runner.run(alone(trial))
         lying.run(alone(trial))
@@ -422,7 +423,12 @@ def test_records_tell_what_was_done(settings: Build) -> None:
 
 def test_each_trial_has_a_seed_of_its_own(settings: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = []
-    monkeypatch.setattr(Finetune, "fit", lambda self, draw, task: seeds.append(task.seed) or Nosy().fit(draw, task))
+
+    def fit(self: Finetune, draw: Draw, task: Task) -> Fitted:
+        seeds.append(task.seed)
+        return Nosy().fit(draw, task)
+
+    monkeypatch.setattr(Finetune, "fit", fit)
     run_sweep(settings(methods=("finetune",)))
     assert len(set(seeds)) == 4
 
@@ -474,7 +480,7 @@ def trapped(settings: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     asked = settings(workers=2)
     asked.out.mkdir()
     trials = [Trial("unfiltered", "linear-probe", 6, number) for number in range(10)]
-    plan = SimpleNamespace(settings=asked)
+    plan: Any = SimpleNamespace(settings=asked)
     return plan, trials, lambda *arguments: engines.hand_out(plan, trap.Trap(asked.out), *arguments)
 
 

@@ -26,7 +26,10 @@ def asked(collection: Collection, tmp_path: Path) -> Callable[..., TrainSettings
     """Settings that take seconds: `asked("finetune", folds=2, model="lite0", shots=3)`; fields of either settings."""
 
     def build(method: str = "linear-probe", **changes: Any) -> TrainSettings:
-        own = {name: changes.pop(name) for name in ("shots", "split", "folds", "unknown", "weights") if name in changes}
+        own: dict[str, Any] = {"folds": 2}
+        own |= {
+            name: changes.pop(name) for name in ("shots", "split", "folds", "unknown", "weights") if name in changes
+        }
         sweep = SweepSettings.of(
             collection.root,
             tmp_path / "model",
@@ -37,7 +40,7 @@ def asked(collection: Collection, tmp_path: Path) -> Callable[..., TrainSettings
             device="cpu",
             recipes=QUICK,
         )
-        return TrainSettings(sweep.replaced(**changes), **{"folds": 2} | own)
+        return TrainSettings(sweep.replaced(**changes), **own)
 
     return build
 

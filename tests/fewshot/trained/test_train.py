@@ -26,7 +26,7 @@ from fewshot.sweeping import prompts
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner
-from fewshot.task import Diverged
+from fewshot.task import Diverged, Fitted
 from fewshot.trained import directory
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import held_back
@@ -93,6 +93,7 @@ def test_what_is_held_back_was_not_learned_from_nor_any_copy_of_it(asked: Ask, m
 
     def spy(self: LinearProbe, draws: Any, tasks: Any) -> Any:
         for draw, fitted in zip(draws, fit_batch(self, draws, tasks), strict=True):
+            assert isinstance(fitted, Fitted)
             learned.append(set(draw.images.ids))
 
             def logits(images: Any, mine: int = len(learned) - 1, ask: Any = fitted.logits) -> Any:
@@ -114,6 +115,7 @@ def test_temperature_and_threshold_are_those_of_what_was_held_back(asked: Ask) -
     settings = asked("nearest-class-mean", unknown=0.2)
     runner = Runner(planning.make(settings.sweep), clip_models.load("tiny/random", device="cpu"))
     held = held_back(Fitting(runner, settings.trial), 2, settings.sweep.out.with_name("folds"), "here")
+    assert held is not None
     about = train(settings).about
     assert about.temperature == held.temperature() != 1
     surest = softmax(held.logits / about.temperature).max(axis=1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -14,7 +15,6 @@ from curate.images.pixels import PixelCache
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
-from fewshot.sweeping import activations
 from fewshot.sweeping.activations import ActivationCache
 from fewshot.training import frozen_trunk
 
@@ -130,11 +130,12 @@ def test_only_what_is_missing_is_computed(
     kept.fill(images.iloc[:20], pixels)
     counted: list[int] = []
     real = frozen_trunk.compute
-    monkeypatch.setattr(
-        activations.frozen_trunk,
-        "compute",
-        lambda clip, blocks, taken, **more: counted.append(len(taken)) or real(clip, blocks, taken, **more),
-    )
+
+    def counting(clip: ClipModel, blocks: int, taken: np.ndarray, *, mirrored: bool = False) -> torch.Tensor:
+        counted.append(len(taken))
+        return real(clip, blocks, taken, mirrored=mirrored)
+
+    monkeypatch.setattr(frozen_trunk, "compute", counting)
     again, _ = cache()
     again.fill(images, pixels)
     assert counted == [images["id"].nunique() - images["id"].iloc[:20].nunique()]

@@ -58,7 +58,12 @@ def test_frozen_texts_are_computed_once(patterns: Callable[..., Any], monkeypatc
     model = given.task.clip.model
     calls: list[int] = []
     real = _TextTower.__call__
-    monkeypatch.setattr(_TextTower, "__call__", lambda self: calls.append(1) or real(self))
+
+    def counted(self: _TextTower) -> torch.Tensor:
+        calls.append(1)
+        return real(self)
+
+    monkeypatch.setattr(_TextTower, "__call__", counted)
     frozen, trained = (TextHead(model, given.task, frozen=each) for each in (True, False))
     values = [head.class_vectors()[0] for head in (frozen, frozen, trained, trained)]
     assert len(calls) == 3

@@ -23,7 +23,8 @@ def clouds(counts: tuple[int, ...], dimensions: int, seed: int = 0) -> tuple[np.
 
 def problems(features: np.ndarray, labels: np.ndarray, classes: int, weights: np.ndarray | None = None) -> Problems:
     weights = np.ones((1, len(labels))) if weights is None else weights
-    return Problems(*(torch.from_numpy(each)[None] for each in (features, labels, weights)), classes)
+    x, y, w = (torch.from_numpy(each)[None] for each in (features, labels, weights))
+    return Problems(x, y, w, classes)
 
 
 def probabilities(logits: torch.Tensor) -> np.ndarray:
@@ -58,6 +59,7 @@ def test_the_gradient_of_the_mean_loss_is_nothing_at_the_solution(dimensions: in
     weights, bias = (each[0, 0].clone().requires_grad_() for each in solution.linear())
     losses = torch.nn.functional.cross_entropy(torch.from_numpy(features) @ weights.mT + bias, torch.from_numpy(labels))
     (losses + weights.square().sum() / (2 * 50.0 * len(labels))).backward()
+    assert weights.grad is not None and bias.grad is not None
     largest = max(weights.grad.abs().max(), bias.grad.abs().max())
     assert largest <= EXACT
     assert largest <= solution.gradient_norm.max() + 1e-12 <= EXACT + 1e-12

@@ -118,7 +118,8 @@ def test_where_memory_is_short_the_result_is_the_same(patterns: Callable[..., An
     given = patterns(5, 5, 5)
     recipe = Finetune(lr=1e-3, epochs=2, batch_size=5)
     plenty = recipe.fit(given.draw, given.task).logits(given.test)
-    copy, seen = working_copy(given.task.clip), []
+    copy = working_copy(given.task.clip)
+    seen: list[int] = []
     copy._kept.clear()
     hook = copy.model.visual.register_forward_pre_hook(out_of_memory_above(2, seen))
     try:

@@ -43,7 +43,8 @@ def photographs(size: int = 20) -> pd.DataFrame:
 
 
 def table(rows: list[dict[str, str]]) -> pd.DataFrame:
-    same = {"file": "", "url": "", "width": 64, "height": 64, "format": "PNG", "mode": "RGB", "frames": 1, "bytes": 9}
+    same: dict[str, Any] = {"file": "", "url": "", "width": 64, "height": 64, "format": "PNG", "mode": "RGB"}
+    same |= {"frames": 1, "bytes": 9}
     return pd.DataFrame([{"source": "import", "provenance": "", "official_split": ""} | row for row in rows]).assign(
         **same
     )
@@ -63,7 +64,7 @@ def rendered(number: int = 10) -> pd.DataFrame:
 
 def augmented(images: pd.DataFrame, number: int = 2) -> pd.DataFrame:
     """So many images made from each photograph."""
-    pairs = [(row, each) for row in images.itertuples() for each in range(number)]
+    pairs: list[tuple[Any, int]] = [(row, each) for row in images.itertuples() for each in range(number)]
     rows = [
         made(row.label, 1000 * place + row.Index, "augment", made_from=row.id) for place, (row, _) in enumerate(pairs)
     ]
@@ -75,7 +76,7 @@ def accept(collection: Collection, rejected: tuple[str, ...] = ()) -> None:
     images = collection.images()
     images = images[images["source"] == "synthetic"]
     bad = images[images["key"].isin(rejected)]
-    said = {"rule": "other_pose", "version": 1, "score": 1.0, "threshold": 0.5, "flagged": True}
+    said: dict[str, Any] = {"rule": "other_pose", "version": 1, "score": 1.0, "threshold": 0.5, "flagged": True}
     found = bad[["key", "id"]].assign(**said, detail="", other="", suggestion="")
     ran = {"other_pose": Ran("shows another pose", 1, "content", True, {}, len(bad), len(images))}
     findings.write(collection, Findings(found, ran, findings.digest(images)), findings.ACCEPTANCE)
@@ -216,7 +217,8 @@ def test_what_owes_a_pose_to_a_photograph_joins_that_photograph_alone(
     store: Callable[..., Collection], fact: str
 ) -> None:
     images = photographs()
-    owing = [made(row.label, row.Index, "StableDiffusionPipeline", **{fact: row.id}) for row in images.itertuples()]
+    rows: list[Any] = list(images.itertuples())
+    owing = [made(row.label, row.Index, "StableDiffusionPipeline", **{fact: row.id}) for row in rows]
     free = [made(label, 99, "StableDiffusionPipeline", control=f"pose {label} 3") for label in LABELS]
     made_plan = plan(store(images, table(owing + free)), "filtered+generated3")
     ids = {json.loads(row["provenance"])[fact]: row["id"] for row in owing}
@@ -377,7 +379,7 @@ def add_pictures(collection: Collection, draw_pattern: Callable[[int, int], np.n
 def test_a_sweep_goes_on_after_images_were_added_and_tells_what_they_change(
     quick: None, own_collection: Collection, tmp_path: Path, draw_pattern: Callable[[int, int], np.ndarray]
 ) -> None:
-    asked = {"collection": own_collection.root, "out": tmp_path / "sweep", "shots": (2, 3), "splits": 3}
+    asked: dict[str, Any] = {"collection": own_collection.root, "out": tmp_path / "sweep", "shots": (2, 3), "splits": 3}
     asked |= {"model": "tiny/random", "device": "cpu", "methods": ("zero-shot", "linear-probe")}
     before = run_sweep(SweepSettings.of(**asked, sets=("filtered",)))
     stored = {path: path.read_bytes() for path in (tmp_path / "sweep" / "trials").rglob("*.npz")}
@@ -431,7 +433,7 @@ def test_classes_without_an_added_image_are_swept_all_the_same(
     images = own_collection.images()
     own_collection.write(images[(images["source"] != "synthetic") | (images["label"] == "bars")], NO_REJECTS)
     accept(own_collection)
-    asked = {"collection": own_collection.root, "out": tmp_path / "sweep", "shots": (2,), "splits": 1}
+    asked: dict[str, Any] = {"collection": own_collection.root, "out": tmp_path / "sweep", "shots": (2,), "splits": 1}
     asked |= {"model": "tiny/random", "device": "cpu", "methods": ("linear-probe",), "short": "all"}
     sets = ("filtered", "filtered+synthetic2")
     run_sweep(SweepSettings.of(**asked, classes=("rings", "waves"), sets=sets))

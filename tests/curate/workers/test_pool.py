@@ -227,10 +227,10 @@ def _is_empty(group: int) -> bool:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"engine": "slurm"}, "--engine slurm: there are auto, processes, ray"),
-        ({"workers": -1}, "--workers -1: a number of workers, or 0"),
-        ({"gpu_share": 0.0}, "--gpu-share 0: a part of a card"),
-        ({"gpu_share": 1.5}, r"--gpu-share 1\.5: a part of a card"),
+        ({"engine": "slurm"}, "--engine must be auto or processes or ray, not 'slurm'"),
+        ({"workers": -1}, "--workers must be a whole number, at least 0, not -1"),
+        ({"gpu_share": 0.0}, "--gpu-share must be a number, above 0 and at most 1, not 0"),
+        ({"gpu_share": 1.5}, r"--gpu-share must be a number, above 0 and at most 1, not 1\.5"),
     ],
 )
 def test_what_makes_no_sense_is_said_with_its_option(asked: dict[str, Any], said: str) -> None:

@@ -422,7 +422,7 @@ def test_mistakes_are_said_before_anything_is_made(root: Path, tmp_path: Path) -
         generate(tmp_path / "nothing", MANNEQUIN, Wanted(), ONE)
     with pytest.raises(UsageError, match="--workers must be a whole number, at least 0"):
         Resources(workers=WorkerSettings(workers=-1))
-    with pytest.raises(UsageError, match="--engine must be auto, processes or ray"):
+    with pytest.raises(UsageError, match="--engine must be auto or processes or ray"):
         Resources(workers=WorkerSettings("slurm"))  # type: ignore[arg-type]
     assert {path: digest for path, digest in files(root).items() if path != ".generate.lock"} == before
 

@@ -90,8 +90,8 @@ def hand_out(
 def _record_lost(plan: Plan, batch: TrialBatch) -> None:
     detail = "its process was killed, probably for want of memory; fewer --workers may do"
     for trial in batch.missing:
-        settings = plan.settings.method_settings(trial.method)
-        record = Record(trial, "failed", plan.settings.clip.model, cause="killed", detail=detail, settings=settings)
+        resolved = plan.settings.resolved(trial.method).fields()
+        record = Record(trial, "failed", plan.settings.clip.model, cause="killed", detail=detail, **resolved)
         records.write(plan.settings.out, record, None)
 
 

@@ -433,7 +433,7 @@ def test_each_trial_has_a_seed_of_its_own(settings: Build, monkeypatch: pytest.M
     assert len(set(seeds)) == 4
 
 
-# Several processes (that two give the same tables as one is shown in test_sweep_killed.py)
+# Several processes (that two give the same tables as one is shown in test_killed.py)
 
 
 # Workers that start in a moment, and die where a file says so.
@@ -498,6 +498,8 @@ def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: 
     lost = records.read(plan.settings.out, trials[5])
     assert lost is not None
     assert "fewer --workers may do" in lost.detail
+    resolved = plan.settings.resolved("linear-probe")
+    assert (lost.settings, lost.recipe, lost.method_version) == (resolved.settings, resolved.recipe, resolved.version)
 
 
 def test_a_batch_that_kills_its_worker_is_halved(trapped: Any) -> None:

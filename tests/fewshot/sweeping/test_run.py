@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator

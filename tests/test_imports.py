@@ -94,6 +94,7 @@ print(*sys.modules, file=sys.stderr)
     assert HEAVY & set(done.stderr.split()) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "others"),
     [("curate", {"fewshot", "synth"}), ("synth", {"fewshot"}), ("fewshot", {"synth", "fiftyone"})],
@@ -103,6 +104,7 @@ def test_imports_go_one_way(package: str, others: set[str]) -> None:
     assert found == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize("optional", OPTIONAL)
 def test_an_optional_package_is_imported_in_one_module_when_it_is_needed(package: str, optional: str) -> None:
@@ -141,6 +143,7 @@ def ours(file: Path) -> set[str]:
     return found & MODULES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [str, room], ids=["modules", "rooms"])
 def test_imports_run_in_no_circle(unit: Callable[[str], str]) -> None:
     order: TopologicalSorter[str] = TopologicalSorter()
@@ -159,6 +162,7 @@ def test_every_room_says_what_it_holds() -> None:
     assert [str(folder.relative_to(ROOT)) for folder, line in said.items() if not line] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_package_imports_tests_or_benchmarks(package: str) -> None:
     found = {(i.file, i.package) for file in files(package) for i in imports(file)}

@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
 COMMANDS = ("curate", "fewshot", "synth")

@@ -45,6 +45,7 @@ def test_of_every_method_it_says_what_the_method_says(
     np.testing.assert_allclose(said, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_keeps_its_weights_when_another_is_trained(patterns: Callable[..., Any]) -> None:
     first, second = patterns(4, 4), patterns(4, 4, seed=1)
     method = methods.build("finetune", QUICK["finetune"])

@@ -23,6 +23,7 @@ def quick(collection: Collection, tmp_path: Path) -> list[object]:
     return ["sweep", collection.root, "--out", tmp_path / "sweep", *flags.split()]
 
 
+@pytest.mark.slow
 def test_a_sweep_and_its_report(run: Run, quick: list[object], tmp_path: Path) -> None:
     code, out, _ = run(*quick)
     assert code == 0
@@ -46,6 +47,7 @@ def test_a_report_can_be_written_elsewhere(run: Run, quick: list[object], tmp_pa
     assert not (tmp_path / "sweep" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_flags_reach_the_sweep(run: Run, quick: list[object], tmp_path: Path) -> None:
     flags = "--methods finetune,zero-shot --sets filtered,unfiltered --shots 3,2,3 --epochs 1 --lr 0.001 --image-only"
     flags += " --augment flip --batch-size 4 --fit pad --short all --seed 3 --test-fraction 0.3 --classes waves,bars"
@@ -83,6 +85,7 @@ def test_classes_that_are_left_out_are_named(
     assert f"next: fewshot report {tmp_path}/[sweep]\n" in out  # brackets are no markup
 
 
+@pytest.mark.slow
 def test_failed_trials_are_counted_by_cause_and_make_exit_code_1(
     run: Run, quick: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +105,7 @@ def test_failed_trials_are_counted_by_cause_and_make_exit_code_1(
     assert out.startswith("2 trials done (1 were there already)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
@@ -162,6 +166,7 @@ def test_a_directory_without_a_collection_is_one_sentence(run: Run, quick: list[
         assert errors.startswith(f"error: {place} is not a collection")
 
 
+@pytest.mark.slow
 def test_a_place_that_can_not_be_written_to_is_one_sentence(run: Run, quick: list[object], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "sweep"):
@@ -170,6 +175,7 @@ def test_a_place_that_can_not_be_written_to_is_one_sentence(run: Run, quick: lis
         assert errors.startswith(f"error: {place} can't be written to (")
 
 
+@pytest.mark.slow
 def test_a_report_that_can_not_be_written_is_one_sentence(run: Run, quick: list[object], tmp_path: Path) -> None:
     run(*quick)
     (tmp_path / "file").touch()
@@ -212,6 +218,7 @@ def test_a_file_and_flags_that_win_over_it(run: Run, collection: Collection, tmp
     assert found["short"] == "all"
 
 
+@pytest.mark.slow
 def test_a_file_of_descriptions_says_what_classes_are_called(run: Run, quick: list[object], tmp_path: Path) -> None:
     words = tmp_path / "words.yaml"
     words.write_text("bars: [lifting, bending]\nwaves: lying down\n")
@@ -249,6 +256,7 @@ def test_a_mistake_in_descriptions_is_one_sentence_and_exit_code_2(
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_a_list_of_recipes_is_a_grid_search_with_a_table(run: Run, quick: list[object], tmp_path: Path) -> None:
     text = "methods: {nearest-class-mean: , finetune: {lr: [1e-4, 1e-5], epochs: 1, towers: image}}\n"
     (tmp_path / "recipes.yaml").write_text(text)
@@ -290,6 +298,7 @@ def test_flags_of_every_tuned_method_and_of_where_it_runs(run: Run, quick: list[
     assert (used["augment"], used["class_weights"], used["lr"], used["towers"]) == ("flip", "balanced", 1e-4, "image")
 
 
+@pytest.mark.slow
 def test_two_sweeps_are_compared(run: Run, quick: list[object], tmp_path: Path) -> None:
     grid = ["--methods", "zero-shot,nearest-class-mean", "--splits", "2"]
     run(*quick, *grid)

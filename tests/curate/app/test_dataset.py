@@ -69,6 +69,7 @@ def test_the_view_of_a_rule_begins_with_the_worst(collection: Collection) -> Non
     assert view(build(collection), "dark") == ["boat/1.png", "tree/2.png", "boat/0.png"]
 
 
+@pytest.mark.slow
 def test_a_decision_shows_in_fields_and_views_that_were_there_before(collection: Collection) -> None:
     dataset = build(collection)
     decisions.drop(collection, ["tree/1.png"], reason="two people")
@@ -86,6 +87,7 @@ def test_a_decision_shows_in_fields_and_views_that_were_there_before(collection:
     assert field(dataset, "label.label")["boat/1.png"] == "boat"
 
 
+@pytest.mark.slow
 def test_building_again_writes_nothing(collection: Collection) -> None:
     dataset = build(collection, features(collection))
     before = field(dataset, "last_modified_at")
@@ -96,6 +98,7 @@ def test_building_again_writes_nothing(collection: Collection) -> None:
     assert set(runs) >= {"pca", "text"}
 
 
+@pytest.mark.slow
 def test_what_people_made_in_the_app_stays(collection: Collection) -> None:
     dataset = build(collection)
     dataset.match({"key": "tree/2.png"}).tag_samples(["drop", "look again"])
@@ -108,6 +111,7 @@ def test_what_people_made_in_the_app_stays(collection: Collection) -> None:
     assert view(again, "mine") == ["tree/2.png"]
 
 
+@pytest.mark.slow
 def test_images_come_and_go(collection: Collection) -> None:
     dataset = build(collection, features(collection))
     dataset.match({"key": "tree/2.png"}).tag_samples("mine")
@@ -125,6 +129,7 @@ def test_images_come_and_go(collection: Collection) -> None:
     assert len(again.load_brain_results("pca").points) == len(collection.images())
 
 
+@pytest.mark.slow
 def test_another_picture_under_an_old_key_is_another_sample(collection: Collection) -> None:
     build(collection).match({"key": "tree/2.png"}).tag_samples("drop")
     images = collection.images()
@@ -134,6 +139,7 @@ def test_another_picture_under_an_old_key_is_another_sample(collection: Collecti
     assert (sample.content_id, sample.tags) == ("f" * 64, [])
 
 
+@pytest.mark.slow
 def test_a_rule_that_does_not_run_any_more_takes_its_field_and_view_along(collection: Collection) -> None:
     build(collection)
     dataset = build(checked(collection, dark={"tree/0.png": 0.1}))
@@ -150,6 +156,7 @@ def test_before_a_check_there_is_no_filtered_set(collection: Collection) -> None
     assert len(view(dataset, "unfiltered")) == 6
 
 
+@pytest.mark.slow
 def test_a_lost_database_is_made_again_from_the_collection(collection: Collection) -> None:
     decisions.drop(collection, ["tree/1.png"], reason="blurred")
     dataset = build(collection, features(collection))
@@ -162,6 +169,7 @@ def test_a_lost_database_is_made_again_from_the_collection(collection: Collectio
     assert set(again.list_brain_runs()) >= {"pca", "text"}
 
 
+@pytest.mark.slow
 def test_predictions_become_fields_and_a_view(collection: Collection) -> None:
     told = [("boat/0.png", 4, 0.75, "tree"), ("boat/1.png", 4, 0.25, "tree"), ("tree/0.png", 4, 1.0, "boat")]
     predictions = pd.DataFrame(told, columns=["key", "tested", "wrong_share", "confused_with"])
@@ -172,6 +180,7 @@ def test_predictions_become_fields_and_a_view(collection: Collection) -> None:
     assert view(build(collection), "wrong in most splits") == ["tree/0.png", "boat/0.png"]
 
 
+@pytest.mark.slow
 def test_what_hurts_training_is_a_field_and_a_view_as_long_as_a_sweep_tells(collection: Collection) -> None:
     columns = ["key", "tested", "wrong_share", "confused_with"]
     told = [(key, 4, 0.5, "") for key in ("boat/0.png", "boat/1.png", "boat/2.png", "tree/0.png")]

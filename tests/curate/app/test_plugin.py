@@ -160,6 +160,7 @@ def test_an_untrained_text_tower_is_known(model: str, checkpoint: str, untrained
     assert text_search.untrained(model, checkpoint) is untrained
 
 
+@pytest.mark.slow
 def test_copies_come_first_and_then_what_is_near(collection: Collection) -> None:
     import numpy as np
 

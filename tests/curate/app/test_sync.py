@@ -107,6 +107,7 @@ def test_other_tags_are_the_persons_own(dataset: Any, collection: Collection) ->
     assert (difference.wishes, difference.refused, difference.tags) == ([], [], {})
 
 
+@pytest.mark.slow
 def test_copies_are_one_picture(collection: Collection) -> None:
     photos = collection.root.with_name("photos")
     shutil.copy(photos / "tree" / "1.png", photos / "tree" / "copy.png")

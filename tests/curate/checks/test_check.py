@@ -76,6 +76,7 @@ def test_findings_are_written_whole_and_read_back(collection: Collection) -> Non
     assert read.table["key"].is_monotonic_increasing
 
 
+@pytest.mark.slow
 def test_the_same_collection_gives_the_same_bytes(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     check(collection, model=None, workers=WorkerSettings(workers=1))
     before = {name: (collection.root / name).read_bytes() for name in ("findings.parquet", "checks.json")}
@@ -103,6 +104,7 @@ def test_settings_decide_what_runs_and_what_is_flagged(collection: Collection) -
     assert "exact_duplicate" not in flags(found)
 
 
+@pytest.mark.slow
 def test_a_rule_that_cannot_run_says_why(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     def needs_features(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
         """Needs features."""
@@ -128,6 +130,7 @@ def _broken(collection: Collection) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_features_have_length_one(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
@@ -193,6 +196,7 @@ def test_a_rule_that_breaks_its_promise_is_a_fault(
         check(collection, model=None)
 
 
+@pytest.mark.slow
 def test_an_interrupted_check_leaves_the_earlier_findings(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

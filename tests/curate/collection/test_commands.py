@@ -225,6 +225,7 @@ def test_export_says_what_it_wrote(root: Path, run: Run, tmp_path: Path) -> None
     assert run("export", root, tmp_path / "linked", "--link").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_ledger_that_is_replayed_on_a_rebuilt_collection_gives_the_same_sets(root: Path, tmp_path: Path) -> None:
     collection = Collection(root)
     decisions.relabel(collection, ["boat/both.jpg"], "boat")

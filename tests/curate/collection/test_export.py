@@ -233,6 +233,7 @@ print(json.dumps([[path, label.label, label["key"]] for path, _, label in import
 """
 
 
+@pytest.mark.slow
 @pytest.mark.app
 def test_fiftyone_reads_it(collection: Collection, tmp_path: Path) -> None:
     if find_spec("fiftyone") is None:  # not imported: it would be bound to a database here, for all other tests

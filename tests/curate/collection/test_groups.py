@@ -68,6 +68,7 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COPIES)
 def test_a_copy_is_found(kind: str) -> None:
     for seed in range(8):
@@ -76,6 +77,7 @@ def test_a_copy_is_found(kind: str) -> None:
         assert are_copies(copy, thumbnail(photo(seed))), seed
 
 
+@pytest.mark.slow
 def test_other_pictures_are_no_copies() -> None:
     assert groups.copies(np.stack([thumbnail(photo(seed)) for seed in range(60)])).tolist() == []
 
@@ -100,6 +102,7 @@ def test_a_group_is_named_after_its_smallest_content_id() -> None:
     assert groups.assign(["c", "b", "a"], thumbnails) == ["a", "b", "a"]
 
 
+@pytest.mark.slow
 def test_groups_do_not_depend_on_the_order() -> None:
     pictures = [thumbnail(make(photo(seed))) for seed in range(5) for make in list(COPIES.values())[:4]]
     ids = [hashlib.sha256(bytes([n])).hexdigest() for n in range(len(pictures))]
@@ -110,6 +113,7 @@ def test_groups_do_not_depend_on_the_order() -> None:
     assert {ids[i]: group for i, group in zip(order, shuffled, strict=True)} == expected
 
 
+@pytest.mark.slow
 def test_copies_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     thumbnails = np.stack([thumbnail(photo(seed % 7)) for seed in range(20)])
     expected = groups.copies(thumbnails)
@@ -137,6 +141,7 @@ def test_thumbnails_on_disk_give_the_same_groups_as_an_array(tmp_path: Path) -> 
         assert groups.assign(ids, signatures.thumbnails(ids)) == expected
 
 
+@pytest.mark.slow
 def test_little_memory_is_taken_for_each_picture() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (12_000, SIDE, SIDE), np.uint8)
 
@@ -156,6 +161,7 @@ def test_there_may_be_nothing_to_compare(count: int) -> None:
     assert groups.assign(ids, np.zeros((count, SIDE, SIDE), np.uint8)) == ids
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(
     scale=st.floats(0.96, 1.04),
@@ -176,6 +182,7 @@ def test_a_picture_moved_a_little_is_laid_back(scale: float, right: float, down:
     assert are_copies(thumbnail(inside), thumbnail(moved))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_no_giant_group_among_skeletons_on_black(shared_data: Path) -> None:
     files = sorted((shared_data / "skeletons82").glob("*/*.jpg"))[::8]

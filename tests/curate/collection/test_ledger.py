@@ -232,6 +232,7 @@ def test_a_ledger_that_can_not_be_written_says_that_nothing_was_decided(collecti
     assert ledger.entries == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_ledger_as_it_was(collection: Collection) -> None:
     Ledger(collection).append([drop("a")])
     path = Ledger(collection).path
@@ -278,6 +279,7 @@ def writer(collection: Collection) -> Callable[..., subprocess.Popen[str]]:
     return start
 
 
+@pytest.mark.slow
 def test_two_writers_lose_nothing_and_their_batches_stay_whole(
     collection: Collection, writer: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -293,6 +295,7 @@ def test_two_writers_lose_nothing_and_their_batches_stay_whole(
     assert all(len({id.rpartition("-")[0] for id in batch}) == 1 for batch in batches)
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes_nothing_that_was_confirmed_is_lost(
     collection: Collection, writer: Callable[..., subprocess.Popen[str]]
 ) -> None:

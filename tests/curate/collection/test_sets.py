@@ -257,6 +257,7 @@ def case(images: list[tuple[str, str]], flags: dict[str, set[str]], state: State
     return explained(table.assign(label=labels), checked, state)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(cases, rules, said, st.randoms(use_true_random=False))
 def test_neither_file_names_nor_row_order_decide_anything(
@@ -271,6 +272,7 @@ def test_neither_file_names_nor_row_order_decide_anything(
     assert contents[0] == contents[1]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(cases, rules, said)
 def test_a_person_s_word_decides_and_no_bytes_are_in_twice(

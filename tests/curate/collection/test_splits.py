@@ -92,6 +92,7 @@ def of(images: pd.DataFrame, label: str) -> Counter[Any]:
     return held(images[images["label"] == label])
 
 
+@pytest.mark.slow
 @FEW
 @given(tables(), splittings, numbers, st.randoms(use_true_random=False))
 def test_the_order_of_rows_plays_no_part(rows: list[Any], how: Splitting, number: int, shuffler: random.Random) -> None:
@@ -105,6 +106,7 @@ def test_the_order_of_rows_plays_no_part(rows: list[Any], how: Splitting, number
     assert list(draw(one.pool, 3, number, 0)["key"]) == list(draw(other.pool, 3, number, 0)["key"])
 
 
+@pytest.mark.slow
 @FEW
 @given(tables(), splittings, numbers)
 def test_the_names_of_files_play_no_part(rows: list[Any], how: Splitting, number: int) -> None:
@@ -140,6 +142,7 @@ def test_each_class_has_its_share_to_test_on_and_something_to_learn_from(
         assert abs(tested - how.test_fraction * size) <= 1
 
 
+@pytest.mark.slow
 @FEW
 @given(singles(), splittings, numbers, st.sampled_from(CLASSES), st.integers(1, 4))
 def test_one_more_image_moves_at_most_one_other_and_of_its_own_class(
@@ -157,6 +160,7 @@ def test_one_more_image_moves_at_most_one_other_and_of_its_own_class(
     assert (of(redrawn, label) - of(drawn, label)).total() <= 1
 
 
+@pytest.mark.slow
 @FEW
 @given(tables(), splittings, numbers, st.sampled_from(CLASSES))
 def test_one_more_image_moves_at_most_one_group_however_the_others_are_copied_and_labelled(
@@ -178,6 +182,7 @@ def test_whatever_leaves_the_relative_order_of_the_others_stays(
     assert list(before["id"]) == [image for image in after["id"] if image != content_id(NEW)]
 
 
+@pytest.mark.slow
 @FEW
 @given(tables(), splittings, numbers, st.data())
 def test_a_second_copy_of_a_file_moves_no_group(
@@ -188,6 +193,7 @@ def test_a_second_copy_of_a_file_moves_no_group(
     assert not moved(before, after)
 
 
+@pytest.mark.slow
 @FEW
 @given(tables(), splittings, numbers, st.data())
 def test_a_near_copy_that_does_not_rename_its_group_moves_no_group(
@@ -199,6 +205,7 @@ def test_a_near_copy_that_does_not_rename_its_group_moves_no_group(
     assert not moved(split(images, number, how), split(grown, number, how))
 
 
+@pytest.mark.slow
 @FEW
 @given(singles(), splittings, numbers, st.data())
 def test_a_near_copy_that_renames_its_group_moves_at_most_one_other(
@@ -210,6 +217,7 @@ def test_a_near_copy_that_renames_its_group_moves_at_most_one_other(
     assert len(moved(split(images, number, how), split(grown, number, how))) <= 1
 
 
+@pytest.mark.slow
 @FEW
 @given(tables(), splittings, numbers)
 def test_draws_are_nested(rows: list[Any], how: Splitting, number: int) -> None:
@@ -252,6 +260,7 @@ def test_splits_differ_by_number_and_by_seed_and_seed_0_is_one() -> None:
     assert len({draw_digest(draw(pool, 3, number, seed)) for number in range(5) for seed in range(4)}) == 20
 
 
+@pytest.mark.slow
 def test_over_many_splits_each_image_is_tested_about_as_often() -> None:
     images = table([(number, "cat", number) for number in range(40)])
     tested = Counter(key for number in range(150) for key in split(images, number, Splitting()).test["key"])

@@ -158,6 +158,7 @@ def lists(site: Web, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_end_tells_causes_classes_and_lines_that_were_no_links(lists: Path, place: "Place", run: Run) -> None:
     done = run(lists, place.root, "--warn-below", "3")
     assert done.returncode == 0
@@ -176,11 +177,13 @@ def test_the_end_tells_causes_classes_and_lines_that_were_no_links(lists: Path, 
     assert "2 classes kept fewer than 43 images" in run(lists, place.root).said
 
 
+@pytest.mark.slow
 def test_the_second_time_it_says_that_nothing_was_asked(lists: Path, place: "Place", run: Run) -> None:
     run(lists, place.root)
     assert f"{place.root}: 0 links asked, 0 kept, 7 had their answer before" in run(lists, place.root).said
 
 
+@pytest.mark.slow
 def test_the_status_tells_the_same_afterwards(lists: Path, place: "Place", run: Run) -> None:
     run(lists, place.root)
     done = run(place.root, name="status")
@@ -192,6 +195,7 @@ def test_the_status_tells_the_same_afterwards(lists: Path, place: "Place", run: 
     assert re.search(r"127\.6\.0\.4:\d+ 1 0 1 not found", done.said)
 
 
+@pytest.mark.slow
 def test_only_a_few_of_many_bad_lines_are_named(site: Web, place: "Place", run: Run) -> None:
     source = place.write({"good/1.jpg": site.url("good", 1)} | {f"bad/{n}.jpg": "ftp://x.org/1" for n in range(20)})
     done = run(source, place.root)
@@ -200,6 +204,7 @@ def test_only_a_few_of_many_bad_lines_are_named(site: Web, place: "Place", run: 
     assert len(place.collection.rejects()) == 20
 
 
+@pytest.mark.slow
 def test_links_that_the_official_split_does_not_know_are_counted(site: Web, place: "Place", run: Run) -> None:
     source = place.write({f"tree/{n}.jpg": site.url("good", n) for n in range(3)})
     split = place.folder / "yoga_train.txt"
@@ -220,6 +225,7 @@ def test_when_the_time_is_up_it_says_how_to_go_on(site: Web, place: "Place", run
     assert site.counts()["paths"] == {}
 
 
+@pytest.mark.slow
 def test_file_names_cannot_write_to_the_terminal(site: Web, place: "Place", run: Run) -> None:
     source = place.write({"[red]tree/1.jpg": site.url("404", 1), "good/2.jpg": site.url("good", 2)})
     with source.open("a") as file:
@@ -232,6 +238,7 @@ def test_file_names_cannot_write_to_the_terminal(site: Web, place: "Place", run:
 # How it ends
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(site: Web, place: "Place", run: Run) -> None:
     source = place.write({f"good/{n}.jpg": site.url("good", n) for n in range(5)})
     # The system's limit on the size of a file: the first picture meets it.

@@ -12,8 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from benchmarks import web
 from benchmarks.web import Web
+
+pytestmark = pytest.mark.whole
 
 if TYPE_CHECKING:
     from tests.curate.download.conftest import Place

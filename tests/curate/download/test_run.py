@@ -185,6 +185,7 @@ def test_a_placeholder_is_told_from_pictures_that_were_listed_twice(everything: 
 # Politeness
 
 
+@pytest.mark.slow
 def test_redirects_to_one_site_wait_for_its_turn(slow_site: Web, place: "Place") -> None:
     urls = [slow_site.url("redirect-elsewhere", n, f"127.2.0.{n + 1}") for n in range(30)]
     place.download(keyed(urls), per_site=2, spacing=0.05)
@@ -196,6 +197,7 @@ def test_redirects_to_one_site_wait_for_its_turn(slow_site: Web, place: "Place")
     assert starts[-1] - starts[0] > 29 * 0.05 - 0.3
 
 
+@pytest.mark.slow
 def test_a_site_is_asked_as_often_and_as_much_at_once_as_allowed(slow_site: Web, place: "Place") -> None:
     place.download(keyed(slow_site.url("good", n) for n in range(40)), per_site=2)
     assert set(place.causes.values()) == {"kept"}
@@ -216,6 +218,7 @@ def test_a_server_that_says_later_is_left_alone_until_then(site: Web, place: "Pl
     assert elsewhere[-1] - starts[0] < web.RETRY_AFTER  # nobody else waits
 
 
+@pytest.mark.slow
 def test_a_host_that_only_hangs_costs_a_few_requests_and_holds_up_nobody(site: Web, place: "Place") -> None:
     hanging = keyed((site.url("stall", n, "127.3.0.1") for n in range(30)), "hanging")
     good = keyed((site.url("good", n, f"127.3.1.{n % 10 + 1}") for n in range(100, 150)), "good")
@@ -251,6 +254,7 @@ def test_a_second_run_asks_nothing_and_leaves_the_same_bytes(site: Web, place: "
     assert (place.tables, place.journal) == (tables, journal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("retry", "again"),
     [(Retry.TRANSIENT, {"500"}), (Retry.ALL, {"404", "500", "html"}), (Retry.NONE, set())],
@@ -266,6 +270,7 @@ def test_the_next_run_asks_again_what_it_is_told_to(site: Web, place: "Place", r
     assert place.tables == tables
 
 
+@pytest.mark.slow
 def test_what_was_only_passing_is_kept_the_next_time(site: Web, place: "Place") -> None:
     links = keyed([site.url("503-then-good", 1), site.url("good", 2)])
     assert place.download(links, attempts=1).kept == 1
@@ -275,6 +280,7 @@ def test_what_was_only_passing_is_kept_the_next_time(site: Web, place: "Place") 
     assert len(place.collection.rejects()) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "before", "now"),
     [
@@ -357,6 +363,7 @@ def test_a_changed_list_adds_relabels_and_asks_what_is_new(site: Web, place: "Pl
     assert (place.root / images["file"]["2.jpg"]).read_bytes() == web.picture(2)
 
 
+@pytest.mark.slow
 def test_links_of_an_earlier_list_stay(site: Web, place: "Place") -> None:
     place.download({"tree/1.jpg": site.url("good", 1), "tree/2.jpg": site.url("404", 2)})
     place.download({"plank/1.jpg": site.url("good", 3)})
@@ -384,6 +391,7 @@ def test_an_imported_image_keeps_its_key(site: Web, place: "Place", tmp_path: Pa
 # Cut short
 
 
+@pytest.mark.slow
 def test_no_time_makes_the_tables_of_what_is_there(site: Web, place: "Place") -> None:
     links = keyed(site.url(name, n) for n, name in enumerate(["good", "404"] * 5))
     place.download(links)

@@ -166,6 +166,7 @@ for number in range(100_000):
 """
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes_nothing_that_was_confirmed_is_lost(tmp_path: Path) -> None:
     for _ in range(3):
         with subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True) as process:

@@ -158,6 +158,7 @@ def test_ctrl_c_says_that_the_work_goes_on_from_here(program: list[str], environ
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_progress_bar_gives_the_cursor_back(
     program: list[str], environment: dict[str, str], terminal: tuple[int, int]
 ) -> None:
@@ -169,6 +170,7 @@ def test_ctrl_c_in_a_progress_bar_gives_the_cursor_back(
     assert "Traceback" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("total", "step", "lines"),
     [

@@ -40,6 +40,7 @@ def test_what_is_no_yaml_is_named_with_its_line(text: str, line: int, said: str)
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_brackets_without_end_are_refused() -> None:
     with pytest.raises(UsageError, match=r"a\.yaml: this is nested too deeply"):
         yaml_files.parse("[" * 100_000, "a.yaml")

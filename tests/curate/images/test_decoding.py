@@ -307,6 +307,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         assert caught.value.cause is Cause.NO_ACCESS
 
 
+@pytest.mark.slow
 def test_pillows_remarks_do_not_reach_the_user() -> None:
     code = """
 import io, sys, warnings
@@ -331,6 +332,7 @@ def test_the_callers_own_warnings_stay() -> None:
         warnings.warn("mine", UserWarning, stacklevel=1)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     form=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"]),

@@ -300,6 +300,7 @@ def test_a_damaged_shard_is_made_again(
     assert len(decoded) == 6
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_in_the_header_of_an_array_gets_through(collection: Collection) -> None:
     images, right = collection.images(), expected(collection)
     filled(collection)
@@ -484,6 +485,7 @@ def in_processes(collection: Collection, what: str, *words: str) -> list[int]:
     return [int(line) for line in done.stdout.split()]
 
 
+@pytest.mark.slow
 def test_a_fill_that_is_killed_again_and_again_ends_with_the_same_pixels(make: Callable[..., Collection]) -> None:
     collection = make(*(photo(seed) for seed in range(24)))
     # The earliest first: a fill that was left alone leaves nothing to be killed in.
@@ -493,6 +495,7 @@ def test_a_fill_that_is_killed_again_and_again_ends_with_the_same_pixels(make: C
     assert_right(filled(collection))
 
 
+@pytest.mark.slow
 def test_several_processes_fill_one_cache_at_once(make: Callable[..., Collection]) -> None:
     collection = make(*(photo(seed) for seed in range(20)))
     assert in_processes(collection, "together") == [0, 0, 0, 0]

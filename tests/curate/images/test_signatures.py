@@ -197,6 +197,7 @@ def test_a_full_disk_is_an_error_and_what_was_written_before_stays(
     assert present(ten) == {*range(10), 16}
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_had_looked_at_is_known(collection: Collection) -> None:
     program = """
 import sys
@@ -218,6 +219,7 @@ for number in range(10**9):
         assert all(known[f"{number:064x}"].width == number for number in range(int(last) + 1))
 
 
+@pytest.mark.slow
 def test_twenty_thousand_take_little_memory(collection: Collection) -> None:
     program = """
 import sys, tracemalloc

@@ -522,6 +522,7 @@ def import_in_a_process(source: Path, target: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(tmp_path: Path) -> None:
     source, undisturbed, target = tmp_path / "photos", tmp_path / "undisturbed", tmp_path / "killed"
     for seed in range(60):

@@ -133,12 +133,14 @@ def gymnastic(clip: ClipModel, photographs: np.ndarray) -> float:
     return float(share[[416, 422, 543, 602, 638, 639, 702]].sum())
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_lite0_sees_gymnastics_in_yoga_photographs(lite0: ClipModel, photographs: np.ndarray) -> None:
     """Of 1000 classes the seven of a gym have most of the probability: preprocessing, trunk and pooling are right."""
     assert gymnastic(lite0, photographs) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_two_tensors_of_one_shape_exchanged_would_be_seen(
     photographs: np.ndarray, monkeypatch: pytest.MonkeyPatch
@@ -263,6 +265,7 @@ def states() -> tuple[object, ...]:
     return random.getstate(), numpys[1].tolist(), torch.get_rng_state().tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lite0", "tiny/random"])
 def test_loading_leaves_every_random_state_as_it_was(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seeded: list[int] = []
@@ -279,6 +282,7 @@ def test_loading_from_the_hub_leaves_the_random_state_as_it_was(from_hub: Simple
     assert states() == before
 
 
+@pytest.mark.slow
 def test_two_loads_share_no_weights() -> None:
     one, other = load("tiny/random"), load("tiny/random")
     with torch.no_grad():
@@ -286,6 +290,7 @@ def test_two_loads_share_no_weights() -> None:
     assert one.image_digest != other.image_digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lite0", "tiny/random"])
 def test_a_text_tower_without_training_is_told(name: str) -> None:
     assert not load(name).text_trained
@@ -429,6 +434,7 @@ def test_a_checkpoint_gives_the_model_that_was_saved(tmp_path: Path, tiny: ClipM
     assert loaded.text_trained
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_lite0_keeps_its_normalisation(tmp_path: Path, lite0: ClipModel) -> None:
     save_file(weights(lite0), tmp_path / "a.safetensors")
     loaded = load("lite0", checkpoint=tmp_path / "a.safetensors")
@@ -552,6 +558,7 @@ def in_precision(clip: ClipModel, precision: str) -> ClipModel:
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lite0", "tiny/random"])
 def test_features_in_bf16_are_close_to_those_in_fp32(name: str) -> None:
     clip = load(name)
@@ -571,6 +578,7 @@ def test_features_in_fp32_are_open_clips_own(lite0: ClipModel) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("lite0", 3), ("tiny/random", 18)])
 def test_features_are_the_same_alone_as_in_any_batch(name: str, count: int) -> None:
     """But for rounding: 1 part in 200 in bf16."""

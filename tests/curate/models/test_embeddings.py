@@ -193,6 +193,7 @@ def test_other_weights_are_another_cache(collection: Collection, tiny: ClipModel
     assert encoded == [6, 6]
 
 
+@pytest.mark.slow
 def test_another_text_tower_is_the_same_cache(collection: Collection, tiny: ClipModel, encoded: list[int]) -> None:
     embed(collection, collection.images(), tiny)
     other = clip_models.load("tiny/random", device="cpu")
@@ -210,6 +211,7 @@ def test_padding_is_another_cache_with_other_features(collection: Collection, ti
     np.testing.assert_array_equal(embed(collection, collection.images(), tiny), cropped)
 
 
+@pytest.mark.slow
 def test_another_precision_is_another_cache(collection: Collection, encoded: list[int]) -> None:
     for precision in ("bf16", "fp32", "bf16", "fp32"):
         clip = clip_models.load("tiny/random", device="cpu")
@@ -306,6 +308,7 @@ def test_a_damaged_shard_is_computed_again(
     assert encoded == [6, 6]
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_gets_through(collection: Collection, tiny: ClipModel) -> None:
     images = collection.images()
     whole = embed(collection, images, tiny)

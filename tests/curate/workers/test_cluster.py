@@ -120,6 +120,7 @@ def test_a_file_tells_the_same_folder_for_the_time_of_the_work(tmp_path: Path) -
             pass
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_weights_is_named() -> None:
     clip = clip_models.load("tiny/random", device="cpu")
     same = SameModel.as_(clip, None)
@@ -138,6 +139,7 @@ def test_without_ray_the_user_is_told_what_to_install(monkeypatch: pytest.Monkey
         Cluster()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:123456", "nowhere"])
 @pytest.mark.parametrize("named", ["--address ", "RAY_ADDRESS="])
 def test_a_cluster_that_does_not_answer_is_named(address: str, named: str) -> None:
@@ -156,6 +158,7 @@ except FewposeError as error:
     assert done.stdout.startswith(f"no Ray cluster answers at {named}{address} (")
 
 
+@pytest.mark.slow
 def test_without_an_address_a_quiet_ray_is_started_and_ended() -> None:
     code = """
 from curate.workers.opening import in_order

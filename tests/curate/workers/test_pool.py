@@ -22,6 +22,8 @@ from curate.workers.processes import Processes
 from curate.workers.settings import WorkerSettings
 from tests.curate.workers.trap import Numbers, Stubborn, Trap
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 TWO = WorkerSettings(workers=2)
 

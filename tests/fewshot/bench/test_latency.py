@@ -54,6 +54,7 @@ def test_milliseconds_are_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(latency.measure(lambda: None, 1e-9, least=5)) == {125.0}
 
 
+@pytest.mark.slow
 def test_every_engine_is_measured_from_pixels_and_from_a_file(model: TrainedModel) -> None:
     pytest.importorskip("onnxruntime", reason="needs pip install 'fewpose[export]'")
     done = latency.bench(model, batches=(1, 3), threads=1, seconds=1e-9)
@@ -119,6 +120,7 @@ def run(kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return start
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table(run: Callable[..., str]) -> None:
     out = run("--batch", "1,2")
     heading, *rows = out.splitlines()
@@ -128,6 +130,7 @@ def test_the_command_prints_a_table(run: Callable[..., str]) -> None:
     assert any(row.startswith("cpu, 1 thread; ") for row in rows)
 
 
+@pytest.mark.slow
 def test_other_work_on_the_machine_is_told(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (3.25, 0.0, 0.0))
     assert "other work wanted CPUs (a load of 3.2 before it began)" in run("--batch", "1")
@@ -135,6 +138,7 @@ def test_other_work_on_the_machine_is_told(run: Callable[..., str], monkeypatch:
     assert "other work" not in run("--batch", "1")
 
 
+@pytest.mark.slow
 def test_the_command_prints_json(run: Callable[..., str]) -> None:
     told = json.loads(run("--batch", "2", "--json"))
     assert [(each["begins_with"], each["batch"]) for each in told["timings"]][:2] == [("file", 1), ("pixels", 2)]

@@ -62,6 +62,7 @@ def some_head(tower: Any, size: int, classes: int = 4) -> LinearHead:
     return LinearHead(5 * np.random.default_rng(0).normal(size=(classes, width)).astype(np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_with_its_attention_in_the_open_a_tower_says_what_it_said(
     towers: dict[str, tuple[Any, int]], name: str
@@ -73,6 +74,7 @@ def test_with_its_attention_in_the_open_a_tower_says_what_it_said(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tower_is_left_as_it_was(towers: dict[str, tuple[Any, int]], name: str) -> None:
     tower, size = towers[name]
@@ -140,6 +142,7 @@ def test_relevance_is_the_papers_with_whole_matrices(towers: dict[str, tuple[Any
     tower.zero_grad()
 
 
+@pytest.mark.slow
 def test_every_attention_of_every_tower_is_seen(towers: dict[str, tuple[Any, int]]) -> None:
     for name, (tower, size) in towers.items():
         known = tokens(tower)
@@ -152,6 +155,7 @@ def test_every_attention_of_every_tower_is_seen(towers: dict[str, tuple[Any, int
         assert attention_relevance(tower, known, score, pictures(size)).shape == (2, *known.grid), name
 
 
+@pytest.mark.slow
 def test_what_attention_pooling_looks_at_is_where_relevance_begins(towers: dict[str, tuple[Any, int]]) -> None:
     """Equation 6 for the pooling query: its own A+, then every block's, by whole matrices."""
     tower, size = towers["timm, attention"]

@@ -41,6 +41,7 @@ def pictures(size: int = 224, count: int = 2) -> Tensor:
 HEAD = LinearHead(5 * np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tower", "module", "size", "places"),
     [
@@ -86,6 +87,7 @@ def test_a_tower_is_left_as_it_was() -> None:
     assert not any(each._forward_hooks or each._forward_pre_hooks for each in made.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "convnext_atto", "resnet18", "fastvit_t8"])
 def test_a_map_is_no_rest_of_rounding(name: str) -> None:
     """Where a norm over channels follows, the products of a place add up to nothing in exact numbers."""
@@ -100,6 +102,7 @@ def test_a_map_is_no_rest_of_rounding(name: str) -> None:
     assert (products.sum(1).abs().mean() / products.abs().sum(1).mean()) > 0.01
 
 
+@pytest.mark.slow
 def test_each_image_has_the_map_that_it_has_alone() -> None:
     """Whatever stands beside it, and however many are computed at once."""
     made = timm_tower("resnet18")
@@ -110,6 +113,7 @@ def test_each_image_has_the_map_that_it_has_alone() -> None:
         torch.testing.assert_close(together[place], alone[0], rtol=1e-3, atol=1e-4 * float(alone.max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "vit_relpos_small_patch16_224"])
 def test_a_tower_of_another_kind_is_said_in_a_sentence(name: str) -> None:
     made = timm_tower(name, pool="" if name.startswith("vit") else "avg")

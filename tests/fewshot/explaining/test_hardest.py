@@ -24,6 +24,8 @@ from fewshot.task import Fitted
 from fewshot.trained.fitting import Fitting
 from fewshot.trials.explained import FILE, FOLDER, read_shown
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 Settings = Callable[..., SweepSettings]
 

@@ -32,6 +32,7 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
 
 
+@pytest.mark.slow
 def test_each_photograph_becomes_a_picture(run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path) -> None:
     first, second = photo("one.png", 0), photo("two.png", 1)
     code, out, err = run(kept, first, second, "--class", "waves", "--out", tmp_path / "out")
@@ -61,6 +62,7 @@ def test_without_matplotlib_it_says_what_to_install_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_maps_are_of_the_classes_that_are_named(
     run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -119,6 +121,7 @@ def test_no_name_leads_out_of_the_directory(
     assert {each.name for each in tmp_path.iterdir()} == {"out", "photos"}
 
 
+@pytest.mark.slow
 def test_its_own_picture_is_replaced_and_no_other(
     run: Run, kept: Path, other: Path, photo: Callable[..., Path], tmp_path: Path
 ) -> None:

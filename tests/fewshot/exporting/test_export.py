@@ -53,6 +53,7 @@ def test_the_json_tells_the_file_and_how_to_use_it(fp32: export.Exported, tiny_m
     assert properties["fewpose"] == about["versions"]["fewpose"]
 
 
+@pytest.mark.slow
 def test_the_numbers_of_int8_can_be_found_again(
     tiny_model: TrainedModel, photographs: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_the_numbers_of_int8_can_be_found_again(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photographs", "yoga.json", "yoga.onnx"]
 
 
+@pytest.mark.slow
 def test_images_that_it_was_trained_on_are_called_so(
     tiny_model: TrainedModel, collection: Collection, tmp_path: Path
 ) -> None:
@@ -93,6 +95,7 @@ def test_too_few_images_for_int8_are_refused_before_anything_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["photographs"]
 
 
+@pytest.mark.slow
 def test_an_earlier_export_is_replaced(tiny_model: TrainedModel, tmp_path: Path) -> None:
     path = tmp_path / "yoga.onnx"
     path.write_bytes(b"")

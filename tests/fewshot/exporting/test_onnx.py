@@ -15,6 +15,8 @@ from fewshot.exporting import onnx
 from fewshot.exporting.export import graph_of
 from fewshot.trained.model import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnxruntime", reason="needs pip install 'fewpose[export]'")
 pytest.importorskip("onnxscript", reason="needs pip install 'fewpose[export]'")
 

@@ -59,6 +59,7 @@ def test_small_label_types_do_not_overflow() -> None:
     assert counts[81, 81] == 1
 
 
+@pytest.mark.slow
 @given(st.integers(2, 8), st.data())
 def test_like_scikit_learn(classes: int, data: st.DataObject) -> None:
     each = st.lists(st.integers(0, classes - 1), min_size=1, max_size=40)

@@ -121,6 +121,7 @@ def test_the_temperature_never_falls_below_a_hundredth(patterns: Callable[..., A
     assert bias.tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_it_learns_the_patterns(patterns: Callable[..., Any]) -> None:
     given = patterns(8, 8, 8)
     before = Finetune(lr=1e-9, epochs=1).fit(given.draw, given.task).logits(given.draw.images)
@@ -138,6 +139,7 @@ def test_it_learns_the_patterns(patterns: Callable[..., Any]) -> None:
     assert accuracies[2] > 0.8
 
 
+@pytest.mark.slow
 def test_both_towers_and_the_temperature_are_trained(patterns: Callable[..., Any], tiny: ClipModel) -> None:
     given = patterns(3, 3)
     before = weights_of(tiny.model)
@@ -171,6 +173,7 @@ def test_the_callers_model_stays_as_it_was(patterns: Callable[..., Any], tiny: C
     assert all(parameter.grad is None for parameter in tiny.model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["none", "flip+crop"])
 def test_a_seed_decides_the_result_and_the_global_random_state_does_not(
     patterns: Callable[..., Any], augment: str
@@ -230,6 +233,7 @@ def test_a_loss_that_is_not_a_number_is_said_at_once(
     assert len(passes) == 2  # the one before training, and the first epoch
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_model_that_hardly_moves_is_no_divergence(patterns: Callable[..., Any]) -> None:
     """Its loss goes up and down by the order of batches and by augmentation alone."""
     for seed in range(6):
@@ -277,6 +281,7 @@ def test_every_pass_has_another_order(patterns: Callable[..., Any]) -> None:
     assert len({tuple(order) for order in orders}) == 3
 
 
+@pytest.mark.slow
 def test_a_cosine_schedule_ends_at_nothing(patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     rates: list[float] = []
 
@@ -295,6 +300,7 @@ def test_a_cosine_schedule_ends_at_nothing(patterns: Callable[..., Any], monkeyp
     assert set(rates) == {1e-4}
 
 
+@pytest.mark.slow
 def test_the_statistics_of_batch_norm_do_not_move(patterns: Callable[..., Any]) -> None:
     lite0 = clip_models.load("lite0", device="cpu")
     given = patterns(1, 1, clip=lite0, tested=1)

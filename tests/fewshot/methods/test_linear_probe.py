@@ -64,6 +64,7 @@ def powered(features: np.ndarray, power: float) -> np.ndarray:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
 def test_strength_power_and_temperature_are_those_of_a_plain_loop_with_scikit_learn(
     patterns: Callable[..., Any], class_weights: str
@@ -101,6 +102,7 @@ def test_balanced_classes_are_scikit_learn_s(patterns: Callable[..., Any]) -> No
     assert np.abs(found - softmax(probe.fit(given.draw, given.task).logits(given.test))).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2**40])
 def test_draws_that_are_fitted_together_come_out_as_alone(
     patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, at_once: int
@@ -152,6 +154,7 @@ def test_more_images_than_features_are_solved_in_the_features(patterns: Callable
     )
 
 
+@pytest.mark.slow
 def test_the_strength_is_chosen_by_what_the_folds_say(patterns: Callable[..., Any]) -> None:
     """Of an absurdly weak and a sensible strength, the one that classifies held-out images wins, in either order."""
     given = patterns(8, 8, 8)

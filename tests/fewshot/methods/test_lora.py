@@ -77,6 +77,7 @@ def test_merged_is_unmerged(exact: ClipModel, patterns: Callable[..., Any]) -> N
     assert (stacked[0] - exact.model.visual(images)).abs().max() > 0.1
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_towers_of_timm_are_adapted_too(tmp_path: Path) -> None:
     config = json.loads((Path(resources.path("open_clip")) / "tiny.json").read_text())
@@ -183,6 +184,7 @@ def test_the_gradient_is_that_of_finite_differences(exact: ClipModel, patterns: 
     assert (moved(1e-2) - moved(-1e-2)) / 2e-2 == pytest.approx(length, rel=0.02)
 
 
+@pytest.mark.slow
 def test_stacked_trials_are_as_they_would_be_alone(
     exact: ClipModel, patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +207,7 @@ def test_stacked_trials_are_as_they_would_be_alone(
         np.testing.assert_allclose(fitted.logits(each.test), mine, rtol=1e-4, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_the_patterns_and_leaves_the_model_alone(patterns: Callable[..., Any], tiny: ClipModel) -> None:
     given = patterns(8, 8, 8)
     before = {name: value.clone() for name, value in tiny.model.state_dict().items()}
@@ -216,6 +219,7 @@ def test_it_learns_the_patterns_and_leaves_the_model_alone(patterns: Callable[..
     np.testing.assert_array_equal(fitted.logits(given.test), again.logits(given.test))
 
 
+@pytest.mark.slow
 def test_averaging_interpolates_the_merged_weights(exact: ClipModel, patterns: Callable[..., Any]) -> None:
     given = patterns(4, 4, clip=exact)
     fitted = QUICK.fit(given.draw, given.task)
@@ -234,6 +238,7 @@ def test_averaging_interpolates_the_merged_weights(exact: ClipModel, patterns: C
         assert not torch.equal(begun, ended)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("towers", ["image", "text"])
 def test_one_tower_is_adapted_where_one_is_asked_for(
     exact: ClipModel, patterns: Callable[..., Any], towers: Literal["image", "text"], monkeypatch: pytest.MonkeyPatch

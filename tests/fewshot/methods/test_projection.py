@@ -95,6 +95,7 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     assert not gradient[~own].any()  # no training sees another
 
 
+@pytest.mark.slow
 def test_the_choice_is_that_of_a_plain_cross_validation(patterns: Callable[..., Any]) -> None:
     given = patterns(6, 6, 6)
     # At a rate of 1e-6 both penalties end in the same logits on some CPUs, and a tie is no choice.
@@ -122,6 +123,7 @@ def test_where_nothing_can_be_held_back_the_first_choices_hold(patterns: Callabl
     assert chosen == {"lr": 1e-3, "lambda": 0.4}  # 2.5 images a class
 
 
+@pytest.mark.slow
 def test_stacked_trials_are_as_they_would_be_alone(
     patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +151,7 @@ def test_averaging_interpolates_the_projection(patterns: Callable[..., Any]) -> 
     assert "temperature" not in fitted.averaged(0.5).chosen
 
 
+@pytest.mark.slow
 def test_it_learns_the_patterns(patterns: Callable[..., Any]) -> None:
     given = patterns(8, 8, 8)
     fitted = Projection(rates=(1e-3, 1e-2)).fit(given.draw, given.task)
@@ -161,6 +164,7 @@ def test_a_rate_that_is_too_high_is_told(patterns: Callable[..., Any]) -> None:
         Projection(rates=(1e6,), powers=(0.0,), iterations=3).fit(given.draw, given.task)
 
 
+@pytest.mark.slow
 def test_a_tower_without_a_projection_is_refused() -> None:
     with pytest.raises(UsageError, match="the image tower of lite0 ends without one; use linear-probe"):
         Projection().check(clip_models.load("lite0", device="cpu"))

@@ -119,6 +119,7 @@ def test_the_temperature_is_that_of_held_out_logits(patterns: Callable[..., Any]
         assert found == pytest.approx(temperature(held_out, draw.labels), rel=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2**40])
 def test_caches_that_are_trained_together_come_out_as_alone(
     patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, at_once: int

@@ -106,6 +106,7 @@ def test_a_threshold_of_ones_own_decides_what_is_none_of_these(patterns_model: P
     assert all(each.label for each in predicted(patterns_model, [photos / "bars"], threshold=0.0))
 
 
+@pytest.mark.slow
 def test_a_rendered_clip_smoothed_over_time_has_its_two_poses_and_no_flicker(
     mannequins: Path, clip: Callable[..., Path]
 ) -> None:
@@ -172,6 +173,7 @@ def run(*words: Any, given: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=given, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_writes_lines_and_says_what_failed(patterns_model: Path, photos: Path) -> None:
     done = run(patterns_model, photos, "--json", "--threshold", 0, "--device", "cpu")
     assert done.returncode == 1
@@ -184,6 +186,7 @@ def test_the_command_writes_lines_and_says_what_failed(patterns_model: Path, pho
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_table_of_pictures_and_of_links_that_cannot_be_had(patterns_model: Path, photos: Path) -> None:
     done = run(patterns_model, photos / "bars", "--urls", "--csv", "--top", 1, given="http://127.0.0.1/a.jpg\n\n")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -192,6 +195,7 @@ def test_a_table_of_pictures_and_of_links_that_cannot_be_had(patterns_model: Pat
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

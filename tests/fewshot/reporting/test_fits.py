@@ -148,6 +148,7 @@ def test_a_class_that_drives_the_spread_is_named(tmp_path: Path) -> None:
     assert warnings(tmp_path / "few", few) == []  # too few splits to say so
 
 
+@pytest.mark.slow
 def test_classes_that_spread_alike_are_not_blamed(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for number in range(8):
@@ -253,6 +254,7 @@ def test_one_split_has_an_interval_over_images_and_no_other(tmp_path: Path) -> N
 # ---- the whole report -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_report_and_page_have_the_sections_and_the_same_bytes_again(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep", rising(), temperature=2.0)
     files, again = write_report(sweep), write_report(sweep, tmp_path / "again")
@@ -268,6 +270,7 @@ def test_report_and_page_have_the_sections_and_the_same_bytes_again(tmp_path: Pa
     assert len(pd.read_csv(files.csv["classes"])) == 4 * 4 and len(pd.read_csv(files.csv["curves"])) == 3
 
 
+@pytest.mark.slow
 def test_records_of_an_older_sweep_still_give_a_report(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path, rising(), train=False)
     for record in read_sweep(sweep).records:

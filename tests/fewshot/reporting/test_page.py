@@ -159,6 +159,7 @@ def test_pictures_are_shown_where_they_can_be_read(with_pictures: Path) -> None:
     assert page.count("<img ") + page.count("no picture") == 24
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same_for_the_same_records(with_pictures: Path, tmp_path: Path) -> None:
     again = write_report(with_pictures.parent, tmp_path)
     assert again.html.read_bytes() == with_pictures.read_bytes()
@@ -189,6 +190,7 @@ def test_sentences_of_small_sweeps(tmp_path: Path, skill: dict[str, dict[int, fl
     assert ">nan<" not in files.html.read_text() and "nan%" not in files.html.read_text()
 
 
+@pytest.mark.slow
 def test_eighty_two_classes_show_the_hardest(tmp_path: Path) -> None:
     classes = [f"pose_{number:02d}" for number in range(82)]
     page = write_report(realistic_sweep(tmp_path, classes, splits=2, images=10, sets=("unfiltered",))).html.read_text()

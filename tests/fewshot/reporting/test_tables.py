@@ -205,6 +205,7 @@ def test_a_cell_with_few_splits_is_not_called_the_best(sweep: Sweep) -> None:
     assert tables.focus(table.assign(n=0)) is None
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes_in_any_order(tmp_path: Path, sweep: Sweep) -> None:
     shuffled = random.Random(1).sample(TRIALS, len(TRIALS))
     first, second = (
@@ -217,6 +218,7 @@ def test_the_same_records_give_the_same_bytes_in_any_order(tmp_path: Path, sweep
     assert tables.to_csv(tables.results(measure(turned))) == first.csv["results"].read_bytes()
 
 
+@pytest.mark.slow
 def test_csv_has_six_decimals_and_nothing_for_what_is_unknown(sweep: Sweep, tmp_path: Path) -> None:
     files = write_report(sweep.directory, tmp_path / "out")
     lines = files.csv["results"].read_text().splitlines()
@@ -296,6 +298,7 @@ def render(directory: Path) -> str:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_terminal_table(sweep: Sweep, tmp_path: Path) -> None:
     shown = render(sweep.directory)
     assert "60.0" in shown and "[35.2, 84.8]" in shown  # brackets aren't taken for markup

@@ -19,6 +19,8 @@ from fewshot.reporting import write_report
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 
+pytestmark = pytest.mark.whole
+
 GRID = {
     "methods": ("zero-shot", "linear-probe", "finetune"),
     "splits": 6,

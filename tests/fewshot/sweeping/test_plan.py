@@ -129,6 +129,7 @@ def test_two_classes_are_enough_and_one_is_not(store: Callable[[pd.DataFrame], C
         plan(store(table({"bow": 10, "cat": 10})), classes=("bow",))
 
 
+@pytest.mark.slow
 def test_chosen_classes_do_not_change_how_the_others_are_split(store: Callable[[pd.DataFrame], Collection]) -> None:
     images = table({"bow": 12, "cat": 12, "dog": 12})
     for number in range(6):  # groups of a bow and a cat, which belong to the class of the smaller id
@@ -203,6 +204,7 @@ def test_wrong_settings_of_a_method_are_said_before_any_work(store: Callable[[pd
         plan(collection, methods=("finetune",), recipe="soup")
 
 
+@pytest.mark.slow
 def test_the_test_set_is_the_same_whatever_is_trained_on(store: Callable[[pd.DataFrame], Collection]) -> None:
     images = table({"bow": 10, "cat": 10})
     images.loc[1, ["id", "group"]] = images.loc[0, ["id", "group"]]  # filtered holds one of the two
@@ -232,6 +234,7 @@ def test_what_a_set_leaves_out_is_not_drawn_and_draws_stay_paired(store: Callabl
     assert seen > 0
 
 
+@pytest.mark.slow
 def test_what_a_person_decided_holds_in_splits_and_draws(store: Callable[[pd.DataFrame], Collection]) -> None:
     collection = store(table({"bow": 12, "cat": 12}))
     before = plan(collection, sets=("unfiltered", "filtered"))
@@ -263,6 +266,7 @@ def test_filtered_of_a_collection_that_was_never_checked_is_refused(
         plan(collection, sets=("filtered",))
 
 
+@pytest.mark.slow
 def test_the_digest_of_a_set_tells_what_it_holds_and_not_what_files_are_called(
     store: Callable[[pd.DataFrame], Collection],
 ) -> None:

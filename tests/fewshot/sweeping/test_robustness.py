@@ -60,6 +60,7 @@ def constant(seed: int) -> Callable[[Images], np.ndarray]:
     return lambda images: np.full((len(images), 3), seed % 97, np.float32)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_in_memory_together_is_halved_until_it_does(
     settings: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_what_does_not_even_fit_alone_is_recorded_and_the_rest_goes_on(
     assert run_sweep(settings(methods=("linear-probe",), shots=(2,), splits=3)).failed == {"out of memory": 3}
 
 
+@pytest.mark.slow
 def test_nothing_of_what_ran_out_of_memory_is_held_while_the_halves_are_run(
     settings: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +129,7 @@ app()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refused", ["s002.npz", "s002.json"])  # the predictions, and the record after them
 def test_a_full_disk_stops_the_sweep_with_a_sentence_and_it_goes_on_later(refused: str, settings: Build) -> None:
     asked = settings(methods=("nearest-class-mean",), splits=4, shots=(2,))
@@ -168,6 +171,7 @@ def test_images_that_are_gone_are_named(settings: Build, own_collection: Collect
         run_sweep(settings(collection=own_collection.root, methods=("zero-shot",), splits=1))
 
 
+@pytest.mark.slow
 def test_images_that_are_gone_are_not_missed_where_their_pixels_are_cached(
     settings: Build, own_collection: Collection, tmp_path: Path
 ) -> None:
@@ -199,6 +203,7 @@ def accuracies(out: Path) -> dict[tuple[str, int], float]:
     return {(row.method, row.shots): row.mean for row in rows}
 
 
+@pytest.mark.slow
 def test_a_sweep_of_an_older_version_goes_on(settings: Build) -> None:
     asked = settings(splits=2)
     run_sweep(asked)
@@ -225,6 +230,7 @@ def test_a_sweep_of_an_older_version_goes_on(settings: Build) -> None:
 METHODS = ("zero-shot", "nearest-class-mean", "linear-probe", "tip-adapter", "finetune")
 
 
+@pytest.mark.slow
 def test_one_image_a_class(settings: Build) -> None:
     summary = run_sweep(settings(methods=METHODS, shots=(1,), splits=2, recipes={"finetune": {"epochs": 1}}))
     assert (summary.done, summary.failed) == (10, {})
@@ -241,6 +247,7 @@ def test_a_class_with_one_image_is_left_out_or_named(
     assert (summary.done, summary.failed, summary.dropped_classes) == (4, {}, ("waves",))
 
 
+@pytest.mark.slow
 def test_two_classes(settings: Build) -> None:
     asked = settings(classes=("bars", "waves"), methods=METHODS, shots=(3,), recipes={"finetune": {"epochs": 1}})
     summary = run_sweep(asked)
@@ -248,6 +255,7 @@ def test_two_classes(settings: Build) -> None:
     assert read_predictions(asked.out, read_sweep(asked.out).planned[0]).logits.shape[1] == 2
 
 
+@pytest.mark.slow
 def test_five_hundred_classes(settings: Build, make_collection: Callable[..., Collection], tmp_path: Path) -> None:
     root = make_collection(tmp_path / "c", {f"kind {number:03}": 3 for number in range(500)}).root
     asked = settings(collection=root, methods=METHODS[:4], shots=(2,), splits=1)
@@ -272,6 +280,7 @@ def flags() -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.slow
 def test_torch_is_told_to_be_deterministic_while_a_sweep_that_asks_for_it_runs(
     settings: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ def outcomes_of(out: Path, trials: tuple[Trial, ...]) -> list[str]:
 # Going on
 
 
+@pytest.mark.slow
 def test_a_sweep_measures_its_whole_grid(settings: Build) -> None:
     asked = settings(sets=("unfiltered", "filtered"))
     summary = run_sweep(asked)
@@ -80,6 +81,7 @@ def test_a_sweep_measures_its_whole_grid(settings: Build) -> None:
     assert (probe["mean"] > 0.6).all()
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_or_damaged_is_run_again(settings: Build) -> None:
     asked = settings()
     run_sweep(asked)
@@ -99,6 +101,7 @@ def test_only_what_is_missing_or_damaged_is_run_again(settings: Build) -> None:
     assert tables(asked.out) == expected
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_is_not_touched_again(settings: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = settings()
     run_sweep(asked)
@@ -124,6 +127,7 @@ def test_what_a_killed_process_was_writing_is_cleared_away(settings: Build) -> N
     assert tables(asked.out) == expected
 
 
+@pytest.mark.slow
 def test_the_same_sweep_elsewhere_gives_the_same_tables(settings: Build, tmp_path: Path) -> None:
     one, other = settings(out=tmp_path / "one"), settings(out=tmp_path / "other")
     run_sweep(one)
@@ -134,6 +138,7 @@ def test_the_same_sweep_elsewhere_gives_the_same_tables(settings: Build, tmp_pat
 # Growing
 
 
+@pytest.mark.slow
 def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings: Build, tmp_path: Path) -> None:
     small = settings(methods=("linear-probe",), splits=1, shots=(2,))
     run_sweep(small)
@@ -154,6 +159,7 @@ def test_more_splits_methods_shots_and_sets_are_added_to_what_is_there(settings:
     assert tables(small.out) == tables(at_once.out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -225,6 +231,7 @@ def test_a_directory_that_holds_something_else_under_our_name_is_refused(setting
 # What the classes are called
 
 
+@pytest.mark.slow
 def test_descriptions_reach_every_worker_and_are_told(settings: Build, tmp_path: Path) -> None:
     own = {"bars": ("lifting with a bent back", "bending"), "waves": ("lying down",)}
     plain = settings(methods=("zero-shot", "finetune"), shots=(2,), recipes={"finetune": {"epochs": 1}})
@@ -257,6 +264,7 @@ def memory_runs_out(kind: type[Exception], message: str, split_shots: int = 5) -
     return fit_batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -293,6 +301,7 @@ def test_a_fault_of_ours_is_not_taken_for_a_failed_trial(settings: Build, monkey
         run_sweep(settings())
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_a_record_with_its_cause(settings: Build) -> None:
     asked = settings(methods=("zero-shot", "finetune"), recipes={"finetune": {"lr": 1e4, "epochs": 2}}, shots=(2,))
     summary = run_sweep(asked)
@@ -382,6 +391,7 @@ def test_a_method_is_given_no_label_of_a_test_image_and_no_other_image_than_its_
     assert arrays == [] or all(each.dtype == np.uint8 for each in arrays)
 
 
+@pytest.mark.slow
 def test_permuted_test_labels_change_no_score(settings: Build, tmp_path: Path, tiny: clip_models.ClipModel) -> None:
     asked = settings(
         methods=("zero-shot", "linear-probe", "finetune"), recipes={"finetune": {"epochs": 1}}, shots=(3,), splits=1
@@ -400,6 +410,7 @@ def test_permuted_test_labels_change_no_score(settings: Build, tmp_path: Path, t
         np.testing.assert_array_equal(honest.logits, permuted.logits)
 
 
+@pytest.mark.slow
 def test_records_tell_what_was_done(settings: Build) -> None:
     asked = settings(methods=("linear-probe", "finetune"), recipes={"finetune": {"epochs": 1}}, shots=(3,), splits=1)
     run_sweep(asked)
@@ -485,6 +496,7 @@ def trapped(settings: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return plan, trials, lambda *arguments: engines.hand_out(plan, trap.Trap(asked.out), *arguments)
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: Any) -> None:
     plan, trials, hand_out = trapped
     for name in ("once-2", "always-5", "once-8"):
@@ -504,6 +516,7 @@ def test_workers_that_are_killed_take_none_but_the_guilty_trials_along(trapped: 
     assert lost.settings == json.loads(json.dumps(resolved.settings))
 
 
+@pytest.mark.slow
 def test_a_batch_that_kills_its_worker_is_halved(trapped: Any) -> None:
     plan, trials, hand_out = trapped
     (plan.settings.out / "always-5").touch()
@@ -516,6 +529,7 @@ def test_a_batch_that_kills_its_worker_is_halved(trapped: Any) -> None:
     assert {path.name for path in plan.settings.out.glob("place *")} == {f"place 0 cpu {each}"}
 
 
+@pytest.mark.slow
 def test_a_fault_of_ours_in_a_worker_ends_the_sweep_with_its_name(trapped: Any) -> None:
     plan, trials, hand_out = trapped
     (plan.settings.out / "fault-1").touch()
@@ -523,6 +537,7 @@ def test_a_fault_of_ours_in_a_worker_ends_the_sweep_with_its_name(trapped: Any) 
         hand_out(list(map(alone, trials)), lambda steps: None)
 
 
+@pytest.mark.slow
 def test_every_trial_is_run_once_in_order_of_the_grid(trapped: Any) -> None:
     plan, trials, hand_out = trapped
     hand_out(list(map(alone, trials)), lambda steps: None)

@@ -184,6 +184,7 @@ def test_two_versions_of_a_method_share_no_sweep(swept: SweepSettings, monkeypat
     assert planning.make(again.replaced(methods=("finetune",))).trials
 
 
+@pytest.mark.slow
 def test_a_later_recipe_changes_nothing_of_a_sweep_that_was_run(
     swept: SweepSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -219,6 +220,7 @@ def read_said(sweep: Path, trial: Any) -> float:
 # Sweeps of older versions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
 def test_an_older_sweep_is_reported_trained_from_and_explained(
     swept: SweepSettings, tmp_path: Path, number: int
@@ -236,6 +238,7 @@ def test_an_older_sweep_is_reported_trained_from_and_explained(
     assert shown.agreed == shown.tested > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
 def test_an_older_sweep_goes_on_and_it_is_said_what_is_not_known_of_it(
     swept: SweepSettings, capsys: pytest.CaptureFixture[str], number: int

@@ -24,6 +24,7 @@ def run(*words: object) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_it_says_what_it_trained_how_good_it_is_and_what_comes_next(collection: Collection, tmp_path: Path) -> None:
     out = tmp_path / "model"
     said = run(collection.root, "--out", out, *TINY)
@@ -35,6 +36,7 @@ def test_it_says_what_it_trained_how_good_it_is_and_what_comes_next(collection: 
     assert "was there already" in run(collection.root, "--out", out, *TINY)
 
 
+@pytest.mark.slow
 def test_flags_reach_the_method(collection: Collection, tmp_path: Path) -> None:
     words = ("--method", "finetune", "--epochs", 1, "--lr", 1e-4, "--image-only", "--augment", "flip", "--fit", "pad")
     run(collection.root, "--out", tmp_path / "model", *TINY, *words, "--set", "filtered", "--prompt", "{} here",
@@ -48,6 +50,7 @@ def test_flags_reach_the_method(collection: Collection, tmp_path: Path) -> None:
     assert (told["set"], told["shots"], told["split"], told["seed"], told["images"]) == ("filtered", 3, 2, 4, 6)
 
 
+@pytest.mark.slow
 def test_of_a_sweep_all_is_as_it_was_measured(settings: Callable[..., SweepSettings], tmp_path: Path) -> None:
     asked = settings(
         methods=("nearest-class-mean",), prompts=("short",), classes=("bars", "rings"), shots=(2,), fit="pad"
@@ -60,6 +63,7 @@ def test_of_a_sweep_all_is_as_it_was_measured(settings: Callable[..., SweepSetti
     assert told["trained_on"]["images"] == 21
 
 
+@pytest.mark.slow
 def test_descriptions_are_those_of_a_file_or_of_the_sweep(
     settings: Callable[..., SweepSettings], collection: Collection, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def pixels_of(collection: Path, keys: Any, side: int) -> np.ndarray:
     return np.stack([np.asarray(Image.open(collection / "images" / key).resize((side, side))) for key in keys])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("method", METHODS)
 def test_of_a_draw_it_says_what_the_sweeps_trial_said(asked: Ask, tmp_path: Path, method: str) -> None:
@@ -75,6 +76,7 @@ def test_all_images_of_the_set_are_learned_from(asked: Ask) -> None:
     assert "test" not in about.measured
 
 
+@pytest.mark.slow
 def test_it_loads_without_the_collection_and_answers(own_collection: Collection, asked: Ask, tmp_path: Path) -> None:
     out = train(asked(collection=own_collection.root)).out
     keys = [f"{label}/{number}.png" for label in ("bars", "rings", "waves") for number in range(4)]
@@ -87,6 +89,7 @@ def test_it_loads_without_the_collection_and_answers(own_collection: Collection,
     assert [loaded.classes[place] for place in probabilities.argmax(axis=1)] == [key.split("/")[0] for key in keys]
 
 
+@pytest.mark.slow
 def test_what_is_held_back_was_not_learned_from_nor_any_copy_of_it(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     learned, looked_at = [], []
     fit_batch = LinearProbe.fit_batch
@@ -111,6 +114,7 @@ def test_what_is_held_back_was_not_learned_from_nor_any_copy_of_it(asked: Ask, m
     assert sum(len(images) for _, images in looked_at) == len(learned[-1])
 
 
+@pytest.mark.slow
 def test_temperature_and_threshold_are_those_of_what_was_held_back(asked: Ask) -> None:
     settings = asked("nearest-class-mean", unknown=0.2)
     runner = Runner(planning.make(settings.sweep), clip_models.load("tiny/random", device="cpu"))
@@ -125,6 +129,7 @@ def test_temperature_and_threshold_are_those_of_what_was_held_back(asked: Ask) -
     )
 
 
+@pytest.mark.slow
 def test_without_folds_nothing_is_refused_and_the_draws_temperature_holds(asked: Ask) -> None:
     about = train(asked(folds=0)).about
     assert about.threshold == 0
@@ -132,6 +137,7 @@ def test_without_folds_nothing_is_refused_and_the_draws_temperature_holds(asked:
     assert about.measured == {}
 
 
+@pytest.mark.slow
 def test_a_class_of_one_picture_is_learned_and_said_nothing_of(
     make_collection: Callable[[Path, dict[str, int]], Collection], asked: Ask, tmp_path: Path
 ) -> None:
@@ -141,6 +147,7 @@ def test_a_class_of_one_picture_is_learned_and_said_nothing_of(
     assert about.measured["held_back"]["folds"] == 5
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on_with_the_next_fold(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = asked("finetune", folds=3)
     fit, begun = Finetune.fit, []
@@ -164,6 +171,7 @@ def test_interrupted_it_goes_on_with_the_next_fold(asked: Ask, monkeypatch: pyte
     assert not (trained.out / FOLDS).exists()
 
 
+@pytest.mark.slow
 def test_the_same_command_finds_it_done(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train(asked())
     monkeypatch.setattr(LinearProbe, "fit_batch", pytest.fail)
@@ -172,6 +180,7 @@ def test_the_same_command_finds_it_done(asked: Ask, monkeypatch: pytest.MonkeyPa
     assert second.about == first.about
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"folds": 3}, {"method": "nearest-class-mean"}, {"prompts": ("{}!",)}, {"shots": 2}])
 def test_another_model_is_not_written_over_it(asked: Ask, other: dict[str, Any]) -> None:
     before = (train(asked()).out / directory.JSON).read_bytes()
@@ -209,6 +218,7 @@ def test_settings_that_make_no_sense_are_refused(asked: Ask, wrong: dict[str, An
         asked(**wrong)
 
 
+@pytest.mark.slow
 def test_a_sweeps_settings_come_back_from_its_directory(settings: Callable[..., SweepSettings]) -> None:
     asked = settings(
         methods=("linear-probe", "finetune@0.5"),

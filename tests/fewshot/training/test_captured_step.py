@@ -232,6 +232,7 @@ def test_whatever_is_captured_the_training_is_the_same(
     assert about == ran
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "shots"), [(Finetune(lr=1e-4, epochs=1), 3), (Lora(iterations=3), 3)])
 def test_the_record_says_which_steps_ran(
     patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, method: Any, shots: int

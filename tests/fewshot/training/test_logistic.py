@@ -146,6 +146,7 @@ def test_five_hundred_classes() -> None:
     assert (solution.logits[0, 0].argmax(dim=-1).numpy() == labels).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [1e-9, 1e9])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_absurd_strengths_end_with_numbers(strength: float, kind: type) -> None:

@@ -114,6 +114,7 @@ def out_of_memory_above(limit: int, seen: list[int]) -> Callable[..., None]:
     return hook
 
 
+@pytest.mark.slow
 def test_where_memory_is_short_the_result_is_the_same(patterns: Callable[..., Any]) -> None:
     given = patterns(5, 5, 5)
     recipe = Finetune(lr=1e-3, epochs=2, batch_size=5)
@@ -183,6 +184,7 @@ def test_balanced_weights_are_scikit_learns(patterns: Callable[..., Any]) -> Non
     assert batch.weights.mean().item() == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_balanced_weights_change_what_is_learned(patterns: Callable[..., Any]) -> None:
     """With ten images of one class to one of another, the rare class's share of the guesses grows."""
     given = patterns(12, 2, tested=10)

@@ -158,6 +158,7 @@ def test_an_amount_that_makes_no_sense_is_refused() -> None:
 # What is left as it was
 
 
+@pytest.mark.slow
 def test_synthetic_images_move_no_split_no_draw_and_no_digest(store: Callable[..., Collection]) -> None:
     before = plan(store(photographs()), "filtered", "unfiltered")
     after = plan(store(photographs(), rendered(), augmented(photographs())), "filtered", "unfiltered", *ALL[1:])
@@ -173,6 +174,7 @@ def test_synthetic_images_move_no_split_no_draw_and_no_digest(store: Callable[..
                 assert draw_digest(drawn(before, name, shots, number)) == draw_digest(drawn(after, name, shots, number))
 
 
+@pytest.mark.slow
 def test_an_official_split_is_moved_by_none_either(store: Callable[..., Collection]) -> None:
     images = photographs()
     images["official_split"] = ["test" if number % 4 == 0 else "train" for number in range(len(images))]
@@ -185,6 +187,7 @@ def test_an_official_split_is_moved_by_none_either(store: Callable[..., Collecti
 # What joins
 
 
+@pytest.mark.slow
 def test_added_images_come_on_top_of_the_same_photographs(store: Callable[..., Collection]) -> None:
     made_plan = plan(store(photographs(), rendered()), "filtered", "filtered+rendered3", "filtered+rendered8")
     for number in range(3):
@@ -200,6 +203,7 @@ def test_added_images_come_on_top_of_the_same_photographs(store: Callable[..., C
     assert len(choices) == 3
 
 
+@pytest.mark.slow
 def test_an_image_joins_only_the_photograph_that_it_was_made_from(store: Callable[..., Collection]) -> None:
     images = photographs()
     made_plan = plan(store(images, augmented(images)), "filtered+augmented4")
@@ -253,6 +257,7 @@ def test_a_photograph_that_was_relabelled_takes_what_was_made_from_it_out(store:
     assert made_of_it == []
 
 
+@pytest.mark.slow
 def test_only_accepted_images_of_the_kind_join(store: Callable[..., Collection]) -> None:
     images = photographs()
     drawings = rendered(4)
@@ -271,6 +276,7 @@ def test_only_accepted_images_of_the_kind_join(store: Callable[..., Collection])
     assert rejected in set(plan(collection, "filtered+rendered2").sets["filtered+rendered2"].images["key"])
 
 
+@pytest.mark.slow
 def test_more_real_images_are_the_next_ones_of_the_same_draw(store: Callable[..., Collection]) -> None:
     made_plan = plan(store(photographs()), "filtered", "filtered+real3")
     for number in range(3):
@@ -301,6 +307,7 @@ def test_a_method_that_is_not_trained_runs_where_nothing_is_added(store: Callabl
 # What can't be done
 
 
+@pytest.mark.slow
 def test_a_class_with_too_few_is_said_with_its_count(store: Callable[..., Collection]) -> None:
     images = photographs()
     collection = store(images, rendered(5).iloc[1:], augmented(images, 2))
@@ -318,6 +325,7 @@ def test_a_class_with_too_few_is_said_with_its_count(store: Callable[..., Collec
         plan(collection, "synthetic11")
 
 
+@pytest.mark.slow
 def test_short_all_uses_what_there_is_and_drop_leaves_the_class_out(store: Callable[..., Collection]) -> None:
     images = photographs()
     more = images.assign(label="dog", **{c: "d" + images[c].str[1:] for c in ("key", "id", "group")}).iloc[:20]
@@ -376,6 +384,7 @@ def add_pictures(collection: Collection, draw_pattern: Callable[[int, int], np.n
     accept(collection)
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_after_images_were_added_and_tells_what_they_change(
     quick: None, own_collection: Collection, tmp_path: Path, draw_pattern: Callable[[int, int], np.ndarray]
 ) -> None:

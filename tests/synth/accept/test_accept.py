@@ -91,6 +91,7 @@ def test_a_persons_word_beats_the_rules(generated: Collection) -> None:
     assert "three legs" in why["tree/synthetic-0-2.png"]
 
 
+@pytest.mark.slow
 def test_the_same_collection_gives_the_same_bytes(generated: Collection) -> None:
     accept(generated, model="lite0/random", workers=1)
     names = ("acceptance.parquet", "acceptance.json", NAME)
@@ -99,6 +100,7 @@ def test_the_same_collection_gives_the_same_bytes(generated: Collection) -> None
     assert {name: (generated.root / name).read_bytes() for name in names} == before
 
 
+@pytest.mark.slow
 def test_photographs_are_found_the_same_whatever_synthetic_images_there_are(collection: Collection) -> None:
     def outcome() -> tuple[bytes, bytes, str]:
         check(collection, model="lite0/random")
@@ -127,6 +129,7 @@ def test_settings_decide_what_is_rejected(generated: Collection) -> None:
         accept(generated, model=None)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_said_in_a_sentence(collection: Collection, tmp_path: Path) -> None:
     with pytest.raises(FewposeError, match="has no synthetic images yet; synth generate"):
         accept(collection)
@@ -139,6 +142,7 @@ def test_what_cannot_be_is_said_in_a_sentence(collection: Collection, tmp_path: 
         accept(collection, model="ViT-B-32", checkpoint=broken)
 
 
+@pytest.mark.slow
 def test_a_trained_text_tower_judges_by_the_names_of_the_classes(
     generated: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +161,7 @@ def test_a_trained_text_tower_judges_by_the_names_of_the_classes(
     np.testing.assert_allclose(probabilities, 1, atol=0.011)  # of two classes
 
 
+@pytest.mark.slow
 def test_a_sheet_shows_the_accepted_ones_first(generated: Collection, tmp_path: Path) -> None:
     accept(generated, model=None)
     table = sets.explain_synthetic(generated)
@@ -188,6 +193,7 @@ def test_a_row_has_place_for_both(accepted: int, rejected: int) -> None:
     assert shown["filtered"].is_monotonic_decreasing
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_photographs_that_pass_for_synthetic_are_accepted_and_those_of_other_poses_are_not(
     shared_data: Path, tmp_path: Path

@@ -48,6 +48,7 @@ def test_help_has_examples_and_says_what_a_cluster_needs(synth: Synth) -> None:
     assert "it must be the same path on all machines" in said
 
 
+@pytest.mark.slow
 def test_it_says_what_was_made_and_what_comes_next(synth: Synth, root: Path) -> None:
     options = ("--model", "mannequin", "--per-class", "2", "--size", "64", "--workers", "1")
     code, out, err = synth(root, *options, "--classes", "tree")

@@ -98,6 +98,7 @@ def test_what_lies_beyond_the_image_is_no_trouble() -> None:
     assert draw(away, 64, 128).size == (64, 128)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(shipped())[::3])
 def test_the_renderer_draws_the_same_person(name: str) -> None:
     skeleton = from_renderer(View(name, 5, 2))
@@ -113,6 +114,7 @@ def test_the_renderer_draws_the_same_person(name: str) -> None:
     assert (shown & grown).sum() > 0.8 * shown.sum()  # lines are straight; the body between two joints need not be
 
 
+@pytest.mark.slow
 def test_left_and_right_of_a_rendered_person() -> None:
     """Standing with arms to the sides: seen from the front the left hand is at our right, from behind at our left."""
     for index in range(12):
@@ -128,6 +130,7 @@ def test_left_and_right_of_a_rendered_person() -> None:
 COLOURS_OF_WRISTS = ((0, 255, 85), (170, 255, 0))  # left, right
 
 
+@pytest.mark.slow
 def test_equal_views_are_equal_skeletons() -> None:
     assert from_renderer(View("bow", 1, 4)) == from_renderer(View("bow", 1, 4))
     assert from_renderer(View("bow", 1, 4)) != from_renderer(View("bow", 1, 5))

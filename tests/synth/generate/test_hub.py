@@ -110,6 +110,7 @@ def ask(hub: str, home: Path, settings: list[dict[str, str]]) -> list[list[str]]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_is_fetched_once_and_what_is_not_there_is_told(
     hub: str, model: Path, tmp_path: Path
 ) -> None:

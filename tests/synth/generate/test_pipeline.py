@@ -102,6 +102,7 @@ def settings_of(way: str, models: Path) -> tuple[Settings, str]:
     return Settings(str(models / model), steps=STEPS, **paths), kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_image_is_the_same_alone_in_any_batch_and_in_another_process_state(
     way: str, models: Path, jobs: list[ImageJob]
@@ -142,6 +143,7 @@ def test_all_that_a_job_says_is_used(way: str, change: Callable[..., Any], model
     assert np.abs(before - after).max() > pipeline.BATCH_TOLERANCE
 
 
+@pytest.mark.slow
 def test_the_global_random_state_is_left_alone(models: Path, jobs: list[ImageJob]) -> None:
     generator = load(settings_of("sdxl", models)[0])
     before = torch.get_rng_state()
@@ -160,6 +162,7 @@ def test_a_job_that_lacks_what_the_settings_need_is_refused(models: Path, jobs: 
 # The safety checker
 
 
+@pytest.mark.slow
 def test_what_the_safety_checker_refuses_is_no_image(tmp_path: Path, jobs: list[ImageJob]) -> None:
     model = tiny_models.sd15(tmp_path / "safe", safety=True)
     generator = load(Settings(str(model), steps=STEPS))
@@ -188,6 +191,7 @@ def lacking(generator: pipeline.Diffusion, most: int) -> list[int]:
     return sizes
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_halved_and_remembered(models: Path, jobs: list[ImageJob]) -> None:
     settings, _ = settings_of("text", models)
     expected = pixels(load(settings, batch=2).make([*jobs, *jobs]))
@@ -201,6 +205,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_remembered(models: Path, jobs: 
     assert set(sizes) == {2}
 
 
+@pytest.mark.slow
 def test_one_image_that_does_not_fit_is_an_error_in_one_sentence(models: Path, jobs: list[ImageJob]) -> None:
     generator = load(settings_of("text", models)[0])
     lacking(generator, most=0)
@@ -253,6 +258,7 @@ def test_steps_and_guidance_are_told_from_the_configuration(
     assert said == defaults.Choice(80, 48, 9, 2.5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # a scheduler of diffusers
 def test_sdxl_has_its_own_guidance_and_turbo_takes_few_steps_of_image_to_image(
     models: Path, tmp_path: Path, jobs: list[ImageJob]

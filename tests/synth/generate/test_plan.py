@@ -102,6 +102,7 @@ def test_every_real_class_has_its_images(collection: Collection) -> None:
     assert {job.label for job in jobs[:3]} == set(SIZES)  # number by number: a stopped run has made as many of each
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "few", "many"),
     [
@@ -124,6 +125,7 @@ def test_more_images_more_classes_and_a_larger_draw_only_add(
     assert some.items() <= all_of_them.items()
 
 
+@pytest.mark.slow
 def test_what_changes_the_pixels_changes_keys_and_seeds(collection: Collection, tmp_path: Path) -> None:
     own = tmp_path / "grammar.yaml"
     shipped = Path(__file__).parents[3] / "data" / "synthetic_prompts.yaml"
@@ -176,6 +178,7 @@ def test_the_ledgers_labels_count(tmp_path: Path) -> None:
     assert {source(job).id for job in boats} == {row("tree", 0)["id"]}
 
 
+@pytest.mark.slow
 def test_skeletons_of_the_renderer_vary_with_the_number_and_not_with_the_model(collection: Collection) -> None:
     jobs = planned(collection, POSED, "tree")
     assert [skeleton(job).id for job in jobs] == [f"pose tree 0 {number}" for number in range(4)]
@@ -253,6 +256,7 @@ def test_what_cant_be_done_is_told_in_one_sentence(
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [MANNEQUIN, POSED])
 def test_classes_without_a_pose_are_all_named(tmp_path: Path, settings: Settings) -> None:
     collection = build(tmp_path / "c", {"goddess": 2, "tree": 2, "mountain": 2})
@@ -323,6 +327,7 @@ def test_a_wrong_draw_is_told_in_one_sentence(text: str, said: str) -> None:
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.slow
 def test_a_plan_is_the_same_in_another_process(collection: Collection) -> None:
     code = f"""
 from pathlib import Path

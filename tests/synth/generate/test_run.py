@@ -94,6 +94,7 @@ def group_is_empty(group: int) -> bool:
 # Tables
 
 
+@pytest.mark.slow
 def test_each_image_has_a_row_a_file_and_a_sidecar(root: Path) -> None:
     before = Collection.open(root).images()
     summary = mannequins(root)
@@ -125,6 +126,7 @@ def test_an_image_made_from_a_real_one_is_in_its_group(root: Path) -> None:
     assert len(set(sources)) == 4
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_made(root: Path) -> None:
     mannequins(root, per_class=2)
     before = files(root)
@@ -137,6 +139,7 @@ def test_only_what_is_missing_is_made(root: Path) -> None:
     assert len(synthetic(root)) == 6
 
 
+@pytest.mark.slow
 def test_a_file_that_was_deleted_is_made_again_with_the_same_bytes(root: Path) -> None:
     mannequins(root)
     before = files(root)
@@ -145,6 +148,7 @@ def test_a_file_that_was_deleted_is_made_again_with_the_same_bytes(root: Path) -
     assert files(root) == before
 
 
+@pytest.mark.slow
 def test_damaged_and_foreign_files_are_reported_and_stay(root: Path) -> None:
     collection = Collection.open(root)
     rejects = pd.DataFrame([{"key": "tree/x.jpg", "cause": "empty file", "detail": "0 bytes", "file": "/x.jpg"}])
@@ -172,6 +176,7 @@ def test_damaged_and_foreign_files_are_reported_and_stay(root: Path) -> None:
     assert len(synthetic(root)) == 6
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     one, two = collection(tmp_path / "a"), collection(tmp_path / "b")
     mannequins(one, per_class=5)
@@ -193,6 +198,7 @@ def begin_and_kill(root: Path, workers: str, moments: random.Random) -> None:
     ends(lambda: group_is_empty(process.pid), 5.0)  # no worker outlives it
 
 
+@pytest.mark.whole
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     undisturbed, killed = collection(tmp_path / "a"), collection(tmp_path / "b")
     mannequins(undisturbed, per_class=10)
@@ -205,6 +211,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) ->
     assert files(killed) == files(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_ends_it_soon_and_what_was_made_counts(root: Path, workers: str) -> None:
     process = command(root, "--workers", workers, per_class=500)
@@ -219,6 +226,7 @@ def test_ctrl_c_ends_it_soon_and_what_was_made_counts(root: Path, workers: str) 
     assert not (root / ".generating").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_what_was_made_counts(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = threading.Semaphore(7)
     real_write = os.write
@@ -261,6 +269,7 @@ def killing(when: Callable[[int], bool]) -> Any:
     thread.join()
 
 
+@pytest.mark.slow
 def test_what_a_lost_worker_had_not_written_is_made_by_others(tmp_path: Path) -> None:
     undisturbed, disturbed = collection(tmp_path / "a"), collection(tmp_path / "b")
     mannequins(undisturbed, per_class=8)
@@ -271,6 +280,7 @@ def test_what_a_lost_worker_had_not_written_is_made_by_others(tmp_path: Path) ->
     assert files(disturbed) == files(undisturbed)
 
 
+@pytest.mark.slow
 def test_an_image_with_which_every_worker_dies_is_named_and_the_others_are_made(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +293,7 @@ def test_an_image_with_which_every_worker_dies_is_named_and_the_others_are_made(
     assert mannequins(root, per_class=5).made == {"tree": 1}  # it is tried again
 
 
+@pytest.mark.slow
 def test_what_a_worker_had_not_told_of_at_the_end_is_looked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,6 +315,7 @@ def test_workers_that_die_again_and_again_end_the_run_with_a_sentence(root: Path
     assert active_children() == []
 
 
+@pytest.mark.slow
 def test_what_a_worker_raises_is_the_users_sentence(root: Path) -> None:
     in_the_way = provenance.sidecar(root / "images" / foresee(root, MANNEQUIN, Wanted(per_class=4)).jobs[5].key)
     in_the_way.write_text("{}")
@@ -391,6 +403,7 @@ def test_on_a_cpu_the_first_image_tells_how_long_it_will_take(
 # What makes no sense
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time(root: Path) -> None:
     process = command(root, "--workers", "1", per_class=500)
     ends(lambda: bool(pictures(root)))
@@ -401,6 +414,7 @@ def test_one_run_at_a_time(root: Path) -> None:
     assert sum(mannequins(root, per_class=2).made.values()) <= 4
 
 
+@pytest.mark.slow
 def test_while_another_command_changes_the_tables_the_images_wait(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_SECONDS_FOR_THE_TABLE", 0.0)
     with (

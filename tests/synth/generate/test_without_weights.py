@@ -42,6 +42,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mannequin", "augment"])
 def test_an_image_is_the_same_alone_among_others_and_again(kind: str, photo: Path) -> None:
     generator = Mannequin(RENDER) if kind == "mannequin" else Augment(CHANGE)
@@ -57,6 +58,7 @@ def test_an_image_is_the_same_alone_among_others_and_again(kind: str, photo: Pat
     assert provenance.text(facts)
 
 
+@pytest.mark.slow
 def test_a_mannequin_shows_its_class_by_any_of_its_names() -> None:
     made = Mannequin(RENDER).make([job("Tree_Pose_or_Vrksasana_", 0), job("downdog", 0)])
     assert [image_of(each).size for each in made] == [(64, 64)] * 2
@@ -94,6 +96,7 @@ def test_no_random_state_is_left_changed(photo: Path) -> None:
     assert same(Augment(CHANGE).make([job("plank", 1, photo)])[0], first[0])
 
 
+@pytest.mark.slow
 def test_changes_are_mild_and_leave_no_black_corners(photo: Path) -> None:
     with Image.open(photo) as opened:
         original = np.asarray(opened.convert("RGB"), np.float64)

@@ -70,10 +70,12 @@ def test_the_sidecar_has_a_line_an_image(whole: Path) -> None:
     assert records[-1]["camera"].keys() == {"position", "axes", "focal"}
 
 
+@pytest.mark.slow
 def test_same_bytes_in_another_order_and_with_two_workers(whole: Path, tmp_path: Path) -> None:
     assert contents(draw(tmp_path / "a", poses=POSES[::-1], workers=WorkerSettings(workers=2))) == contents(whole)
 
 
+@pytest.mark.slow
 def test_same_bytes_after_half_was_lost_and_a_folder_grows(whole: Path, tmp_path: Path) -> None:
     out = draw(tmp_path / "out", per_class=2)
     (out / "tree" / "tree_0001.jpg").unlink()
@@ -92,6 +94,7 @@ def test_what_is_there_is_not_drawn_again(whole: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*.jpg")} == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_leaves_no_process(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code = f"render_folder(Path({str(out)!r}), {POSES}, 3, size=64, workers=WorkerSettings(workers=2))"
@@ -143,6 +146,7 @@ def test_other_settings_do_not_mix_with_what_is_there(whole: Path) -> None:
     assert contents(whole) == before
 
 
+@pytest.mark.slow
 def test_a_pose_that_its_file_has_changed_does_not_mix_with_what_is_there(tmp_path: Path) -> None:
     file = tmp_path / "poses.yaml"
     file.write_text("wave:\n  joints: {left_shoulder: {abduct: 150}}\n")

@@ -24,6 +24,7 @@ def test_equal_arguments_give_equal_pixels_whatever_was_drawn_before() -> None:
     np.testing.assert_array_equal(pixels("tree", seed=0, index=3), first)
 
 
+@pytest.mark.slow
 def test_seed_index_and_pose_all_matter() -> None:
     pictures = [
         pixels("tree", seed=0), pixels("tree", seed=1), pixels("tree", seed=0, index=1), pixels("plank", seed=0),
@@ -75,6 +76,7 @@ def test_the_mirrored_scene_has_the_mirrored_keypoints() -> None:
     np.testing.assert_allclose(two[SWAP][:, 1], one[:, 1], atol=0.1)
 
 
+@pytest.mark.slow
 def test_the_back_of_the_head_hides_the_face() -> None:
     pose = named("tree")
     scene = draw(pose, generator("tree", 0, 0))

@@ -68,6 +68,7 @@ def test_a_damaged_part_is_made_again(collection: Collection, damage: bytes) -> 
     pd.testing.assert_frame_equal(measurements(collection, collection.images(), 1), first)
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_becomes_a_number(collection: Collection) -> None:
     first = measurements(collection, collection.images(), 1)
     [part] = parts(collection)

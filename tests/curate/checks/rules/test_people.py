@@ -72,6 +72,7 @@ def inputs(tmp_path: Path) -> Inputs:
         return Inputs(collection, collection.images(), signatures, None, "", 1)
 
 
+@pytest.mark.slow
 def test_the_detector_judges_every_image(inputs: Inputs, random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(random_weights))
     table = NOT_ONE_PERSON.run(inputs, NOT_ONE_PERSON.parameters)
@@ -81,6 +82,7 @@ def test_the_detector_judges_every_image(inputs: Inputs, random_weights: Path, m
     assert NOT_ONE_PERSON.run(inputs, NOT_ONE_PERSON.parameters).equals(table)
 
 
+@pytest.mark.slow
 def test_detections_are_of_persons_in_pixels_of_the_picture(random_weights: Path) -> None:
     detector = people.load(random_weights)
     pictures = [np.zeros((60, 90, 3), np.uint8), np.full((200, 50, 3), 200, np.uint8)]
@@ -93,6 +95,7 @@ def test_detections_are_of_persons_in_pixels_of_the_picture(random_weights: Path
         assert (boxes <= (picture.shape[1], picture.shape[0]) * 2).all()
 
 
+@pytest.mark.slow
 def test_an_image_that_is_gone_is_named_and_left_out(
     inputs: Inputs, random_weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +122,7 @@ def test_weights_are_taken_from_torchs_cache_and_never_downloaded(
         people.weights()
 
 
+@pytest.mark.slow
 def test_files_that_hold_no_weights_are_refused(tmp_path: Path) -> None:
     nonsense, other, pickled = tmp_path / "a.pth", tmp_path / "b.pth", tmp_path / "c.pth"
     nonsense.write_bytes(b"nothing of the kind")

@@ -131,6 +131,7 @@ def test_without_any_file_there_is_nothing_to_measure(tmp_path: Path) -> None:
         assert len(quality.TOO_SMALL.run(inputs, quality.TOO_SMALL.parameters)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("folder", ["photos18", "photos5_noisy"])
 def test_few_real_photographs_are_blurry_and_all_are_when_blurred(shared_data: Path, folder: str) -> None:

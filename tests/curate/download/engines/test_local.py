@@ -361,6 +361,7 @@ def test_threads_come_as_they_are_needed() -> None:
         assert threading.active_count() <= before + 4
 
 
+@pytest.mark.slow
 def test_the_engine_costs_little_beside_a_request() -> None:
     jobs = [job(f"host{number % 500}.org", number) for number in range(10_000)]
     with running(lambda *_: GONE, Settings(spacing=0.0)) as engine:

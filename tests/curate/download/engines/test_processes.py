@@ -41,6 +41,8 @@ from tests.curate.download.counting import (
     make_report,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[4]
 SETTINGS = Settings(connections=16, per_site=3, spacing=0.0)
 ONE = replace(SETTINGS, connections=8)  # so few that they are one process's

@@ -106,6 +106,7 @@ lists = st.lists(
 limits = st.tuples(st.integers(1, 6), st.integers(1, 4), st.sampled_from([0.0, 0.1, 3.0]))
 
 
+@pytest.mark.slow
 @given(lists, limits, st.booleans())
 def test_whatever_the_web_does_limits_hold_and_every_job_comes_out_once(
     links: list[tuple[str, End, float]], limit: tuple[int, int, float], deadlines: bool
@@ -127,6 +128,7 @@ def test_whatever_the_web_does_limits_hold_and_every_job_comes_out_once(
         assert all(later >= earlier + spacing for earlier, later in pairwise(starts))
 
 
+@pytest.mark.slow
 @given(lists, limits)
 def test_the_time_is_that_of_the_connections_plus_that_of_one_site(
     links: list[tuple[str, End, float]], limit: tuple[int, int, float]
@@ -144,6 +146,7 @@ def test_the_time_is_that_of_the_connections_plus_that_of_one_site(
     assert took <= sum(map(sum, seconds.values())) / connections + max(alone, default=0.0) + 1e-6
 
 
+@pytest.mark.slow
 def test_a_long_tail_of_sites_takes_hardly_longer_than_the_limits_demand() -> None:
     sizes = [round(2000 / rank) for rank in range(1, 400)]
     lower_bound = max(sum(sizes) / 64, sizes[0] / 4)
@@ -322,6 +325,7 @@ def test_what_waits_at_a_host_is_counted() -> None:
     assert (schedule.waiting, schedule.in_flight, len(schedule)) == (3, 1, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sites", [1, 3390])
 def test_a_hundred_thousand_jobs_take_seconds(sites: int) -> None:
     schedule = Schedule(connections=64, per_site=64, spacing=0.0)

@@ -281,6 +281,7 @@ def test_all_of_yoga82_is_read(yoga82: Listing) -> None:
     assert (splits.count("train"), splits.count("test")) == (20_994, 7_456)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_links_of_yoga82_are_as_they_were_counted(yoga82: Listing) -> None:
     found = [link.url for link in yoga82.links]
@@ -316,6 +317,7 @@ def test_the_32_links_of_yoga82_with_spaces_keep_them(shared_data: Path, yoga82:
     assert spaced == 32
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_copy_of_yoga82_with_commas_and_leading_spaces_gives_the_same_links(
     shared_data: Path, yoga82: Listing, tmp_path: Path

@@ -96,6 +96,7 @@ def test_a_split_file_that_is_none_is_a_usage_error(tmp_path: Path, spec: str, s
         split_files.read(spec.format(tmp=tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_official_split_is_read_without_a_problem(shared_data: Path) -> None:
     folder = shared_data / "yoga82"

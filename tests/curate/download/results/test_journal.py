@@ -100,6 +100,7 @@ any_row = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(rows=st.lists(any_row, max_size=5))
 def test_any_row_is_read_as_it_was_written(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("journal") / "downloads.jsonl"
@@ -283,6 +284,7 @@ def test_rows_are_synced_now_and_then_and_at_the_end(path: Path, monkeypatch: py
     assert len(synced) == 5
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_fit_in_little_memory(path: Path) -> None:
     program = """
 import resource, sys

@@ -202,6 +202,7 @@ rows = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(rows, max_size=30), st.randoms(use_true_random=False))
 def test_the_order_of_links_makes_no_difference(listed: list[dict[str, str]], random: np.random.Generator) -> None:
@@ -212,6 +213,7 @@ def test_the_order_of_links_makes_no_difference(listed: list[dict[str, str]], ra
     pd.testing.assert_series_equal(placeholders.find(shuffled).sort_index(), placeholders.find(kept).sort_index())
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(rows, max_size=30), rows)
 def test_one_more_link_takes_back_nothing(listed: list[dict[str, str]], more: dict[str, str]) -> None:
@@ -235,6 +237,7 @@ def yoga82(shared_data: Path) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("what", ["address", "site and name", "name"])
 def test_no_link_of_yoga82_is_one_when_each_has_its_own_picture(shared_data: Path, what: str) -> None:
@@ -252,6 +255,7 @@ def test_no_link_of_yoga82_is_one_when_each_has_its_own_picture(shared_data: Pat
     assert found[found != ""].tolist() == []
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_near_copies_among_real_photographs_are_none(shared_data: Path) -> None:
     """As if all of them had been kept by one site, each under a name of its own."""

@@ -160,6 +160,7 @@ def test_counts_by_cause_class_and_host(collection: Collection) -> None:
     assert [one.label for one in found.below(2)] == ["plank", "lotus", "tree"]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_links_add_up(collection: Collection) -> None:
     chance = random.Random(0)
     urls = [f"http://h{n % 4000}.org/{n}.jpg" for n in range(100_000)]

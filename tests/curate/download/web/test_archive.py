@@ -177,6 +177,7 @@ def test_the_archive_is_asked_only_for_what_is_lost(site: Web, place: "Place", c
     assert list(copies.questions) == [links["404/0.jpg"]]
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_of_an_archive_unless_it_is_wanted(site: Web, place: "Place", copies: Archive) -> None:
     links = lost(site, *LOST)
     copies.copies = {url: Copy(archived(n)) for n, url in enumerate(links.values())}
@@ -221,6 +222,7 @@ def test_a_copy_that_is_none_leaves_the_link_with_its_own_cause(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["404", "placeholder"])
 def test_an_archived_file_that_was_deleted_is_fetched_again(
     site: Web, place: "Place", copies: Archive, name: str
@@ -239,6 +241,7 @@ def test_an_archived_file_that_was_deleted_is_fetched_again(
     assert (place.tables, place.files) == (tables, files)
 
 
+@pytest.mark.slow
 def test_an_archive_that_was_busy_is_asked_again(site: Web, place: "Place", copies: Archive) -> None:
     links = lost(site, "404", "410")
     first, second = links.values()
@@ -252,6 +255,7 @@ def test_an_archive_that_was_busy_is_asked_again(site: Web, place: "Place", copi
     assert copies.questions == {first: 2, second: 4}
 
 
+@pytest.mark.slow
 def test_the_limits_of_a_site_hold_for_the_archive(site: Web, place: "Place", copies: Archive) -> None:
     copies.latency = 0.02
     links = lost(site, *["404"] * 25)
@@ -262,6 +266,7 @@ def test_the_limits_of_a_site_hold_for_the_archive(site: Web, place: "Place", co
     assert len(copies.paths) == 50
 
 
+@pytest.mark.slow
 def test_where_a_placeholder_lies_the_archived_picture_lies_beside(site: Web, place: "Place", copies: Archive) -> None:
     links = {f"class-{n % 2}/{n}.jpg": site.url("placeholder", n, "127.8.2.1") for n in range(6)}
     urls = list(links.values())
@@ -285,6 +290,7 @@ def test_where_a_placeholder_lies_the_archived_picture_lies_beside(site: Web, pl
     assert place.tables == tables
 
 
+@pytest.mark.slow
 def test_an_archive_that_was_busy_is_asked_again_for_placeholders(site: Web, place: "Place", copies: Archive) -> None:
     links = {f"class-{n % 2}/{n}.jpg": site.url("placeholder", n, "127.8.2.1") for n in range(5)}
     url = links["class-0/0.jpg"]

@@ -86,6 +86,7 @@ def test_each_misbehaviour_has_its_outcome_within_the_deadline(name: str, fetche
     assert ask(fetcher, served.url("good", 8, host))[0].content == web.picture(8)
 
 
+@pytest.mark.slow
 def test_the_same_answer_has_the_same_detail(served: web.Web) -> None:
     details = []
     for _ in range(2):
@@ -120,6 +121,7 @@ def test_what_its_server_reserves_is_kept_where_that_is_ignored_and_recorded(ser
     assert answer.robots == "noindex, nofollow, NoAI"
 
 
+@pytest.mark.slow
 def test_threads_get_their_own_answers(fetcher: Fetcher, served: web.Web) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = pool.map(lambda n: ask(fetcher, served.url("good", n, f"127.0.{n % 5}.1"))[0], range(300))
@@ -295,6 +297,7 @@ def test_a_bomb_takes_no_more_memory_than_may_be_kept(fetcher: Fetcher, served: 
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_few_idle_connections_are_kept_and_none_after_the_end(served: web.Web) -> None:
     def connections() -> int:
         return sum(host["connections"] for name, host in served.counts()["hosts"].items() if name.startswith("127.7."))

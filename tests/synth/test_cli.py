@@ -62,7 +62,7 @@ def test_render_says_what_it_did(
         (("--pose-file", "none.yaml"), "none.yaml cannot be read (No such file or directory)"),
         (("--per-class", "0"), "--per-class must be a whole number, at least 1"),
         (("--size", "9999"), "--size must be from"),
-        (("--workers", "0"), "--workers must be"),
+        (("--workers", "-1"), "--workers must be"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_exit_code_2(

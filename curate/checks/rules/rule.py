@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from curate.checks.measures.measurements import measurements
+from curate.checks.measures.measuring_workers import measure_ahead
 from curate.collection.directory import Collection
 from curate.collection.findings import Kind
 from curate.images.signatures import Signatures
@@ -38,6 +39,7 @@ class Inputs:
 
     def measurements(self) -> pd.DataFrame:
         """Those of the images that can be read, after a column `key`. Raises CannotRun where there are none."""
+        measure_ahead(self.collection, self.images, self.asked)
         numbers = measurements(self.collection, self.images, self.workers)
         numbers.insert(0, "key", self.images["key"])
         numbers = numbers.dropna()

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from curate.checks import check as module
-from curate.checks import measuring_workers
 from curate.checks.check import check
-from curate.checks.measures import measurements
+from curate.checks.measures import measurements, measuring_workers
 from curate.checks.rules import RULES
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection import findings

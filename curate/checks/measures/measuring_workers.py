@@ -12,20 +12,17 @@ from curate.workers import blocks
 from curate.workers.places import Place
 from curate.workers.settings import WorkerSettings
 
-# So few pictures are measured here before other processes have begun. Those that can't be read are missing every time.
-_FEW = 32
-
 
 def measure_ahead(collection: Collection, images: pd.DataFrame, asked: WorkerSettings) -> None:
     """Have the numbers that `measurements` will look for computed by the workers that are asked for.
 
-    Where no more than one is, or few numbers are missing, nothing is done: `measurements` has threads, and measures
-    what is left. Raises FewposeError as blocks.compute.
+    Where no more than one is, or one block is all that is missing, nothing is done: `measurements` has threads. So no
+    worker is started again and again for pictures that can't be read. Raises FewposeError as blocks.compute.
     """
     if asked.engine != "ray" and asked.workers < 2:
         return
     lacking = missing(collection, images)
-    if len(lacking) > _FEW:
+    if len(lacking) > blocks.BLOCK:
         blocks.compute(_Measuring(collection.root.resolve()), collection, lacking, asked, what="measuring")
 
 

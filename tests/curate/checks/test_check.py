@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from curate.checks import check as module
 from curate.checks.check import check
-from curate.checks.measures import measurements, measuring_workers
+from curate.checks.measures import measurements
 from curate.checks.rules import RULES
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection import findings
@@ -20,6 +20,7 @@ from curate.collection.directory import Collection
 from curate.collection.findings import Kind
 from curate.foundation.errors import FewposeError, UsageError
 from curate.importing.importer import import_folder
+from curate.workers import blocks
 from curate.workers.settings import WorkerSettings
 
 
@@ -80,7 +81,7 @@ def test_the_same_collection_gives_the_same_bytes(collection: Collection, monkey
     check(collection, model=None, workers=WorkerSettings(workers=1))
     before = {name: (collection.root / name).read_bytes() for name in ("findings.parquet", "checks.json")}
     shutil.rmtree(collection.cache("measurements"))
-    monkeypatch.setattr(measuring_workers, "_FEW", 0)
+    monkeypatch.setattr(blocks, "BLOCK", 2)
     monkeypatch.setattr(measurements, "measure", lambda _: pytest.fail("measured in this process"))
     check(collection, model=None, workers=WorkerSettings(workers=2))
     assert {name: (collection.root / name).read_bytes() for name in before} == before

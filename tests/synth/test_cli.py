@@ -55,6 +55,7 @@ def test_render_says_what_it_did(
     assert "0 images drawn; 2 were there already" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -98,6 +99,7 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_pose_file_of_ones_own_is_listed_drawn_and_reaches_the_workers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, own: Path
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_mistake_in_a_pose_file_is_one_sentence_and_exit_code_2(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_sheet_writes_a_picture(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_dropping_two_with_a_reason_is_in_the_ledger_and_out_of_filtered(app: Ap
     assert sorted(set(before) - set(filtered(collection))) == sorted(entry.key for entry in entries)
 
 
+@pytest.mark.slow
 def test_a_suggested_label_and_its_undo(app: App, collection: Collection) -> None:
     app.open("wrong_label")
     app.select(1)
@@ -115,6 +116,7 @@ def test_a_label_that_would_be_a_new_class_is_said_before_it_is_made(app: App) -
     form.get_by_text("No image is labelled purple yet").wait_for()
 
 
+@pytest.mark.slow
 def test_a_mistake_is_a_sentence_in_the_app(app: App) -> None:
     app.open("suspicious")
     app.select(1)
@@ -136,6 +138,7 @@ def test_copies_come_first_after_the_image_itself(app: App, collection: Collecti
     assert app.count() <= 19
 
 
+@pytest.mark.slow
 def test_the_panel_follows_what_is_decided(app: App, collection: Collection) -> None:
     app.open("unfiltered")
     panel = app.open_panel("sets")
@@ -164,6 +167,7 @@ def test_text_search_returns_the_planted_image(app: App, collection: Collection)
     app.close_panel("similarity_search_panel")
 
 
+@pytest.mark.slow
 def test_a_killed_app_has_lost_no_tag_that_it_had_confirmed(app: App, collection: Collection, served: Served) -> None:
     """The last of this module, since it ends the App that the others use."""
     app.open("unfiltered")

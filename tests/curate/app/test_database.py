@@ -56,6 +56,7 @@ def test_a_database_that_does_not_answer_is_said_within_seconds(root: Path, monk
     assert "secret" not in str(said.value)
 
 
+@pytest.mark.slow
 def test_our_database_listens_where_its_user_alone_may_go_and_ends_with_the_process(
     root: Path, program: Programs
 ) -> None:
@@ -70,6 +71,7 @@ def test_our_database_listens_where_its_user_alone_may_go_and_ends_with_the_proc
     assert not socket.parent.exists()
 
 
+@pytest.mark.slow
 def test_a_second_one_is_told_who_has_the_collection_open_and_a_sync_may_join(root: Path, program: Programs) -> None:
     first = program.start(CONNECT + WAIT, root)
     uri = line_with(first, "uri")

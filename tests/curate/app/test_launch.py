@@ -39,6 +39,7 @@ def ended(process: "subprocess.Popen[str]") -> str:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fiftyone_installed")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_the_app_serves_until_it_is_ended_and_takes_the_tags(

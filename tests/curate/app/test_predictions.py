@@ -75,6 +75,7 @@ def test_influence_is_what_the_report_of_the_sweep_says(sweep: Path) -> None:
     assert told.loc[~told.index.isin(known.index), "influence"].isna().all()
 
 
+@pytest.mark.slow
 @pytest.mark.app
 @pytest.mark.usefixtures("fiftyone_database")
 def test_the_dataset_has_what_a_sweep_that_was_run_says(swept: tuple[Collection, Path], sweep: Path) -> None:

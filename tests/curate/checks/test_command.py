@@ -13,6 +13,8 @@ from curate.collection.directory import Collection
 from curate.importing.importer import import_folder
 from curate.workers.settings import WorkerSettings
 
+pytestmark = pytest.mark.slow
+
 
 def curate(*arguments: str) -> subprocess.CompletedProcess[str]:
     code = "from curate.cli import app; app()"

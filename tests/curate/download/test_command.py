@@ -16,6 +16,8 @@ from curate import cli
 from curate.download.web.settings import Settings, amount
 from curate.foundation.options import declared
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tests.curate.download.conftest import Place
 

@@ -126,6 +126,7 @@ def test_lost_signatures_are_made_again_and_of_a_lost_file_only_exact_copies_are
     assert content_id("d") not in signatures
 
 
+@pytest.mark.slow
 def test_threads_give_results_in_order_and_stop_at_the_first_failure() -> None:
     assert list(in_threads(lambda number: number * 2, range(50), 4)) == list(range(0, 100, 2))
     begun = []

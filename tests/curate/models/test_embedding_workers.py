@@ -18,6 +18,8 @@ from curate.workers import blocks
 from curate.workers.settings import WorkerSettings
 from tests.curate.workers.trap import deadly
 
+pytestmark = pytest.mark.slow
+
 TWO = WorkerSettings(workers=2)
 IMAGES = 5
 

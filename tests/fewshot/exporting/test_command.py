@@ -10,6 +10,8 @@ from fewshot.classifier import Classifier
 from fewshot.trained import directory
 from fewshot.trained.model import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnxruntime", reason="needs pip install 'fewpose[export]'")
 
 Run = Callable[..., tuple[int, str, str]]

@@ -13,6 +13,8 @@ from curate.images.decoding import open_image
 from fewshot.exporting import export
 from fewshot.trained.model import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnxruntime", reason="needs pip install 'fewpose[export]'")
 
 PROGRAM = Path(__file__).parents[3] / "docs" / "examples" / "classify.py"

@@ -12,6 +12,8 @@ from fewshot.exporting import export, int8, library, onnx
 from fewshot.exporting.samples import Samples
 from fewshot.trained.model import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnxruntime", reason="needs pip install 'fewpose[export]'")
 
 

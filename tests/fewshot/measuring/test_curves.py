@@ -21,6 +21,7 @@ def test_an_exact_power_law_is_found_again(a: float, b: float, c: float) -> None
     assert law.at(np.array([64]))[0, 0] == pytest.approx(a - b * 64**-c, abs=1e-4)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0.05, 0.95), min_size=6, max_size=6))
 @settings(max_examples=25, deadline=None)
 def test_no_curve_that_is_allowed_fits_better(values: list[float]) -> None:
@@ -62,6 +63,7 @@ def test_three_points_are_passed_through() -> None:
     assert curve.residual < 1e-6
 
 
+@pytest.mark.slow
 def test_a_curve_that_falls_or_jumps_is_called_flat_or_poor() -> None:
     falling = learning_curve(np.array([6, 20, 43]), np.array([[0.6, 0.55, 0.5], [0.61, 0.55, 0.5]]))
     assert falling.flat and falling.law.b[0] == 0 and falling.needed(0.9)[0] == math.inf
@@ -86,6 +88,7 @@ def test_missing_trials_leave_out_no_more_than_themselves() -> None:
     assert (low < curve.law.at(SHOTS)[0]).all() and (curve.law.at(SHOTS)[0] < high).all()
 
 
+@pytest.mark.slow
 def test_how_often_the_interval_contains_what_is_needed() -> None:
     """Splits differ as a whole and at each N; 20 of them, 120 times. 0.93 - 0.5 N^-0.7 reaches 0.9 at 55.6."""
     random = np.random.default_rng(1)

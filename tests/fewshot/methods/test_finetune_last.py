@@ -78,6 +78,7 @@ def test_from_kept_activations_it_is_the_same_and_asks_for_no_pixels(
     np.testing.assert_array_equal(from_kept, QUICK.fit(given.draw, task).logits(given.test))
 
 
+@pytest.mark.slow
 def test_cropped_images_pass_the_frozen_part_each_time(patterns: Callable[..., Any]) -> None:
     given = patterns(6, 6, 6)
     task = replace(given.task, augment="flip+crop")
@@ -87,12 +88,14 @@ def test_cropped_images_pass_the_frozen_part_each_time(patterns: Callable[..., A
     assert not np.array_equal(plain.logits(given.test), fitted.logits(given.test))
 
 
+@pytest.mark.slow
 def test_it_learns_the_patterns(patterns: Callable[..., Any]) -> None:
     given = patterns(8, 8, 8)
     fitted = replace(QUICK, epochs=15).fit(given.draw, given.task)
     assert (fitted.logits(given.test).argmax(axis=1) == given.truth).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_without_learning_it_predicts_as_where_it_starts(patterns: Callable[..., Any]) -> None:
     given = patterns(5, 5)
     still = replace(QUICK, lr=1e-12, epochs=1)
@@ -109,6 +112,7 @@ def test_more_blocks_than_there_are_is_a_users_mistake(patterns: Callable[..., A
         replace(QUICK, blocks=3).fit(given.draw, given.task)
 
 
+@pytest.mark.slow
 def test_in_a_sweep(settings: Callable[..., SweepSettings], own_collection: Collection) -> None:
     """With its kept activations, mirrored ones too, and averaged."""
     asked = settings(

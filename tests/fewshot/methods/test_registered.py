@@ -76,6 +76,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_tuned_method_of_another_package_is_swept_reported_trained_and_predicted_with(
     site: Path, run: Run, collection: Collection, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def simulated(
     return trials, keys[planted].tolist()
 
 
+@pytest.mark.slow
 def test_planted_wrong_labels_are_ranked_worst_and_told_from_nothing() -> None:
     """Some do little harm, where both classes look alike: of all, four in five are among the worst 5 of 80."""
     ranks: list[int] = []

@@ -40,6 +40,7 @@ def made(settings: PaperSettings) -> Pages:
     return run_paper(settings)
 
 
+@pytest.mark.slow
 def test_the_tables_are_made_and_gone_on_with(settings: PaperSettings, made: Pages) -> None:
     pages = made
     tables = {each.title.split(":")[0]: each for each in pages.content.tables}
@@ -106,6 +107,7 @@ def test_without_a_check_there_is_no_filtered_set_and_the_page_says_so(
     assert "curate check" in table.notes[0]
 
 
+@pytest.mark.slow
 def test_divergence_is_marked(settings: PaperSettings, made: Pages, tmp_path: Path) -> None:
     copied = dataclasses.replace(settings, out=shutil.copytree(settings.out, tmp_path / "paper"))
     plan = make(copied)

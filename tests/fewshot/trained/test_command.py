@@ -15,6 +15,8 @@ from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
 
+pytestmark = pytest.mark.slow
+
 TINY = ("--model", "tiny/random", "--device", "cpu", "--folds", "2")
 
 

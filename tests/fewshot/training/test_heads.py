@@ -13,6 +13,7 @@ from fewshot.training.heads import TextHead, _TextTower
 PROMPTS = ("a photo of a dog", "someone in the pose that is called the downward facing dog, seen from the side", "x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny/random", "lite0"])
 def test_the_cut_context_gives_the_same_embeddings_and_gradients(name: str) -> None:
     clip = clip_models.load(name, device="cpu")

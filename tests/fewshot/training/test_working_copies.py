@@ -17,6 +17,7 @@ from fewshot.training import working_copies
 from fewshot.training.working_copies import working_copy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny/random", "lite0"])
 def test_after_training_the_weights_are_put_back_bit_by_bit(patterns: Callable[..., Any], name: str) -> None:
     clip = clip_models.load(name, device="cpu")
@@ -35,6 +36,7 @@ def test_after_training_the_weights_are_put_back_bit_by_bit(patterns: Callable[.
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)  # also those that no state dict has
 
 
+@pytest.mark.slow
 def test_a_trial_is_the_same_bytes_after_others_as_alone(patterns: Callable[..., Any]) -> None:
     methods = [
         Finetune(lr=1e-3, epochs=2),
@@ -66,6 +68,7 @@ def test_a_fitted_method_keeps_its_weights_while_others_are_trained(patterns: Ca
     np.testing.assert_array_equal(other.logits(given.test), different)
 
 
+@pytest.mark.slow
 def test_the_model_is_copied_once(patterns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     clip = clip_models.load("tiny/random", device="cpu")
     made: list[object] = []
@@ -82,6 +85,7 @@ def test_the_model_is_copied_once(patterns: Callable[..., Any], monkeypatch: pyt
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_the_copy_goes_when_its_model_goes() -> None:
     clip = clip_models.load("tiny/random", device="cpu")
     working_copy(clip)

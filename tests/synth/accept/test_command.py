@@ -11,6 +11,8 @@ from synth.cli import app
 from tests.synth.accept.conftest import add_synthetic
 from tests.synth.accept.test_accept import IMAGES
 
+pytestmark = pytest.mark.slow
+
 
 def synth(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object

@@ -13,6 +13,8 @@ from synth.generate.run import foresee
 from synth.generate.settings import Settings, Wanted
 from tests.synth.generate.a_collection import collection, files
 
+pytestmark = pytest.mark.slow
+
 Said = tuple[int, str, str]
 Synth = Callable[..., Said]
 

@@ -17,6 +17,8 @@ from synth.generate.files import weights
 from synth.generate.settings import Settings
 from tests.synth.generate import tiny_models
 
+pytestmark = pytest.mark.slow
+
 COMMIT = "a" * 40
 CLIENT = """
 import json, sys

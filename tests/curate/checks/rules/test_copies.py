@@ -84,6 +84,7 @@ def test_among_copies_of_one_size_most_bytes_count(tmp_path: Path) -> None:
     assert list(run(copies.NEAR_DUPLICATE, Collection.open(tmp_path / "yoga")).index) == ["tree/a.jpg"]
 
 
+@pytest.mark.slow
 def test_the_order_of_import_does_not_matter(tmp_path: Path) -> None:
     kept = []
     for number, order in enumerate((("large", "small", "mirrored"), ("mirrored", "small", "large"))):

@@ -100,6 +100,7 @@ def flagged(tmp_path: Path) -> Callable[[dict[str, Image.Image]], set[str]]:
     return run
 
 
+@pytest.mark.slow
 def test_flat_drawings_are_flagged_and_photographs_are_not(
     flagged: Callable[[dict[str, Image.Image]], set[str]],
 ) -> None:

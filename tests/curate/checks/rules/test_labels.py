@@ -15,6 +15,8 @@ from curate.collection.directory import Collection
 from curate.images.signatures import Signatures
 from curate.importing.importer import import_folder
 
+pytestmark = pytest.mark.slow
+
 
 def photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
     random = np.random.default_rng(seed)

@@ -74,6 +74,7 @@ def engine(cluster: None) -> Iterator[ShardedEngine]:
     engine.stop()
 
 
+@pytest.mark.slow
 def test_both_nodes_work_and_every_limit_holds_across_them(engine: ShardedEngine, web: Web) -> None:
     jobs = [web.job(host, f"{number}.jpg") for number in range(20) for host in range(1, 21)]
     jobs += [web.job(1, f"more/{number}.jpg") for number in range(60)]
@@ -113,6 +114,7 @@ def test_pictures_that_exceed_a_batch_come_in_several(engine: ShardedEngine, web
     assert sum(len(answer(result).content) for result in drain(engine)) > 40 * 2_000_000
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_loses_nothing(engine: ShardedEngine, web: Web) -> None:
     jobs = [web.job(host, f"{number}.jpg") for number in range(16) for host in range(1, 21)]
     for each in jobs:
@@ -155,6 +157,7 @@ def test_stop_takes_no_longer_than_a_second(engine: ShardedEngine, web: Web) -> 
     assert time.monotonic() - began < 1.0
 
 
+@pytest.mark.slow
 def test_without_an_address_a_quiet_ray_is_started_and_ended(tmp_path: Any) -> None:
     code = """
 from curate.download.web.job import Answer, Job
@@ -181,6 +184,7 @@ if __name__ == "__main__":
     assert (done.stdout, done.stderr, done.returncode) == ("gone False\n", "", 0)
 
 
+@pytest.mark.slow
 def test_a_download_over_the_cluster_ends_as_one_on_threads(cluster: None, tmp_path: Path) -> None:
     """Good links, dead ones, and redirects that cross from one worker's sites to another's."""
     kinds = ("good", "404", "html", "truncated", "redirect-elsewhere")

@@ -125,6 +125,7 @@ def test_the_same_answers_in_another_order_are_the_same_bytes(made: Made, tmp_pa
     assert again.bytes == made.bytes
 
 
+@pytest.mark.slow
 def test_what_was_rejected_and_is_kept_now_is_no_reject_any_more(made: Made) -> None:
     urls = {"tree/0.jpg": f"{HOST}/0.jpg"}
     made.write(urls, [dropped(f"{HOST}/0.jpg", Outcome.SERVER_ERROR)])
@@ -159,6 +160,7 @@ def test_lines_that_are_no_links_are_rejects_named_by_file_and_line(made: Made) 
     assert sorted(made.rejects["cause"]) == ["not a list", "not found"]
 
 
+@pytest.mark.slow
 def test_what_was_imported_stays_with_its_rejects_and_a_link_does_not_take_its_key(made: Made, tmp_path: Path) -> None:
     photos = tmp_path / "photos/tree"
     photos.mkdir(parents=True)

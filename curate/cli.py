@@ -49,6 +49,7 @@ def import_(
     max_pixels: Annotated[int, option("Pixels, above which an image is rejected.", ge=1)] = 64_000_000,
     max_bytes: Annotated[int, option("Bytes, above which a file is rejected.", ge=1)] = 50_000_000,
     workers: shared_options.Threads = None,
+    cache: shared_options.Cache = None,
 ) -> None:
     """Bring images into a collection. Run again, it adds what is new and changes nothing else.
 
@@ -61,7 +62,7 @@ def import_(
     from curate.status import status as read_status
 
     limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
-    summary = import_folder(source, collection, link=link, limits=limits, workers=workers)
+    summary = import_folder(source, collection, link=link, limits=limits, workers=workers, caches=cache)
     _print_import(summary, read_status(summary.collection))
 
 
@@ -77,6 +78,7 @@ commands.command()(command(sync))
 @command
 def status(
     collection: shared_options.CollectionPath,
+    cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
     """Say what a collection holds: classes, copies, conflicts, rejects, caches.
@@ -86,7 +88,7 @@ def status(
     from curate.collection.directory import Collection
     from curate.status import status as read_status
 
-    found = read_status(Collection.open(collection))
+    found = read_status(Collection.open(collection, cache))
     if json:
         console.out.print_json(data=found.json(), indent=1)
     else:
@@ -168,6 +170,7 @@ def embed(
     checkpoint: shared_options.Checkpoint = None,
     device: shared_options.Device = "auto",
     fit: shared_options.Fit = "crop",
+    cache: shared_options.Cache = None,
 ) -> None:
     """Compute CLIP image features of every image; only what is new is decoded and computed.
 
@@ -177,7 +180,7 @@ def embed(
     from curate.models import clip_models, embeddings
     from curate.models.embedding_workers import embed_ahead
 
-    opened = Collection.open(collection)
+    opened = Collection.open(collection, cache)
     clip = clip_models.load(model, checkpoint=checkpoint, device=device)
     embed_ahead(opened, opened.images(), clip, workers, fit=fit, checkpoint=checkpoint, device=device)
     features = embeddings.embed(opened, opened.images(), clip, fit=fit)

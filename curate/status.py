@@ -73,7 +73,7 @@ def status(collection: Collection) -> Status:
     groups = images["group"].value_counts()
     groups = groups[groups > 1]
     rejects, links = collection.rejects(), None
-    if (collection.root / "links.parquet").exists():
+    if collection.file("links.parquet").exists():
         from curate.download.results import progress  # what a folder of photographs needs nothing of
 
         table = progress.link_states(collection)

@@ -174,6 +174,7 @@ def paper(
     ] = 0,
     workers: Annotated[int, option("Number of processes that share the trials; 0: one, or one a card.", ge=0)] = 0,
     retry_failed: flags.RetryFailed = False,
+    cache: shared_options.Cache = None,
 ) -> None:
     """Make the tables of arXiv 2501.07221 on your images, each row beside the paper's number where it is known.
 
@@ -183,7 +184,9 @@ def paper(
     """
     from fewshot.studies.paper import PaperSettings, run_paper
 
-    settings = PaperSettings(collection, out, quick, classes, model, checkpoint, device, splits, workers, retry_failed)
+    settings = PaperSettings(
+        collection, out, quick, classes, model, checkpoint, device, splits, workers, retry_failed, cache
+    )
     try:
         made = run_paper(settings)
     except OSError as error:

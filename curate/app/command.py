@@ -21,12 +21,13 @@ def app(collection: shared_options.CollectionPath, options: Options) -> None:
     from curate.app.launch import launch
     from curate.collection.directory import Collection
 
-    launch(Collection.open(collection), options)
+    launch(Collection.open(collection, options.cache), options)
 
 
 def sync(
     collection: shared_options.CollectionPath,
     yes: Annotated[bool, option("Write to the ledger without asking.")] = False,
+    cache: shared_options.Cache = None,
 ) -> None:
     """Take tags made in the App over into the ledger: drop, drop:REASON, keep, keep:REASON, relabel:LABEL.
 
@@ -38,7 +39,7 @@ def sync(
     from curate.app.sync import diff
     from curate.collection.directory import Collection
 
-    opened = Collection.open(collection)
+    opened = Collection.open(collection, cache)
     database.connect(opened, share=True)
     built = dataset.opened(opened)
     if built is None:

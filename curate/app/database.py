@@ -20,7 +20,9 @@ from urllib.parse import quote
 
 from curate.app import fiftyone_library
 from curate.collection.directory import Collection
+from curate.foundation.cache import explaining_write_errors
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.inside import check_no_links
 from curate.foundation.locks import Lock
 
 _PING_SECONDS = 2
@@ -49,7 +51,7 @@ def connect(collection: Collection, *, share: bool = False) -> Database:
     database = _find(collection, share)
     fiftyone_library.prepare(database.uri)
     if not share:
-        fiftyone_library.install_plugins(collection.cache("fiftyone"))
+        fiftyone_library.install_plugins()
     return database
 
 
@@ -75,9 +77,11 @@ def _find(collection: Collection, share: bool) -> Database:
         ping(given)
         return Database(given, f"at {_without_password(given)}", ours=False)
     folder = _folder(collection)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = Lock(folder.with_name(f"{folder.name}.lock"))
-    if lock.taken():
+    with explaining_write_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        taken = lock.taken()
+    if taken:
         server = _Server(folder)
         uri = server.start()
         lock.publish(uri=uri)
@@ -95,8 +99,11 @@ def _find(collection: Collection, share: bool) -> Database:
 
 
 def _folder(collection: Collection) -> Path:
-    mine = os.environ.get("FIFTYONE_DATABASE_DIR")
-    return Path(mine).expanduser().absolute() if mine else collection.cache("fiftyone", "db").absolute()
+    if mine := os.environ.get("FIFTYONE_DATABASE_DIR"):
+        return Path(mine).expanduser().absolute()
+    folder = collection.cache("fiftyone", "db").absolute()
+    check_no_links(folder)  # MongoDB would write where they lead
+    return folder
 
 
 def _without_password(uri: str) -> str:

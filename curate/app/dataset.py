@@ -4,9 +4,7 @@ Everything here can be computed again from the collection, and is: `build` compa
 should, and writes the difference. What people made in the App (tags, fields, views of their own) is not touched.
 """
 
-import hashlib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -111,24 +109,17 @@ def suspicious(images: pd.DataFrame, found: Findings | None, state: State) -> pd
     return pd.Series(doubted, index=images.index) & ~images["id"].isin(state.verdict.keys())
 
 
-def name_of(collection: Collection) -> str:
-    """The dataset's name: the folder's, and a digest of its path, since a database may hold several collections."""
-    path = collection.root.resolve()
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name).strip("-") or "collection"
-    return f"{readable}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
-
-
 def opened(collection: Collection) -> Any | None:
     """The dataset as it is, or None where there is none yet."""
     fo = fiftyone_library.fo()
-    name = name_of(collection)
+    name = collection.name  # a database may hold several
     return _repaired(fo.load_dataset(name)) if fo.dataset_exists(name) else None
 
 
 def _opened(collection: Collection) -> Any:
     dataset = opened(collection)
     if dataset is None:
-        dataset = fiftyone_library.fo().Dataset(name_of(collection), persistent=True)
+        dataset = fiftyone_library.fo().Dataset(collection.name, persistent=True)
     _declare(dataset)
     if dataset.app_config.active_fields is None:  # else every rule's "fine" would cover the pictures
         dataset.app_config.active_fields = fiftyone_library.fo().ActiveFields(paths=["label"])

@@ -1,8 +1,12 @@
 """FiftyOne, imported in this one place and late: its environment has to be set before, and is read only then."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 import warnings
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,20 +64,20 @@ def brain() -> Any:
     return fiftyone.brain
 
 
-def install_plugins(folder: Path) -> None:
-    """Have FiftyOne find our plugins and the user's. It takes one folder: it gets one of links, made in `folder`."""
-    merged = (folder / "plugins").absolute()
-    merged.mkdir(parents=True, exist_ok=True)
+@cache
+def install_plugins() -> None:
+    """Have FiftyOne find our plugins and the user's, and no others: it runs what it finds.
+
+    It takes one folder: it gets one of links, which nobody else can write to. It is not in the collection, where
+    somebody who gave that away could have put a plugin of theirs.
+    """
+    merged = Path(tempfile.mkdtemp(prefix="fewpose-plugins-"))
+    atexit.register(shutil.rmtree, merged, ignore_errors=True)
     theirs = os.environ.get("FIFTYONE_PLUGINS_DIR")
     usual = Path(os.environ.get("FIFTYONE_DEFAULT_DATASET_DIR", Path.home() / "fiftyone"), "__plugins__")
-    places = {"fewpose": PLUGIN, "user": Path(theirs).absolute() if theirs else usual}
-    for name, place in places.items():
-        link = merged / name
-        if place == merged:  # a second call
-            continue
-        link.unlink(missing_ok=True)
+    for name, place in {"fewpose": PLUGIN, "user": Path(theirs).absolute() if theirs else usual}.items():
         if place.is_dir():
-            link.symlink_to(place, target_is_directory=True)
+            (merged / name).symlink_to(place, target_is_directory=True)
     os.environ["FIFTYONE_PLUGINS_DIR"] = str(merged)
 
 

@@ -18,6 +18,7 @@ class Options:
         Path | None,
         option("Sweep that says how often each image was wrong, and as what; with a report, what hurts training."),
     ] = None
+    cache: shared_options.Cache = None
     port: Annotated[int | None, option("Port to listen on; 5151, or a free one, unless said.", ge=1, le=65535)] = None
     remote: Annotated[bool, option("Print how to reach the App from another machine.")] = False
     browser: Annotated[bool, option("Open the App in the browser, or don't.", flag="--browser/--no-browser")] = True

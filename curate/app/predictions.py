@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.inside import inside
 from curate.sweeps.records import Predictions, Sweep, Trial, read_predictions, read_sweep
 
 COLUMNS = ("key", "tested", "wrong_share", "confused_with")
@@ -35,7 +36,7 @@ def read(sweep: Path) -> pd.DataFrame:
     except FewposeError as error:  # --sweep named what is none
         raise UsageError(str(error)) from error
     told = _counted(_best_cell(found), found.classes)
-    return _with_influence(told, sweep / "influence.csv")
+    return _with_influence(told, inside(sweep, "influence.csv"))
 
 
 def _with_influence(told: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from curate.checks.rules.rule import Inputs
 from curate.collection import findings, sets, synthetic
 from curate.collection.directory import Collection
 from curate.collection.findings import Findings
+from curate.foundation.cache import CannotWrite
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.signatures import Signatures
 from curate.models import clip_models
@@ -85,7 +86,7 @@ def _features(
         clip = clip_models.load(model, checkpoint=checkpoint, device=device)
         embed_ahead(collection, images, clip, asked, checkpoint=checkpoint, device=device)
         return runner.unit_features(collection, images, clip), clip.name
-    except UsageError:  # a name that makes no sense is not a model that cannot be had
+    except (UsageError, CannotWrite):  # a name that makes no sense, and a full disk, are no model that cannot be had
         raise
     except FewposeError as error:
         return None, str(error)

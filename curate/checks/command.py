@@ -33,6 +33,7 @@ def check(
     sheets: Annotated[
         Path | None, option("Folder to write to, for each rule, a picture of the 50 worst images.")
     ] = None,
+    cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
     """Say which images look suspicious, by rules whose settings are in COLLECTION/curation.yaml.
@@ -46,7 +47,7 @@ def check(
     from curate.collection import sets
     from curate.collection.directory import Collection
 
-    opened = Collection.open(collection)
+    opened = Collection.open(collection, cache)
     found = run_check(
         opened,
         model=None if model == shared_options.NO_MODEL else model,

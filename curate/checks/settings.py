@@ -45,7 +45,7 @@ def load(collection: Collection, rules: Sequence[Rule[Any]], name: str = NAME, h
     name: of the file in the collection.  head: what it begins with: comments.
     Raises UsageError with the line where the file makes no sense, FewposeError where it cannot be read.
     """
-    path = collection.root / name
+    path = collection.file(name)
     text = _read(path) if path.exists() else head
     found = _File(path, text)
     found.check(rules)

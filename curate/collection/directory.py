@@ -7,10 +7,14 @@ links.parquet      what was listed for download, and downloads.jsonl: what becam
 findings.parquet   what the rules say of each image, and checks.json: which ran; curation.yaml: their settings
 ledger.jsonl       what people decided
 images/            the files as they came, under their keys (absent files were linked, not copied)
-cache/             signatures, groups, pixels, embeddings, the App's database: can be deleted and are made again
+cache/             signatures, groups, pixels, embeddings, the App's database: can be deleted and are made again;
+                   or in a folder of the collection's own in the one that --cache or FEWPOSE_CACHE names
 """
 
+import hashlib
 import json
+import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,9 +22,11 @@ from pathlib import Path
 import pandas as pd
 
 from curate.foundation import atomic, locks
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import Busy, FewposeError, UsageError
+from curate.foundation.inside import NO_NAME, inside
 
 FORMAT = 1
+CACHE_VARIABLE = "FEWPOSE_CACHE"  # names the folder for the caches of all collections
 
 # The image table: one row a readable image, sorted by key.
 COLUMNS = {
@@ -44,16 +50,22 @@ REJECT_COLUMNS = {"key": "str", "cause": "str", "detail": "str", "file": "str"}
 
 
 class Collection:
-    """A collection on disk. Open one with `Collection.open`, make one with `Collection.create`."""
+    """A collection on disk. Open one with `Collection.open`, make one with `Collection.create`.
 
-    def __init__(self, root: Path) -> None:
+    It can be pickled: workers in other processes are sent it with the place of its caches.
+    """
+
+    def __init__(self, root: Path, caches: Path | None = None) -> None:
+        """caches: a folder for the caches of any collections; FEWPOSE_CACHE, or else COLLECTION/cache, unless said."""
         self.root = root
+        named = caches or os.environ.get(CACHE_VARIABLE)
+        self.caches = Path(named).expanduser().absolute() if named else None
 
     @classmethod
-    def open(cls, root: Path) -> "Collection":
-        """Raises UsageError where `root` is no collection, FewposeError where its format is newer than ours."""
+    def open(cls, root: Path, caches: Path | None = None) -> "Collection":
+        """As `Collection`. Raises UsageError where `root` is no collection, FewposeError where its format is newer."""
         try:
-            version = int(json.loads((root / "collection.json").read_bytes())["format"])
+            version = int(json.loads(inside(root, "collection.json").read_bytes())["format"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{root} is not a collection (no readable collection.json); make one with: curate import PHOTOS {root}"
@@ -62,60 +74,108 @@ class Collection:
             raise FewposeError(
                 f"{root} has collection format {version}, this fewpose reads up to {FORMAT}; pip install -U fewpose"
             )
-        return cls(root)
+        return cls(root, caches)
 
     @classmethod
-    def create(cls, root: Path) -> "Collection":
+    def create(cls, root: Path, caches: Path | None = None) -> "Collection":
         """Open `root`, or make an empty collection of it. Raises UsageError where other things lie there."""
-        if (root / "collection.json").exists():
-            return cls.open(root)
+        if inside(root, "collection.json").exists():
+            return cls.open(root, caches)
         if root.exists() and (not root.is_dir() or any(not _is_debris(path) for path in root.iterdir())):
             raise UsageError(f"{root} exists and is not a collection; name a new or an empty directory")
         atomic.write_json(root / "collection.json", {"format": FORMAT})
-        return cls(root)
+        return cls(root, caches)
+
+    def absolute(self) -> "Collection":
+        """The same for workers whose working directory is another."""
+        return Collection(self.root.resolve(), self.caches)
+
+    @property
+    def name(self) -> str:
+        """The folder's name and a digest of its path: tells collections apart where several are kept in one place."""
+        path = self.root.resolve()
+        readable = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name).strip("-") or "collection"
+        return f"{readable}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
 
     def images(self) -> pd.DataFrame:
-        """The image table (COLUMNS), sorted by key; empty before the first import."""
-        return _read(self.root / "images.parquet", COLUMNS)
+        """The image table (COLUMNS), sorted by key; empty before the first import.
+
+        Raises FewposeError where it is damaged, or where a key or file in it would lead out of the collection.
+        """
+        path = self.file("images.parquet")
+        table = _read(path, COLUMNS)
+        check_names(path, table["key"])
+        check_names(path, table["file"][table["file"] != ""], absolute=True)  # a linked one is only ever read
+        if len(table) and (nameless := table.index[table["label"].isna() | (table["label"] == "")]).size:
+            row = nameless[0]
+            raise FewposeError(f"{path}, row {row}: {table['key'][row]} has no label; {_NOT_OURS}")
+        return table
 
     def rejects(self) -> pd.DataFrame:
-        return _read(self.root / "rejects.parquet", REJECT_COLUMNS)
+        return _read(self.file("rejects.parquet"), REJECT_COLUMNS)
 
     def write(self, images: pd.DataFrame, rejects: pd.DataFrame) -> None:
         """Replace both tables, each whole; equal tables are equal bytes whatever the order of their rows."""
-        _write(self.root / "rejects.parquet", rejects, REJECT_COLUMNS)
-        _write(self.root / "images.parquet", images, COLUMNS)
+        _write(self.file("rejects.parquet"), rejects, REJECT_COLUMNS)
+        _write(self.file("images.parquet"), images, COLUMNS)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the collection for changing its tables. Raises FewposeError where another process does.
+        """Hold the collection for changing its tables. Raises Busy where another process does.
 
         The lock goes with the process, however it ends. Readers need none: tables are replaced whole.
         """
 
         def refusal(who: str) -> FewposeError:
-            return FewposeError(f"another command is changing {self.root} ({who}); wait until it has ended")
+            return Busy(f"another command is changing {self.root} ({who}); wait until it has ended")
 
         with ExitStack() as stack:
             try:
-                stack.enter_context(locks.held(self.root / ".lock", refusal))
+                stack.enter_context(locks.held(self.file(".lock"), refusal))
             except OSError as error:
                 raise FewposeError(f"{self.root} cannot be written to ({error.strerror})") from error
             for path in filter(_is_debris, self.root.iterdir()):
                 path.unlink(missing_ok=True)
             yield
 
+    def file(self, name: str) -> Path:
+        """Where a file of the collection's own is, such as its ledger; or a folder. Raises FewposeError as `inside`."""
+        return inside(self.root, name)
+
     def path(self, file: str) -> Path:
-        """Where an image's bytes are, from its `file` in the table."""
-        return self.root / file  # an absolute `file` stays as it is
+        """Where an image's bytes are, from its `file` in the table; an absolute one, which was linked, stays as it is.
+
+        What lies there may be anything: curate/images/originals.py reads it. Raises FewposeError as `inside`.
+        """
+        return Path(file) if Path(file).is_absolute() else inside(self.root, file)
 
     def cache(self, *parts: str) -> Path:
-        return self.root.joinpath("cache", *parts)
+        """Where a part of its caches is. All that is in them is keyed by content; yet each collection has its own, so
+        that `status` can tell their size, and one can be deleted. Raises FewposeError as `inside`.
+        """
+        if self.caches is None:
+            return inside(self.root, "/".join(("cache", *parts)))
+        return inside(self.caches, "/".join((self.name, *parts)))
+
+
+_NOT_OURS = "fewpose writes no such table; if it is from somebody else, do not trust the collection"
+
+
+def check_names(path: Path, names: pd.Series, *, absolute: bool = False) -> None:
+    """Raises FewposeError for the first of `names`, in the table at `path`, that is no name of a file in a folder.
+
+    absolute: whether absolute paths will do, too.
+    """
+    # Not inside(): that looks at the disk, and this at a hundred thousand names in a moment.
+    doubtful = names[names.astype("str").str.contains(NO_NAME, na=True)]
+    for row, name in doubtful.items():
+        if not (absolute and isinstance(name, str) and Path(name).is_absolute() and "\0" not in name):
+            raise FewposeError(f"{path}, row {row}: {name!r} is no name of a file in the collection; {_NOT_OURS}")
 
 
 def _is_debris(path: Path) -> bool:
     """What a process was writing when it was killed: nothing of it counts."""
-    return path.name.startswith(".writing-")
+    return path.name.startswith(".writing-") and (path.is_symlink() or not path.is_dir())
 
 
 def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import posixpath
+import re
 import shutil
 import tarfile
 import uuid
@@ -151,6 +152,7 @@ def _csv(job: _Job) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "label", "split", "key", "id"))
         for row in job.rows(job.images):
+            job.content(row)  # a file that it names is the image of that id, as in the other formats
             path = job.collection.path(row["file"]).absolute()
             writer.writerow((path, row["label"], row["official_split"], row["key"], row["id"]))
 
@@ -248,7 +250,8 @@ def _cannot_write(error: OSError, out: Path) -> str:
 
 
 def _extension(row: dict[Any, Any]) -> str:
-    return _EXTENSIONS.get(row["format"], str(row["format"]).lower())
+    """Without the dot. Of a table from elsewhere the format may be any text, and this becomes a part of a path."""
+    return _EXTENSIONS.get(row["format"]) or re.sub("[^a-z0-9]", "", str(row["format"]).lower()) or "image"
 
 
 def _free(folder: str, name: str, content_id: str, taken: set[str]) -> str:

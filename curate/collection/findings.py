@@ -89,19 +89,19 @@ def write(collection: Collection, findings: Findings, name: str = CHECK) -> None
     """Raises OSError."""
     table = findings.table[list(COLUMNS)].astype(COLUMNS).sort_values(["key", "rule"], ignore_index=True)
     places = _PLACES[name]
-    with atomic.replacing(collection.root / places.table) as temporary:
+    with atomic.replacing(collection.file(places.table)) as temporary:
         table.to_parquet(temporary, index=False)
     # Last: it is the commit mark.
     said = {name: value for name, value in asdict(findings).items() if name != "table"}
-    atomic.write_json(collection.root / places.rules, said | {"order": list(findings.rules)})
+    atomic.write_json(collection.file(places.rules), said | {"order": list(findings.rules)})
 
 
 def read(collection: Collection, name: str = CHECK) -> Findings | None:
     """None where the collection was never checked. Raises FewposeError where the findings are damaged."""
     places = _PLACES[name]
     try:
-        said = json.loads((collection.root / places.rules).read_bytes())
-        table = pd.read_parquet(collection.root / places.table)
+        said = json.loads(collection.file(places.rules).read_bytes())
+        table = pd.read_parquet(collection.file(places.table))
         rules = {name: Ran(**said["rules"][name]) for name in said["order"]}
         return Findings(table, rules, said["images"], said["model"], said["settings"])
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from enum import StrEnum
 from curate.collection.directory import Collection
 from curate.foundation import locks
 from curate.foundation.errors import FewposeError
+from curate.foundation.inside import NO_FOLLOW
 
 
 class Action(StrEnum):
@@ -69,7 +70,8 @@ class Ledger:
 
     def __init__(self, collection: Collection) -> None:
         """Raises FewposeError where a line is damaged: which decision it was, nobody could know."""
-        self.path = collection.root / "ledger.jsonl"
+        self.path = collection.file("ledger.jsonl")
+        self._lock = collection.file(".ledger.lock")
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -87,7 +89,7 @@ class Ledger:
         if not entries:
             return
         try:
-            with locks.waited_for(self.path.with_name(".ledger.lock")):
+            with locks.waited_for(self._lock):
                 _append(os.fspath(self.path), b"".join(_line(entry) for entry in entries))
         except OSError as error:
             raise FewposeError(
@@ -144,7 +146,7 @@ def user() -> str:
 
 
 def _append(path: str, lines: bytes) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_FOLLOW, 0o666)
     try:
         size, lines = _mended(descriptor, lines)
         try:

@@ -8,7 +8,7 @@ import typer
 
 from curate.download.web.outcome import Retry
 from curate.download.web.settings import ARCHIVE, Settings
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.options import option
 from curate.workers.settings import WorkerSettings
 
@@ -36,6 +36,7 @@ def download(
     archive_endpoint: Annotated[str, option("Address of that archive's availability API (Wayback-style).")] = ARCHIVE,
     settings: Settings,
     workers: WorkerSettings,
+    cache: shared_options.Cache = None,
 ) -> None:
     """Download link lists into a collection. Run again, it goes on: nothing that had an answer is asked twice.
 
@@ -55,7 +56,14 @@ def download(
     settings = replace(settings, archive=archive_endpoint if archive else "")
     make_engine = run.engine_for(workers)
     summary = run.download(
-        links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=make_engine
+        links,
+        collection,
+        splits=splits,
+        settings=settings,
+        retry=retry,
+        minutes=minutes,
+        make_engine=make_engine,
+        caches=cache,
     )
     _print(summary)
     display.summary(Progress.of(Collection.open(collection)), warn_below, collection)

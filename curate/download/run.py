@@ -111,6 +111,7 @@ def download(
     retry: Retry = Retry.TRANSIENT,
     minutes: float | None = None,
     make_engine: Callable[[Settings], Engine] = on_threads,
+    caches: Path | None = None,
 ) -> DownloadSummary:
     """Bring what the links of `source` still hold into `collection`, which is made where it doesn't exist.
 
@@ -118,6 +119,7 @@ def download(
     splits: the official split's files (see `split_files.read`).
     retry: which links that had an answer are asked again.
     minutes: ask nobody after that; the tables are made of what there is by then.
+    caches: as of `Collection`.
 
     Raises UsageError where the lists make no sense, FewposeError where the machine is offline or the disk is full.
     KeyboardInterrupt passes through; whatever was answered by then is in the journal.
@@ -127,7 +129,7 @@ def download(
     problems = [*listing.problems, *(official.problems if official else ())]
     unsplit = sum(not link.official_split for link in listing.links) if official else 0
     try:
-        target = Collection.create(collection)
+        target = Collection.create(collection, caches)
         with target.locked(), FileWriter(target) as writer:
             store = Store(target, writer)
             run = _Run(target, listing.links, settings or Settings(), store, make_engine)
@@ -179,7 +181,7 @@ class _Run:
         """Ask, write the tables; the URLs that were left when the time was up."""
         until = time.monotonic() + minutes * 60 if minutes is not None else float("inf")
         with (
-            Journal.open(self.target.root / "downloads.jsonl") as self.journal,
+            Journal.open(self.target.file("downloads.jsonl")) as self.journal,
             Signatures(self.target) as self.signatures,
         ):
             if self.journal.damaged:

@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.inside import inside
 
 _POLL_SECONDS = 0.01  # between two attempts to take a lock that is waited for
 
@@ -103,7 +104,7 @@ def only_one(out: Path, command: str) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(out / ".lock", refusal))
+            stack.enter_context(held(inside(out, ".lock"), refusal))
         except OSError as error:
             raise FewposeError(f"{out} can't be written to ({error.strerror}); choose another --out") from error
         yield

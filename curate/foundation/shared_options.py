@@ -13,6 +13,10 @@ Model = Annotated[str, option("CLIP model: lite0, or open_clip's NAME/TAG such a
 RulesModel = Annotated[str, option("CLIP model whose features the rules use (as for curate embed), or none.")]
 Checkpoint = Annotated[Path | None, option("File of local weights for a --model without a tag (.safetensors, .pt).")]
 Device = Annotated[str, option("Device that computes: auto, cpu, cuda, cuda:1, ...")]
+Cache = Annotated[
+    Path | None,
+    option("Folder for caches of all collections; FEWPOSE_CACHE, or COLLECTION/cache, unless said.", metavar="<dir>"),
+]
 Fit = Annotated[Literal["crop", "pad"], option("How an image is made square: crop (CLIP's centre crop), or pad.")]
 Threads = Annotated[int | None, option("Number of threads; one for each CPU unless said.", ge=1)]
 Json = Annotated[bool, option("Print JSON, for scripts.")]

@@ -61,6 +61,7 @@ class Cause(StrEnum):
     UNSUPPORTED = "unsupported"
     OUT_OF_MEMORY = "out of memory"
     NO_ACCESS = "cannot be opened"
+    CHANGED = "changed since import"
 
 
 class Unreadable(Exception):

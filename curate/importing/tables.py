@@ -14,7 +14,9 @@ import pandas as pd
 from curate.collection import groups, synthetic
 from curate.collection.directory import Collection
 from curate.foundation import atomic, console
-from curate.images.decoding import NO_LIMITS, Unreadable, read_file
+from curate.foundation.cache import explaining_write_errors
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable
 from curate.images.signatures import VERSION as SIGNATURES
 from curate.images.signatures import Signatures
 
@@ -49,7 +51,7 @@ def find_groups(
     files: of each picture, by content id, as in the image table.
     made_from: as `synthetic.made_from` gives it, of the synthetic ones among them.
     workers: threads, for those whose signature was lost.
-    Raises OSError where the cache cannot be written.
+    Raises cache.CannotWrite.
     """
     real = {content_id: file for content_id, file in files.items() if content_id not in made_from}
     group = _cached("groups", collection, real, signatures, workers)
@@ -71,7 +73,7 @@ def _cached(
     group = _known_groups(cache)
     if group.keys() != files.keys():
         group = _groups(collection, files, signatures, workers)
-        with atomic.replacing(cache) as temporary:
+        with explaining_write_errors(cache.parent), atomic.replacing(cache) as temporary:
             pd.DataFrame(sorted(group.items()), columns=["id", "group"]).to_parquet(temporary, index=False)
     return group
 
@@ -98,13 +100,15 @@ def _groups(collection: Collection, files: Mapping[str, str], signatures: Signat
 def _restore_signatures(
     collection: Collection, lost: Sequence[tuple[str, str]], signatures: Signatures, workers: int
 ) -> None:
-    """Compute signatures that were deleted. A linked file that is gone has none: of it only exact copies are known."""
+    """Compute signatures that were deleted. A file that is gone or has changed has none: of it only exact copies are
+    known.
+    """
     if not lost:
         return
 
     def restore(content_id: str, file: str) -> None:
         with suppress(Unreadable):
-            signatures.of(content_id, read_file(collection.path(file), NO_LIMITS), NO_LIMITS)
+            signatures.of(content_id, originals.read(collection, file, content_id), NO_LIMITS)
 
     with console.progress("looking again", len(lost)) as advance:
         for _ in in_threads(lambda row: restore(*row), lost, workers):

@@ -22,6 +22,7 @@ import numpy as np
 
 from curate.foundation import atomic
 from curate.foundation.errors import FewposeError
+from curate.foundation.inside import inside
 
 # 1 was without the keys of the training images. 1 and 2 kept only those settings of a method that differed from its
 # defaults of then, and no recipe's name. Both are read as before.
@@ -85,8 +86,8 @@ class Record:
 
 
 def trial_file(sweep: Path, trial: Trial, suffix: str) -> Path:
-    """The file of a trial: its record (.json) or its predictions (.npz)."""
-    return sweep / "trials" / f"{trial.path}{suffix}"
+    """The file of a trial: its record (.json) or its predictions (.npz). Raises FewposeError as `inside`."""
+    return inside(sweep, f"trials/{trial.path}{suffix}")
 
 
 def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
@@ -167,7 +168,7 @@ def tells_all_settings(settings: Mapping[str, Any]) -> bool:
 def read_sweep(directory: Path) -> Sweep:
     """Read a sweep, finished or not. Raises FewposeError where `directory` holds none."""
     try:
-        settings = json.loads((directory / "sweep.json").read_bytes())
+        settings = json.loads(inside(directory, "sweep.json").read_bytes())
         if settings["format"] > FORMAT:
             raise FewposeError(f"{directory} was written by a newer fewpose; update with pip install -U fewpose")
         planned = [Trial(**fields) for fields in settings["trials"]]

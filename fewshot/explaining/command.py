@@ -30,6 +30,7 @@ def explain(
         Path | None, option("File of the local weights that a sweep began with, if it was given any.")
     ] = None,
     device: shared_options.Device = "auto",
+    cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
     """Show what in a photograph spoke for the class that a model calls it, and for any other class.
@@ -42,7 +43,7 @@ def explain(
     Example: fewshot explain runs/sweep1 && fewshot report runs/sweep1
     """
     if (model / "sweep.json").exists():
-        _sweep(model, photos, out, named, checkpoint, device, json)
+        _sweep(model, photos, out, named, checkpoint, device, cache, json)
         return
     if not photos:
         raise UsageError("name the photographs: fewshot explain MODEL PHOTO.jpg")
@@ -80,6 +81,7 @@ def _sweep(
     named: tuple[str, ...],
     checkpoint: Path | None,
     device: str,
+    cache: Path | None,
     json: bool,
 ) -> None:
     if photos or named:
@@ -91,7 +93,7 @@ def _sweep(
         raise UsageError(f"a sweep's pictures go to {sweep / 'explained'}, where fewshot report looks for them")
     from fewshot.explaining.hardest import explain_sweep
 
-    made = explain_sweep(sweep, checkpoint, device)
+    made = explain_sweep(sweep, checkpoint, device, cache)
     if json:
         _print(made.to_json())
         return

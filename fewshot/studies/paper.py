@@ -45,6 +45,7 @@ class PaperSettings:
     splits: int = 0
     workers: int = 0
     retry_failed: bool = False
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def run_paper(settings: PaperSettings) -> Pages:
 
 def make(settings: PaperSettings) -> Plan:
     """Which sweeps it takes."""
-    collection = Collection.open(settings.collection)
+    collection = Collection.open(settings.collection, settings.cache)
     photographs = synthetic.real(labelled(collection))
     if photographs.empty:
         raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
@@ -120,6 +121,7 @@ def _grid_points(plan: Plan, sizes: pd.Series) -> list[GridPoint]:
             "model": settings.model,
             "checkpoint": settings.checkpoint,
             "device": settings.device,
+            "cache": settings.cache,
             "workers": settings.workers,
             "short": "all",
             "classes": classes,

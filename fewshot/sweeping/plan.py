@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from curate.collection import synthetic
-from curate.collection.directory import Collection
 from curate.collection.sets import TrainingSet, labelled
 from curate.collection.splits import Split, draw, split
 from curate.foundation.errors import FewposeError, UsageError
@@ -61,7 +60,7 @@ class Plan:
 
 def make(settings: SweepSettings) -> Plan:
     """Plan a sweep. Raises UsageError or FewposeError, in one sentence, for what can't be done."""
-    collection = Collection.open(settings.collection)
+    collection = settings.opened()
     images = synthetic.real(labelled(collection))
     if images.empty:
         raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")

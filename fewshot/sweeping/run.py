@@ -8,6 +8,7 @@ from typing import Any
 from curate.collection import synthetic
 from curate.collection.sets import TrainingSet
 from curate.foundation import atomic
+from curate.foundation.inside import inside
 from curate.foundation.locks import only_one
 from curate.models import clip_models
 from curate.sweeps import records
@@ -79,7 +80,7 @@ def check_methods(plan: Plan, clip: clip_models.ClipModel) -> None:
 
 def _clear_debris(out: Path) -> None:
     """Remove what a killed sweep was writing; a report may be writing its own files in `out` at this moment."""
-    for path in [*out.glob(".writing-*.json"), *(out / "trials").rglob(".writing-*")]:
+    for path in [*out.glob(".writing-*.json"), *inside(out, "trials").rglob(".writing-*")]:
         path.unlink(missing_ok=True)
 
 
@@ -98,7 +99,7 @@ def _summary(plan: Plan, ran: int, seconds: float) -> SweepSummary:
 
 def _write_settings(plan: Plan, clip: clip_models.ClipModel) -> None:
     """Write sweep.json, or check that the one that is there describes the same sweep and widen its grid."""
-    path = plan.settings.out / "sweep.json"
+    path = inside(plan.settings.out, "sweep.json")
     new = _describe(plan, clip)
     if path.exists():
         new = widened(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -13,6 +13,9 @@ from curate.foundation.options import Positive, declared, option, settings
 from curate.workers.settings import WorkerSettings
 from fewshot import methods
 from fewshot.methods.listed import LISTED, listing
+
+if TYPE_CHECKING:
+    from curate.collection.directory import Collection
 
 Augment = Literal["none", "flip", "crop", "flip+crop"]
 ClassWeights = Annotated[
@@ -142,6 +145,7 @@ class Compute:
     deterministic: Annotated[
         bool, option("Compute the same bits each time on the same machine, even if that is slower.")
     ] = False
+    cache: shared_options.Cache = None
 
 
 @settings
@@ -211,6 +215,12 @@ class SweepSettings:
         if unknown := options.keys() - {each.name for each in fields(self)}:
             raise TypeError(f"a sweep has no option {' and no option '.join(sorted(unknown))}")
         return replace(self, **changed, **options)
+
+    def opened(self) -> "Collection":
+        """The collection, with its caches where they are asked for. Raises as Collection.open."""
+        from curate.collection.directory import Collection  # pandas, which --help goes without
+
+        return Collection.open(self.collection, self.compute.cache)
 
     def method_settings(self, method: str) -> dict[str, Any]:
         """All settings of a method: see `resolved`."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from curate.foundation import atomic
 from curate.foundation.errors import FewposeError, UsageError
+from curate.images.decoding import NO_LIMITS, Unreadable, read_file
 from curate.models import clip_models
 from fewshot.classifier import HEADS, Classifier, Head
 from fewshot.trained import card
@@ -84,9 +85,9 @@ def _instead(folder: Path) -> str:
 def _tensors(path: Path, promised: str) -> dict[str, Tensor]:
     """The tensors of a file whose digest is as `promised`."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FewposeError(f"{path} can't be read ({error.strerror}); the model needs its weights beside it") from error
+        content = read_file(path, NO_LIMITS)  # through links, too: of them the model hub's cache is made
+    except Unreadable as error:
+        raise FewposeError(f"{path} can't be read ({error.detail}); the model needs its weights beside it") from error
     if hashlib.sha256(content).hexdigest() != promised:
         raise FewposeError(f"{path} is damaged, or of another model: its digest is not that of {JSON}")
     try:

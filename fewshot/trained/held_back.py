@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from curate.foundation import atomic, console
+from curate.foundation.inside import inside
 from fewshot.measuring.metrics import softmax
 from fewshot.trained.fitting import Fitting
 from fewshot.training import calibration
@@ -53,7 +54,7 @@ def held_back(fitting: Fitting, number: int, store: Path, recipe: str) -> HeldBa
     be held back. Raises FewposeError where training fails.
     """
     parts = fitting.folds(number)
-    files = [store / f"{recipe}-{fold}-of-{len(parts)}.npy" for fold in range(len(parts))]
+    files = [inside(store, f"{recipe}-{fold}-of-{len(parts)}.npy") for fold in range(len(parts))]
     missing = [fold for fold, file in enumerate(files) if _read(file) is None]
     photographs = fitting.photographs
     rows = [fitting.without(photographs.iloc[parts[fold][1]], photographs.iloc[parts[fold][0]]) for fold in missing]

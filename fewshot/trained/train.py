@@ -13,6 +13,7 @@ import pandas as pd
 
 from curate.collection.splits import draw_digest
 from curate.foundation.errors import UsageError
+from curate.foundation.inside import inside
 from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
@@ -80,7 +81,7 @@ def _found(out: Path, settings: TrainSettings, plan: Plan, clip: ClipModel) -> T
 def _train(settings: TrainSettings, runner: Runner) -> Trained:
     out, recipe = settings.sweep.out, _recipe(settings, runner.plan, runner.clip)
     fitting = Fitting(runner, settings.trial)
-    held = held_back(fitting, settings.folds, out / FOLDS, recipe)
+    held = held_back(fitting, settings.folds, inside(out, FOLDS), recipe)
     learned = fitting.everything()
     (fitted,) = fitting.fit([learned], [""])
     temperature = held.temperature() if held else float(fitted.chosen.get("temperature", 1.0))
@@ -96,7 +97,7 @@ def _train(settings: TrainSettings, runner: Runner) -> Trained:
         measured=_measured(settings, runner, held, fitted, (temperature, threshold)),
     )
     about = directory.save(out, about, classifier)
-    shutil.rmtree(out / FOLDS, ignore_errors=True)
+    shutil.rmtree(inside(out, FOLDS), ignore_errors=True)
     return Trained(out, about, found=False)
 
 

@@ -28,6 +28,7 @@ def accept(
     ] = None,
     workers: shared_options.Threads = None,
     sheet: Annotated[Path | None, option("PNG file to write, of accepted and rejected images of each class.")] = None,
+    cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
     """Say which synthetic images are worth training on, by rules whose settings are in COLLECTION/acceptance.yaml.
@@ -46,7 +47,7 @@ def accept(
 
     if sheet:
         check_name(sheet)
-    opened = Collection.open(collection)
+    opened = Collection.open(collection, cache)
     found = run_accept(
         opened,
         model=None if model == shared_options.NO_MODEL else model,

@@ -37,6 +37,7 @@ def generate(
     *,
     size: Annotated[str, option("Width and height: 512, or 768x512; the model's own unless said.")] = "",
     dry_run: Annotated[bool, option("Say what would be made, and make nothing.")] = False,
+    cache: shared_options.Cache = None,
 ) -> None:
     """Make synthetic images of a collection's classes, with a record of how each was made.
 
@@ -55,16 +56,16 @@ def generate(
     settings = replace(settings, width=width, height=height)
     resources = replace(resources, workers=workers)
     if dry_run:
-        _print_plan(run.foresee(collection, settings, wanted))
+        _print_plan(run.foresee(collection, settings, wanted, cache))
     else:
-        summary = run.generate(collection, settings, wanted, resources)
+        summary = run.generate(collection, settings, wanted, resources, cache)
         _print(summary, collection)
         if summary.lost:
             raise typer.Exit(1)
 
 
 def _print_plan(plan: "Planned") -> None:
-    console.say(f"{plan.root}: {console.count(len(plan.missing), 'image')} to make, of {len(plan.jobs)}")
+    console.say(f"{plan.collection.root}: {console.count(len(plan.missing), 'image')} to make, of {len(plan.jobs)}")
     missing = [job.label for job in plan.missing]
     labels = sorted({job.label for job in plan.jobs})
     rows = ((label, sum(job.label == label for job in plan.jobs), missing.count(label)) for label in labels)

@@ -135,7 +135,7 @@ def from_keypoints(id: str, found: np.ndarray, picture: tuple[int, int], image: 
 
 def stored(collection: Collection) -> dict[str, np.ndarray]:
     """Content id -> (17, 3) pixels and visibility. Raises UsageError for a line that is none of ours."""
-    path = collection.root / FILE
+    path = collection.file(FILE)
     if not path.exists():
         return {}
     found = {}

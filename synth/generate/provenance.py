@@ -60,7 +60,7 @@ def sidecar(image: Path) -> Path:
 
 def read(image: Path) -> dict[str, Any]:
     """The record inside an image file. Raises ValueError where there is none."""
-    with Image.open(image) as opened:
+    with Image.open(image, formats=("PNG", "JPEG")) as opened:
         told = opened.info.get(CHUNK)
         comment = opened.info.get("comment", b"")
     if told is None and isinstance(comment, bytes) and comment.startswith(CHUNK.encode() + b" "):

@@ -12,7 +12,8 @@ import pandas as pd
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection.findings import Kind
 from curate.foundation import console
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image
 
 VARIABLE = "FEWPOSE_PERSON_DETECTOR"  # names a file of weights
 SIDE = 640  # pixels, at least, of what is decoded; the detector itself scales the shorter side to 320
@@ -33,9 +34,9 @@ def not_one_person(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFr
         for start in range(0, len(inputs.images), BATCH):
             rows = inputs.images.iloc[start : start + BATCH]
             keys, pictures = [], []
-            for key, file in zip(rows["key"], rows["file"], strict=True):
+            for key, file, content_id in zip(rows["key"], rows["file"], rows["id"], strict=True):
                 try:
-                    pictures.append(_picture(inputs.collection.path(file)))
+                    pictures.append(_picture(originals.read(inputs.collection, file, content_id)))
                     keys.append(key)
                 except Unreadable as problem:
                     unreadable.append(f"{key}: {problem}")
@@ -109,8 +110,8 @@ def detect(detector: Any, pictures: Sequence[np.ndarray]) -> Iterator[tuple[np.n
             yield found["boxes"][persons].numpy(), found["scores"][persons].numpy()
 
 
-def _picture(path: Path) -> np.ndarray:
-    return np.asarray(open_image(read_file(path, NO_LIMITS), limits=NO_LIMITS, draft=(SIDE, SIDE)).image)
+def _picture(content: bytes) -> np.ndarray:
+    return np.asarray(open_image(content, limits=NO_LIMITS, draft=(SIDE, SIDE)).image)
 
 
 NOT_ONE_PERSON = Rule(

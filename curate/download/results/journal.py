@@ -7,6 +7,7 @@ and all. The last row of a link counts, and of its copy in an archive.
 import errno
 import json
 import os
+import re
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from sys import intern
 from typing import Any
 
 from curate.download.web.outcome import Outcome
+from curate.foundation.inside import NO_FOLLOW
 
 _SECONDS_BETWEEN_SYNCS = 1.0
 
@@ -47,6 +49,7 @@ class Row:
 
 _TYPES: dict[str, Any] = {field.name: field.type for field in fields(Row)}
 _DEFAULTS = {field.name: field.default for field in fields(Row)}
+_CONTENT_ID = re.compile("[0-9a-f]{64}")
 _REPEATED = {"via", "detail", "time", "robots", "format", "mode"}  # one string in memory for all rows that have it
 
 
@@ -76,7 +79,7 @@ class Journal:
     def open(cls, path: Path) -> "Journal":
         """For writing. The line that a kill cut off is cut away. Raises OSError."""
         journal = cls(path)
-        journal._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        journal._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_FOLLOW, 0o666)
         os.ftruncate(journal._descriptor, journal._size)
         return journal
 
@@ -148,6 +151,8 @@ def _row(line: bytes) -> Row | None:
         told = {name: value for name, value in json.loads(line).items() if name in _TYPES}
         told["outcome"] = Outcome(told["outcome"])
         if not all(isinstance(value, _TYPES[name]) for name, value in told.items()):
+            return None
+        if "id" in told and not _CONTENT_ID.fullmatch(told["id"]):  # it becomes a part of a file's name
             return None
         for name in _REPEATED & told.keys():
             told[name] = intern(told[name])

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from curate.collection.directory import Collection
+from curate.collection.directory import Collection, check_names
 from curate.download.lists.links import Link
 from curate.download.results.journal import Row
 from curate.download.web import archive
@@ -17,9 +17,16 @@ COLUMNS = ("key", "label", "url", "official_split")
 
 
 def listed(collection: Collection) -> pd.DataFrame:
-    """COLUMNS of every link that was ever listed, sorted by key; empty where nothing was downloaded."""
-    path = collection.root / "links.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame({name: pd.Series(dtype="str") for name in COLUMNS})
+    """COLUMNS of every link that was ever listed, sorted by key; empty where nothing was downloaded.
+
+    Raises FewposeError for a key that would lead out of the collection.
+    """
+    path = collection.file("links.parquet")
+    if not path.exists():
+        return pd.DataFrame({name: pd.Series(dtype="str") for name in COLUMNS})
+    table = pd.read_parquet(path)
+    check_names(path, table["key"])
+    return table
 
 
 def remember(collection: Collection, links: Sequence[Link]) -> None:
@@ -30,7 +37,7 @@ def remember(collection: Collection, links: Sequence[Link]) -> None:
     others = before[~before["key"].isin(now["key"])]
     table = (pd.concat([others, now]) if len(others) else now).sort_values("key", ignore_index=True)
     if not table.equals(before):
-        with atomic.replacing(collection.root / "links.parquet") as temporary:
+        with atomic.replacing(collection.file("links.parquet")) as temporary:
             table.to_parquet(temporary, index=False)
 
 

@@ -49,7 +49,7 @@ def link_states(collection: Collection) -> pd.DataFrame:
 def _answers(collection: Collection) -> dict[str, str]:
     """Each link's last answer; where an archive had it, that it is kept."""
     answers: dict[str, str] = {}
-    for (url, via), row in Journal.read(collection.root / "downloads.jsonl").rows.items():
+    for (url, via), row in Journal.read(collection.file("downloads.jsonl")).rows.items():
         if via != archive.VIA or row.outcome == Outcome.KEPT:
             answers[url] = KEPT if answers.get(url) == KEPT else str(row.outcome)
     return answers

@@ -1,5 +1,6 @@
 """The page as a person meets it: in a browser, with awkward names, light and dark, wide and narrow."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,7 +125,8 @@ def with_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write_bytes(b"\xff\xd8\xff damaged")
         elif place % 30 != 1:
             Image.new("RGB", (300, 200), (place % 255, 90, 160)).save(file)
-        rows.append({"key": key, "file": f"images/{key}", "label": key.split("/")[0]})
+        id = hashlib.sha256(file.read_bytes() if file.exists() else b"").hexdigest()
+        rows.append({"key": key, "id": id, "file": f"images/{key}", "label": key.split("/")[0]})
     table = collection.images()
     filled = [{str(name): 0 if table[name].dtype == "int64" else "" for name in table} | row for row in rows]
     collection.write(table.from_records(filled), collection.rejects())

@@ -30,13 +30,12 @@ def sheet(collection: Collection, findings: pd.DataFrame, path: Path) -> int:
     worst = findings.sort_values(["score", "key"], ascending=[False, True]).head(MOST)
     if worst.empty:
         return 0
-    files = collection.images().set_index("key")["file"]
-    ids = dict(zip(worst["key"], worst["id"], strict=True))
+    images = collection.images().set_index("key")
     rows = -(-len(worst) // _COLUMNS)
     page = Image.new("RGB", (_COLUMNS * SIDE, rows * (SIDE + 2 * LINE)), PAPER)
     for place, (key, score) in enumerate(zip(worst["key"], worst["score"], strict=True)):
         left, top = place % _COLUMNS * SIDE, place // _COLUMNS * (SIDE + 2 * LINE)
-        page.paste(thumbnail(collection, files[key], ids[key]), (left + 1, top + 1))
+        page.paste(thumbnail(collection, images["file"][key], images["id"][key]), (left + 1, top + 1))
         write(page, left, top + SIDE, f"{score:.3f}", key)
     with atomic.replacing(path) as temporary:
         page.save(temporary, format="PNG")

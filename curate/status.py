@@ -89,7 +89,7 @@ def status(collection: Collection) -> Status:
         largest_group=int(groups.max()) if len(groups) else min(1, len(images)),
         conflicts=conflicts(images),
         rejects=_rejects(rejects),
-        caches={path.name: _size(path) for path in sorted(collection.cache().glob("*"))},
+        caches={path.name: _size(path) for path in sorted(collection.cache().glob("*")) if not path.is_symlink()},
         links=links,
         decisions=_decided(collection, images),
     )

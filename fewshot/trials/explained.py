@@ -66,7 +66,7 @@ def read_shown(sweep: Path) -> Shown | None:
         content["mistakes"] = tuple(Mistake(**each) for each in content["mistakes"])
         shown = Shown(**content)
         named = all(Path(each.file).name == each.file for each in shown.mistakes)  # no way out of the folder
+        record = read(sweep, shown.trial)
     except (FewposeError, OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    record = read(sweep, shown.trial)
     return shown if named and record and record.predictions_sha256 == shown.predictions_sha256 else None

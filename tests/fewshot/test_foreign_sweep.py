@@ -76,6 +76,14 @@ def test_a_report_embeds_no_picture_that_a_link_leads_to(sweep: Path, home: Path
     assert write_report(sweep).html.exists()  # all else is there
 
 
+def test_what_names_a_trial_elsewhere_shows_nothing(sweep: Path) -> None:
+    path = sweep / FOLDER / FILE
+    content = json.loads(path.read_bytes())
+    atomic.write_json(path, content | {"trial": asdict(replace(TRIAL, set="../../home"))})
+    assert pictures(sweep) == 0
+    assert write_report(sweep).html.exists()
+
+
 def test_explaining_neither_writes_nor_deletes_where_a_link_leads(
     sweep: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,11 +14,13 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from curate.foundation import atomic, locks
 from curate.foundation.errors import FewposeError, UsageError
+
+if TYPE_CHECKING:  # imported where a table is read: whether a directory is a collection is said without
+    import pandas as pd
 
 FORMAT = 1
 
@@ -74,14 +76,14 @@ class Collection:
         atomic.write_json(root / "collection.json", {"format": FORMAT})
         return cls(root)
 
-    def images(self) -> pd.DataFrame:
+    def images(self) -> "pd.DataFrame":
         """The image table (COLUMNS), sorted by key; empty before the first import."""
         return _read(self.root / "images.parquet", COLUMNS)
 
-    def rejects(self) -> pd.DataFrame:
+    def rejects(self) -> "pd.DataFrame":
         return _read(self.root / "rejects.parquet", REJECT_COLUMNS)
 
-    def write(self, images: pd.DataFrame, rejects: pd.DataFrame) -> None:
+    def write(self, images: "pd.DataFrame", rejects: "pd.DataFrame") -> None:
         """Replace both tables, each whole; equal tables are equal bytes whatever the order of their rows."""
         _write(self.root / "rejects.parquet", rejects, REJECT_COLUMNS)
         _write(self.root / "images.parquet", images, COLUMNS)
@@ -118,7 +120,9 @@ def _is_debris(path: Path) -> bool:
     return path.name.startswith(".writing-")
 
 
-def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+def _read(path: Path, columns: dict[str, str]) -> "pd.DataFrame":
+    import pandas as pd
+
     if not path.exists():
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
     try:
@@ -131,7 +135,7 @@ def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     return table
 
 
-def _write(path: Path, table: pd.DataFrame, columns: dict[str, str]) -> None:
+def _write(path: Path, table: "pd.DataFrame", columns: dict[str, str]) -> None:
     by = ["key"] if table["key"].is_unique else list(columns)  # all columns take ten times the memory
     ordered = table[list(columns)].astype(columns).sort_values(by, ignore_index=True)
     with atomic.replacing(path) as temporary:

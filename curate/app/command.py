@@ -18,10 +18,13 @@ def app(collection: shared_options.CollectionPath, options: Options) -> None:
 
     Example: curate app runs/yoga --sweep runs/sweep1
     """
-    from curate.app.launch import launch
     from curate.collection.directory import Collection
 
-    launch(Collection.open(collection), options)
+    opened = Collection.open(collection)
+
+    from curate.app.launch import launch
+
+    launch(opened, options)
 
 
 def sync(
@@ -34,11 +37,13 @@ def sync(
 
     Example: curate sync runs/yoga
     """
-    from curate.app import database, dataset, launch
-    from curate.app.sync import diff
     from curate.collection.directory import Collection
 
     opened = Collection.open(collection)
+
+    from curate.app import database, dataset, launch
+    from curate.app.sync import diff
+
     database.connect(opened, share=True)
     built = dataset.opened(opened)
     if built is None:

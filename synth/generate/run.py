@@ -25,7 +25,7 @@ from synth.generate import making, refused, writing
 from synth.generate.adopt import Adopted, adopt
 from synth.generate.image_job import ImageJob
 from synth.generate.making import Making, Reply
-from synth.generate.plan import digest
+from synth.generate.plan import asked, digest
 from synth.generate.plan import plan as planned
 from synth.generate.settings import WITHOUT_WEIGHTS, Resources, Settings, Wanted
 from synth.generate.writing import Became
@@ -62,10 +62,16 @@ class Summary:
     seconds: float  # of making, loading the model included
 
 
-def foresee(collection: Path, settings: Settings, wanted: Wanted) -> Planned:
-    """What `generate` would make; loads no model. Raises as `generate` does."""
+def foresee(collection: Path, settings: Settings, wanted: Wanted, resources: Resources | None = None) -> Planned:
+    """What `generate` would make; loads no model. Raises as `generate` does.
+
+    resources: whose device must be there; nobody's, unless said.
+    """
     root = collection.absolute()
     opened = Collection.open(root)
+    asked(opened, settings, wanted)  # says what is wrong, before torch is loaded for what follows
+    if resources is not None:
+        _check_device(settings, resources)
     weights = making.weights(settings)
     jobs = planned(opened, settings, wanted, weights)
     before = refused.read(root)
@@ -84,10 +90,9 @@ def generate(collection: Path, settings: Settings, wanted: Wanted, resources: Re
     began = time.monotonic()
     root = collection.absolute()
     Collection.open(root)
-    _check_device(settings, resources)
     try:
         with _alone(root):
-            plan = foresee(root, settings, wanted)
+            plan = foresee(root, settings, wanted, resources)
             run = _Run(plan, settings, resources)
             try:
                 run.make()

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -201,8 +201,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def run(places: dict[str, Path]) -> Any:
     def call(command_line: str) -> Done:
         words = [word.format(**places) for word in command_line.split()]
-        process.stdin.write(json.dumps(words) + "\n")
-        process.stdin.flush()
+        print(json.dumps(words), file=process.stdin, flush=True)
+        assert process.stdout is not None
         said, _, last = json.loads(process.stdout.readline()).rstrip("\n").rpartition("\n")
         code, loaded = json.loads(last)
         return Done(code, said, set(loaded))
@@ -210,6 +210,7 @@ def run(places: dict[str, Path]) -> Any:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", RUN], env=os.environ | {"COLUMNS": "300"}, **pipes) as process:
         yield call
+        assert process.stdin is not None
         process.stdin.close()
 
 
@@ -221,7 +222,7 @@ def commands() -> set[str]:
     return found
 
 
-def lines(table: dict[str, Sequence[str]]) -> list[str]:
+def lines(table: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"{command} {words}" for command, several in table.items() for words in several]
 
 

@@ -1,4 +1,4 @@
-"""What an export's files may be called: said before torch is loaded."""
+"""Which files and folders an export is given: said before torch is loaded."""
 
 import json
 from pathlib import Path
@@ -22,3 +22,9 @@ def json_path(path: Path) -> Path:
         if not ours:
             raise UsageError(f"--onnx {path}: {beside} is there, and describes no ONNX file; choose another name")
     return beside
+
+
+def require_images(source: Path) -> None:
+    """Raises UsageError for what is neither a collection nor a folder."""
+    if not source.is_dir():
+        raise UsageError(f"--images {source}: name a collection, or a folder with a folder of images per class")

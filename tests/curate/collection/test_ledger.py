@@ -26,7 +26,7 @@ def collection(tmp_path: Path) -> Collection:
     return Collection.create(tmp_path / "c")
 
 
-def drop(id: str, **fields: str) -> Entry:
+def drop(id: str, **fields: Any) -> Entry:
     return Entry(Action.DROP, id=id, key=f"tree/{id}.jpg", **fields)
 
 

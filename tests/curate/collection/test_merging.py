@@ -132,9 +132,9 @@ def test_a_ledger_of_an_earlier_version_means_what_it_did(make: Callable[[str], 
     ledger = Ledger(ours)
     at = datetime(2026, 1, 1, tzinfo=UTC)
 
-    def entry(action: Action, key: str, who: str, seconds: int, **fields: str) -> Entry:
+    def entry(action: Action, key: str, who: str, seconds: int) -> Entry:
         when = (at + timedelta(seconds=seconds)).isoformat(timespec="seconds")
-        return Entry(action, id=content(key), key=key, who=who, when=when, **fields)
+        return Entry(action, id=content(key), key=key, who=who, when=when)
 
     ledger.append(
         [

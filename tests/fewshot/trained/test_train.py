@@ -32,7 +32,7 @@ from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import held_back
 from fewshot.trained.settings import TrainSettings
 from fewshot.trained.source import settings_of
-from fewshot.trained.train import FOLDS, train
+from fewshot.trained.train import train
 
 Ask = Callable[..., TrainSettings]
 
@@ -168,7 +168,7 @@ def test_interrupted_it_goes_on_with_the_next_fold(asked: Ask, monkeypatch: pyte
     again = train(replace(settings, sweep=settings.sweep.replaced(out=settings.sweep.out.with_name("undisturbed"))))
     assert trained.about.temperature == again.about.temperature
     assert trained.about.weights_sha256 == again.about.weights_sha256
-    assert not (trained.out / FOLDS).exists()
+    assert not (trained.out / place.FOLDS).exists()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import typer
 from curate.app.command import app as open_app
 from curate.app.command import sync
 from curate.checks.command import check
-from curate.collection.commands import drop, export, keep, log, relabel, sets, undo
+from curate.collection.commands import drop, export, keep, log, merge, relabel, sets, undo
 from curate.download.command import download
 from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
@@ -57,6 +57,10 @@ def import_(
 
     Example: curate import photos/ runs/yoga
     """
+    from curate.importing.listing import require
+
+    require(source)
+
     from curate.images.decoding import Limits
     from curate.importing.importer import import_folder
     from curate.status import status as read_status
@@ -68,7 +72,7 @@ def import_(
 
 commands.command()(command(download))
 commands.command()(command(check))
-for decide in (drop, keep, relabel, undo, log, sets, export):
+for decide in (drop, keep, relabel, undo, log, merge, sets, export):
     commands.command()(command(decide))
 commands.command("app")(command(open_app))
 commands.command()(command(sync))
@@ -86,9 +90,12 @@ def status(
     Example: curate status runs/yoga
     """
     from curate.collection.directory import Collection
+
+    opened = Collection.open(collection, cache)
+
     from curate.status import status as read_status
 
-    found = read_status(Collection.open(collection, cache))
+    found = read_status(opened)
     if json:
         console.out.print_json(data=found.json(), indent=1)
     else:
@@ -156,8 +163,9 @@ def _print_warnings(found: "Status") -> None:
 
 
 def _print_decisions(decided: "Decided") -> None:
+    disputed = f", {decided.disputed} disputed (curate sets --why names them)" if decided.disputed else ""
     absent = f", {decided.absent} of them not in the collection" if decided.absent else ""
-    say(f"decided: {decided.kept} kept, {decided.dropped} dropped, {decided.relabelled} relabelled{absent}")
+    say(f"decided: {decided.kept} kept, {decided.dropped} dropped, {decided.relabelled} relabelled{disputed}{absent}")
 
 
 @commands.command()
@@ -177,10 +185,12 @@ def embed(
     Example: curate embed runs/yoga --model ViT-B-32/openai
     """
     from curate.collection.directory import Collection
+
+    opened = Collection.open(collection, cache)
+
     from curate.models import clip_models, embeddings
     from curate.models.embedding_workers import embed_ahead
 
-    opened = Collection.open(collection, cache)
     clip = clip_models.load(model, checkpoint=checkpoint, device=device)
     embed_ahead(opened, opened.images(), clip, workers, fit=fit, checkpoint=checkpoint, device=device)
     features = embeddings.embed(opened, opened.images(), clip, fit=fit)

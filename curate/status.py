@@ -43,6 +43,7 @@ class Decided:
     kept: int
     dropped: int
     relabelled: int
+    disputed: int  # what people disagree on counts for none of these
     absent: int  # images with decisions that the collection doesn't hold; they wait for them
 
 
@@ -102,6 +103,7 @@ def _decided(collection: Collection, images: pd.DataFrame) -> Decided | None:
         kept=verdicts["keep"],
         dropped=verdicts["drop"],
         relabelled=len(state.label),
+        disputed=len(state.disputed),
         absent=len(state.ids() - set(images["id"])),
     )
     return decided if state.ids() else None

@@ -72,14 +72,22 @@ def sweep(
 
     Which recipe? --config recipes.yaml, with "methods: {finetune: {lr: [1e-5, 1e-4]}}": a sweep for each, and a table.
     """
+    from curate.collection.directory import Collection
+
+    Collection.open(collection)  # says what is wrong, before anything is loaded
+
     from fewshot.studies import config as file
-    from fewshot.studies import grid_search
-    from fewshot.sweeping.run import run_sweep
+    from fewshot.sweeping import plan
 
     values = {name: value for name, value in given.items() if name in declared(*FILE)}
     asked = file.Asked(values).over(file.read(config) if config else file.Asked())
     asked = file.Asked(recipes=flags.of_methods(asked.methods, given)).over(asked)
     grid_points = file.grid_points(asked, collection, out)
+    plan.asked(grid_points[0].settings)  # likewise: the collection is that of all of them, and so are the names
+
+    from fewshot.studies import grid_search
+    from fewshot.sweeping.run import run_sweep
+
     if len(grid_points) == 1 and not grid_points[0].name:
         _say_how_it_went([run_sweep(grid_points[0].settings, retry_failed=retry_failed)], out)
         return
@@ -139,6 +147,10 @@ def report(
 
 
 def _report(sweep: Path, out: Path | None) -> None:
+    from curate.sweeps.records import require
+
+    require(sweep)
+
     from fewshot.reporting import terminal_table, write_report
 
     files = write_report(sweep, out)
@@ -147,6 +159,11 @@ def _report(sweep: Path, out: Path | None) -> None:
 
 
 def _compare(first: Path, other: Path, out: Path | None) -> None:
+    from curate.sweeps.records import require
+
+    require(first)
+    require(other)
+
     from fewshot.reporting.compare import terminal_table, write_comparison
 
     files = write_comparison(first, other, out)
@@ -182,6 +199,10 @@ def paper(
 
     Example: fewshot paper runs/yoga82 --out runs/paper --model ViT-B-32/openai
     """
+    from curate.collection.directory import Collection
+
+    Collection.open(collection)  # says what is wrong, before anything is loaded
+
     from fewshot.studies.paper import PaperSettings, run_paper
 
     settings = PaperSettings(

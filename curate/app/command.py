@@ -18,10 +18,13 @@ def app(collection: shared_options.CollectionPath, options: Options) -> None:
 
     Example: curate app runs/yoga --sweep runs/sweep1
     """
-    from curate.app.launch import launch
     from curate.collection.directory import Collection
 
-    launch(Collection.open(collection, options.cache), options)
+    opened = Collection.open(collection, options.cache)
+
+    from curate.app.launch import launch
+
+    launch(opened, options)
 
 
 def sync(
@@ -35,11 +38,13 @@ def sync(
 
     Example: curate sync runs/yoga
     """
-    from curate.app import database, dataset, launch
-    from curate.app.sync import diff
     from curate.collection.directory import Collection
 
     opened = Collection.open(collection, cache)
+
+    from curate.app import database, dataset, launch
+    from curate.app.sync import diff
+
     database.connect(opened, share=True)
     built = dataset.opened(opened)
     if built is None:

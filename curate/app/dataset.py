@@ -65,8 +65,11 @@ def refresh(dataset: Any, collection: Collection) -> None:
     found = findings.read(collection)
     decided: dict[str, dict[str, Any]] = {
         "label.label": dict(zip(images["key"], images["label"], strict=True)),
-        "verdict": {key: state.verdict.get(id, "") for key, id in zip(images["key"], images["id"], strict=True)},
-        "reason": {key: state.reason.get(id, "") for key, id in zip(images["key"], images["id"], strict=True)},
+        "verdict": {key: state.verdict_of(id) for key, id in zip(images["key"], images["id"], strict=True)},
+        "reason": {
+            key: state.dispute(id) or state.reason.get(id, "")
+            for key, id in zip(images["key"], images["id"], strict=True)
+        },
         "filtered": dict.fromkeys(made["key"]) | _passed(photographs, found, state),
         "suspicious": dict.fromkeys(made["key"], False)
         | dict(zip(photographs["key"], suspicious(photographs, found, state).tolist(), strict=True)),

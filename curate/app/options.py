@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from curate.foundation import shared_options
+from pydantic import AfterValidator
+
+from curate.foundation import model_names, shared_options
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option, settings
 
@@ -12,7 +14,11 @@ from curate.foundation.options import option, settings
 class Options:
     """Raises UsageError for what makes no sense."""
 
-    model: Annotated[str, option("CLIP model whose embeddings are shown; that of the last check unless said.")] = ""
+    model: Annotated[
+        str,
+        AfterValidator(model_names.model),
+        option("CLIP model whose embeddings are shown; that of the last check unless said."),
+    ] = ""
     checkpoint: shared_options.Checkpoint = None
     sweep: Annotated[
         Path | None,

@@ -4,20 +4,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from curate.checks import runner, settings
 from curate.checks.rules import RULES
 from curate.checks.rules.rule import Inputs
 from curate.collection import findings, sets, synthetic
 from curate.collection.directory import Collection
 from curate.collection.findings import Findings
-from curate.foundation.cache import CannotWrite
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.signatures import Signatures
-from curate.models import clip_models
-from curate.models.embedding_workers import embed_ahead
 from curate.workers.settings import WorkerSettings
 
 
@@ -35,8 +29,10 @@ def check(
     Synthetic images are `synth accept`'s: no finding of a photograph depends on them.
 
     model, checkpoint, device: of the features that some rules need (as in clip_models.load); model None: no features.
+        No model is loaded where no such rule runs.
     rules: names of those to run; all, unless said. What the others found earlier stays where it was found in the same
-        images with features of the same model, by the same version of the rule; otherwise they count as not run.
+        images by the same version of the rule, and with features of the same model where the rules that run look at
+        any; otherwise they count as not run.
     workers: who measures and embeds; this process unless said, with a thread for each CPU.
 
     What a rule lacks is recorded (Ran.not_run), so are features that cannot be had. The same collection and settings
@@ -50,7 +46,11 @@ def check(
         if images.empty:
             raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
         chosen = settings.load(collection, RULES)
-        features, whose = _features(collection, images, model, checkpoint, device, asked)
+        features, whose = None, runner.NO_MODEL
+        if runner.features_are_needed(RULES, chosen, wanted):
+            from curate.checks.features import features_of  # it loads torch
+
+            features, whose = features_of(collection, images, model, checkpoint, device, asked)
         try:
             with Signatures(collection) as signatures:
                 threads = os.cpu_count() or 1
@@ -69,24 +69,3 @@ def _named(names: Sequence[str] | None) -> set[str]:
         if name not in known:
             raise UsageError(f"there is no rule {name!r}; there are {', '.join(known)}")
     return set(known if names is None else names)
-
-
-def _features(
-    collection: Collection,
-    images: pd.DataFrame,
-    model: str | None,
-    checkpoint: Path | None,
-    device: str,
-    asked: WorkerSettings,
-) -> tuple[np.ndarray | None, str]:
-    """Features of length 1, and the name of their model; or None, and why there are none."""
-    if model is None:
-        return None, runner.NO_MODEL
-    try:
-        clip = clip_models.load(model, checkpoint=checkpoint, device=device)
-        embed_ahead(collection, images, clip, asked, checkpoint=checkpoint, device=device)
-        return runner.unit_features(collection, images, clip), clip.name
-    except (UsageError, CannotWrite):  # a name that makes no sense, and a full disk, are no model that cannot be had
-        raise
-    except FewposeError as error:
-        return None, str(error)

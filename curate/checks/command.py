@@ -43,11 +43,13 @@ def check(
 
     Example: curate check runs/yoga
     """
-    from curate.checks.check import check as run_check
-    from curate.collection import sets
     from curate.collection.directory import Collection
 
     opened = Collection.open(collection, cache)
+
+    from curate.checks.check import check as run_check
+    from curate.collection import sets
+
     found = run_check(
         opened,
         model=None if model == shared_options.NO_MODEL else model,

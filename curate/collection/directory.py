@@ -18,12 +18,14 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from curate.foundation import atomic, locks
 from curate.foundation.errors import Busy, FewposeError, UsageError
 from curate.foundation.inside import NO_NAME, inside
+
+if TYPE_CHECKING:  # imported where a table is read: whether a directory is a collection is said without
+    import pandas as pd
 
 FORMAT = 1
 CACHE_VARIABLE = "FEWPOSE_CACHE"  # names the folder for the caches of all collections
@@ -97,7 +99,7 @@ class Collection:
         readable = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name).strip("-") or "collection"
         return f"{readable}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
 
-    def images(self) -> pd.DataFrame:
+    def images(self) -> "pd.DataFrame":
         """The image table (COLUMNS), sorted by key; empty before the first import.
 
         Raises FewposeError where it is damaged, or where a key or file in it would lead out of the collection.
@@ -111,10 +113,10 @@ class Collection:
             raise FewposeError(f"{path}, row {row}: {table['key'][row]} has no label; {_NOT_OURS}")
         return table
 
-    def rejects(self) -> pd.DataFrame:
+    def rejects(self) -> "pd.DataFrame":
         return _read(self.file("rejects.parquet"), REJECT_COLUMNS)
 
-    def write(self, images: pd.DataFrame, rejects: pd.DataFrame) -> None:
+    def write(self, images: "pd.DataFrame", rejects: "pd.DataFrame") -> None:
         """Replace both tables, each whole; equal tables are equal bytes whatever the order of their rows."""
         _write(self.file("rejects.parquet"), rejects, REJECT_COLUMNS)
         _write(self.file("images.parquet"), images, COLUMNS)
@@ -180,7 +182,9 @@ def _is_debris(path: Path) -> bool:
     return path.name.startswith(".writing-") and (path.is_symlink() or not path.is_dir())
 
 
-def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+def _read(path: Path, columns: dict[str, str]) -> "pd.DataFrame":
+    import pandas as pd
+
     if not path.exists():
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
     try:
@@ -193,7 +197,7 @@ def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     return table
 
 
-def _write(path: Path, table: pd.DataFrame, columns: dict[str, str]) -> None:
+def _write(path: Path, table: "pd.DataFrame", columns: dict[str, str]) -> None:
     by = ["key"] if table["key"].is_unique else list(columns)  # all columns take ten times the memory
     ordered = table[list(columns)].astype(columns).sort_values(by, ignore_index=True)
     with atomic.replacing(path) as temporary:

@@ -45,6 +45,10 @@ def download(
 
     Example: curate download yoga_dataset_links/ runs/yoga82 --splits yoga_train.txt,yoga_test.txt
     """
+    from curate.download.lists.source import require
+
+    require(links)
+
     import pyarrow
 
     from curate.collection.directory import Collection

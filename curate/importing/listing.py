@@ -30,14 +30,13 @@ class Reject(NamedTuple):
 
 def listed(source: Path, collection: Path | None = None) -> tuple[list[Entry], list[Reject]]:
     """The files to import into `collection`, or to read only, sorted by key; and what is refused by its name alone."""
+    require(source)
     if source.is_dir():
         outside = source.resolve()
         inside = collection.resolve() if collection else None
         if inside and (inside.is_relative_to(outside) or outside.is_relative_to(inside)):
             raise UsageError(f"{collection} and {source} lie inside each other; put the collection somewhere else")
         found = [_of_folder(source, path, problem) for path, problem in _walk(source)]
-    elif not source.exists():
-        raise UsageError(f"{source} does not exist; name a folder with a folder per class, or a CSV (path,label)")
     elif source.suffix.lower() != ".csv":
         raise UsageError(f"{source} is neither a folder with a folder per class nor a CSV (path,label)")
     else:
@@ -45,6 +44,12 @@ def listed(source: Path, collection: Path | None = None) -> tuple[list[Entry], l
     named = [_with_a_storable_name(one) for one in found]
     entries = sorted(one for one in named if isinstance(one, Entry))
     return entries, sorted(one for one in named if isinstance(one, Reject))
+
+
+def require(source: Path) -> None:
+    """Raises UsageError where there is nothing to import."""
+    if not source.exists():
+        raise UsageError(f"{source} does not exist; name a folder with a folder per class, or a CSV (path,label)")
 
 
 def _walk(source: Path) -> Iterator[tuple[Path, str]]:

@@ -20,7 +20,7 @@ import open_clip
 import requests
 import torch
 
-from curate.foundation import resources
+from curate.foundation import model_names, resources
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.quiet import quiet
 from curate.models.normalisation import Colour, Normalisation
@@ -161,7 +161,7 @@ def choose_device(name: str) -> torch.device:
             torch.empty(1, device=name).cpu()  # "meta" has devices without contents
         return torch.device(name)
     except (RuntimeError, AssertionError, ImportError) as error:
-        raise UsageError(f"--device {name} can't be used on this machine; try --device cpu") from error
+        raise model_names.unusable_device(name) from error
 
 
 def has_native_bf16(device: torch.device) -> bool:
@@ -185,10 +185,7 @@ def digest(module: torch.nn.Module) -> str:
 def _check_known(architecture: str) -> None:
     open_clip.add_model_config(resources.path("open_clip"))
     if architecture not in open_clip.list_models():  # its other functions take hub and file names, too
-        raise UsageError(
-            f"--model {architecture} is not known; lite0 or one of open_clip's, e.g. ViT-B-32/openai "
-            '(all: python -c "import open_clip; print(open_clip.list_models())")'
-        )
+        raise model_names.unknown_model(architecture)
     text = open_clip.get_model_config(architecture)["text_cfg"]
     if ("hf_model_name" in text or "hf_tokenizer_name" in text) and find_spec("transformers") is None:
         raise FewposeError(f"--model {architecture} needs a package for its texts: pip install transformers")
@@ -261,10 +258,7 @@ def notice_missing_hub() -> None:
 def _from_checkpoint(architecture: str, tag: str, checkpoint: Path) -> Any:
     if tag:
         raise UsageError(f"--checkpoint replaces the weights: say --model {architecture}, without /{tag}")
-    if not checkpoint.is_file():
-        raise UsageError(f"--checkpoint {checkpoint}: no such file")
-    if checkpoint.suffix not in (".safetensors", ".pt", ".pth", ".bin"):
-        raise UsageError(f"--checkpoint {checkpoint}: expected .safetensors, .pt, .pth or .bin")
+    model_names.checkpoint(checkpoint)
     model = _untrained(architecture)
     try:
         with quiet():

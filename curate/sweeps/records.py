@@ -165,16 +165,25 @@ def tells_all_settings(settings: Mapping[str, Any]) -> bool:
     return int(settings.get("format", 0)) >= WHOLE
 
 
+def require(directory: Path) -> None:
+    """Raises FewposeError where there is no sweep."""
+    if not (directory / "sweep.json").is_file():
+        raise _no_sweep(directory)
+
+
+def _no_sweep(directory: Path) -> FewposeError:
+    return FewposeError(f"{directory} is not a sweep (no readable sweep.json); make one with fewshot sweep")
+
+
 def read_sweep(directory: Path) -> Sweep:
     """Read a sweep, finished or not. Raises FewposeError where `directory` holds none."""
+    require(directory)
     try:
         settings = json.loads(inside(directory, "sweep.json").read_bytes())
         if settings["format"] > FORMAT:
             raise FewposeError(f"{directory} was written by a newer fewpose; update with pip install -U fewpose")
         planned = [Trial(**fields) for fields in settings["trials"]]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise FewposeError(
-            f"{directory} is not a sweep (no readable sweep.json); make one with fewshot sweep"
-        ) from error
+        raise _no_sweep(directory) from error
     found = (read(directory, trial) for trial in planned)
     return Sweep(directory, settings, [record for record in found if record is not None])

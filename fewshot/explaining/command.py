@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import AfterValidator
 
-from curate.foundation import console, shared_options
+from curate.foundation import console, model_names, shared_options
 from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
@@ -27,7 +28,9 @@ def explain(
     out: Annotated[Path | None, option("Directory of the pictures; explained unless said.")] = None,
     named: Annotated[tuple[str, ...], option("Class whose map is shown, too.", flag="--class", repeated=True)] = (),
     checkpoint: Annotated[
-        Path | None, option("File of the local weights that a sweep began with, if it was given any.")
+        Path | None,
+        AfterValidator(model_names.checkpoint),
+        option("File of the local weights that a sweep began with, if it was given any."),
     ] = None,
     device: shared_options.Device = "auto",
     cache: shared_options.Cache = None,
@@ -49,6 +52,11 @@ def explain(
         raise UsageError("name the photographs: fewshot explain MODEL PHOTO.jpg")
     if checkpoint:
         raise UsageError("--checkpoint is for sweeps; a trained model has its weights")
+    from fewshot.trained import place
+
+    place.require(model)
+    if not any(photo.exists() for photo in photos):  # one that is missing among others is an error of its own
+        raise UsageError(f"{photos[0]} does not exist; name photographs")
     _photos(model, photos, out or Path("explained"), list(named), device, json)
 
 

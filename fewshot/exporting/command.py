@@ -37,6 +37,14 @@ def export(
         )
     if images is not None and not int8:
         raise UsageError("--images is for --int8; in fp32 nothing is lost")
+    from fewshot.exporting.names import json_path, require_images
+    from fewshot.trained import place
+
+    place.require(model)
+    json_path(onnx)
+    if images is not None:
+        require_images(images)
+
     from fewshot.exporting import library
     from fewshot.exporting.export import export as write
     from fewshot.trained import directory

@@ -14,11 +14,12 @@ import numpy as np
 from curate.collection import sets, synthetic
 from curate.collection.directory import Collection
 from curate.foundation import console
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError
 from curate.images import originals
 from curate.images.decoding import NO_LIMITS, Cause, Unreadable, open_image, read_file
 from curate.images.transform import Transform
 from curate.importing.listing import listed
+from fewshot.exporting.names import require_images
 
 MOST = 2000  # images that are looked at: 300 MB of pixels, and an accuracy to a point or two
 
@@ -88,8 +89,7 @@ def _of_collection(source: Path) -> tuple[list[_Photograph], Counter[str]]:
 
 
 def _of_folder(source: Path) -> tuple[list[_Photograph], Counter[str]]:
-    if not source.is_dir():
-        raise UsageError(f"--images {source}: name a collection, or a folder with a folder of images per class")
+    require_images(source)
     entries, rejects = listed(source)
     found, left_out = [], Counter(reject.cause for reject in rejects)
     for entry in entries:

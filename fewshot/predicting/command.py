@@ -40,15 +40,19 @@ def predict(
 
     Example: fewshot predict models/yoga --urls --csv < links.txt > answers.csv
     """
-    from fewshot.predicting.predict import Predictor
     from fewshot.predicting.sources import sources
-    from fewshot.trained.directory import load
+    from fewshot.trained import place
 
     if json and csv:
         raise UsageError("--json or --csv, not both")
     if not (paths or urls):
         raise UsageError("name pictures, videos or folders, or say --urls and give links on standard input")
+    place.require(model)
     found, others = sources(paths or ())
+
+    from fewshot.predicting.predict import Predictor
+    from fewshot.trained.directory import load
+
     predictor = Predictor(load(model, device), settings)
     parts = predictor.sources(found)
     if urls:

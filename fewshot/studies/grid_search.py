@@ -13,11 +13,12 @@ from curate.sweeps.records import read_sweep
 from fewshot import methods
 from fewshot.measuring import tables
 from fewshot.measuring.measure import measure
-from fewshot.sweeping.run import SweepSummary, run_sweep
 from fewshot.sweeping.settings import SweepSettings, options
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from fewshot.sweeping.run import SweepSummary
 
 TABLE = "recipes.csv"
 RESULTS = (
@@ -44,7 +45,7 @@ def grid_point(name: str, out: Path, settings: SweepSettings, varied: dict[str, 
 
 def run(
     grid_points: Sequence[GridPoint], out: Path, *, retry_failed: bool = False, say: Callable[[str], None] | None = None
-) -> list[SweepSummary]:
+) -> "list[SweepSummary]":
     """Run what is missing of each point, and write `out`/recipes.csv after each, to have a table before the end.
 
     The settings of all are checked before the first runs. `say` gets a line on each before it runs. Raises what
@@ -55,6 +56,8 @@ def run(
     for each in grid_points:
         for name in each.settings.grid.methods:
             methods.build(name, options(each.settings.method_settings(name))[0])
+    from fewshot.sweeping.run import run_sweep  # it loads torch, which what is asked is understood without
+
     summaries = []
     for number, each in enumerate(grid_points, 1):
         (say or _say)(f"{number}/{len(grid_points)}: {each.name}")

@@ -58,8 +58,11 @@ class Plan:
         return images[images["label"].isin(self.classes)]
 
 
-def make(settings: SweepSettings) -> Plan:
-    """Plan a sweep. Raises UsageError or FewposeError, in one sentence, for what can't be done."""
+def asked(settings: SweepSettings) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, TrainingSet]]:
+    """The photographs, the classes and the sets that are asked for.
+
+    Raises as `make` for all that their names and their images say, and loads no torch.
+    """
     collection = settings.opened()
     images = synthetic.real(labelled(collection))
     if images.empty:
@@ -67,6 +70,12 @@ def make(settings: SweepSettings) -> Plan:
     classes = _classes(settings, images)
     sets = {name: additions.training_set(collection, name) for name in settings.grid.sets}
     prompts.check(settings, images["label"])
+    return images, classes, sets
+
+
+def make(settings: SweepSettings) -> Plan:
+    """Plan a sweep. Raises UsageError or FewposeError, in one sentence, for what can't be done."""
+    images, classes, sets = asked(settings)
     settings = replace(settings, settled={name: settings.resolved(name) for name in settings.grid.methods})
     for name in settings.grid.methods:
         _check_version(name, settings.resolved(name).version)

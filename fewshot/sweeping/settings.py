@@ -30,6 +30,12 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _recipe(name: str) -> str:
+    if name and name not in (recipes := resources.load("recipes.yaml")):
+        raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
+    return name
+
+
 def _read(descriptions: Any) -> Any:
     """Those of a file, where its path is given."""
     if isinstance(descriptions, str | Path):
@@ -121,6 +127,7 @@ class Training:
 
     recipe: Annotated[
         str,
+        AfterValidator(_recipe),
         option(
             f"Recipe of data/recipes.yaml for {listing(each.name for each in LISTED if each.recipe)}: paper or lite0; "
             "the one that suits the model if empty."
@@ -281,8 +288,6 @@ def plain(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _of_recipe(name: str, base: str) -> dict[str, Any]:
     recipes = resources.load("recipes.yaml")
-    if name not in recipes:
-        raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
     of_all = {setting: value for setting, value in recipes[name].items() if not isinstance(value, dict)}
     result: dict[str, Any] = of_all | recipes[name].get(base, {})  # the latter: where a method differs
     return result

@@ -48,8 +48,10 @@ def train(
 
     Example: fewshot train runs/sweep1 --method finetune --shots 20 --split 3 --out models/yoga20
     """
-    from fewshot.trained.train import train as run
+    from curate.collection.directory import Collection
+    from fewshot.trained import place
 
+    place.require_free(out)
     own = {name: given.pop(name) for name in declared(TrainSettings) if name in given}
     given |= {} if seed is None else {"seed": seed}
     if (source / "sweep.json").exists():
@@ -57,6 +59,7 @@ def train(
         method = _one("--method", method, whole.grid.methods)
         set_ = _one("--set", set_, whole.grid.sets)
     else:
+        Collection.open(source)
         whole, weights = SweepSettings.of(source, out), ""
         method, set_ = method or "linear-probe", set_ or "unfiltered"
         given["recipes"] = flags.of_methods([method], given)
@@ -68,7 +71,15 @@ def train(
         splits=own.get("split", 0) + 1,
         **{name: value for name, value in given.items() if name not in declared(flags.Tuning)},
     )
-    trained = run(TrainSettings(settings, weights=weights, **own))
+    asked = TrainSettings(settings, weights=weights, **own)
+
+    from fewshot.sweeping import plan
+
+    plan.asked(settings)  # says what is wrong, before torch is loaded
+
+    from fewshot.trained.train import train as run
+
+    trained = run(asked)
     if json:
         import json as writer
 

@@ -19,15 +19,14 @@ import torch
 from torch import Tensor
 
 from curate.foundation import atomic
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError
 from curate.images.decoding import NO_LIMITS, Unreadable, read_file
 from curate.models import clip_models
 from fewshot.classifier import HEADS, Classifier, Head
-from fewshot.trained import card
+from fewshot.trained import card, place
 from fewshot.trained.about import About, Unfit
 from fewshot.trained.model import TrainedModel
-
-JSON, WEIGHTS, CARD = "model.json", "weights.safetensors", "README.md"
+from fewshot.trained.place import CARD, JSON, WEIGHTS
 
 
 def save(folder: Path, about: About, classifier: Classifier) -> About:
@@ -61,9 +60,8 @@ def load(folder: Path, device: str = "auto") -> TrainedModel:
 
 def read(folder: Path) -> About:
     """What model.json says. Raises as `load`."""
+    place.require(folder)
     path = folder / JSON
-    if not path.is_file():
-        raise UsageError(f"{folder} holds no trained model: {_instead(folder)}")
     try:
         return About.of_json(json.loads(path.read_bytes()))
     except OSError as error:
@@ -72,14 +70,6 @@ def read(folder: Path) -> About:
         raise FewposeError(f"{path} can't be used: {error}") from error
     except ValueError as error:
         raise FewposeError(f"{path} is damaged: it is not JSON; train the model again") from error
-
-
-def _instead(folder: Path) -> str:
-    if folder.is_file():
-        return "it is a file, and a model is a directory; make one with fewshot train COLLECTION --out MODEL"
-    if (folder / "images.parquet").exists() or (folder / "sweep.json").exists():
-        return f"train one on it with fewshot train {folder} --out MODEL"
-    return f"there is no {JSON} in it; make one with fewshot train COLLECTION --out MODEL"
 
 
 def _tensors(path: Path, promised: str) -> dict[str, Tensor]:

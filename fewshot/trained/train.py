@@ -28,16 +28,13 @@ from fewshot.sweeping.run import check_methods
 from fewshot.sweeping.settings import plain
 from fewshot.sweeping.trial import Runner, versions
 from fewshot.task import Fitted
-from fewshot.trained import directory
+from fewshot.trained import directory, place
 from fewshot.trained.about import About
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import HeldBack, held_back
 from fewshot.trained.measured import measured
 from fewshot.trained.settings import TrainSettings
 from fewshot.training.deterministic import deterministic
-
-FOLDS = ".folds"  # of the model's directory, while it is trained
-OURS = {".lock", FOLDS, directory.JSON, directory.WEIGHTS, directory.CARD}
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,7 @@ def train(settings: TrainSettings) -> Trained:
     make no sense; FewposeError where training fails or the directory can't be written to.
     """
     out = settings.sweep.out
-    if out.exists() and (not out.is_dir() or any(each.name not in OURS for each in out.iterdir())):
-        raise UsageError(f"{out} holds something else than a model; choose another --out")
+    place.require_free(out)
     plan = planning.make(settings.sweep)
     chosen, compute = settings.sweep.clip, settings.sweep.compute
     clip = clip_models.load(chosen.model, checkpoint=chosen.checkpoint, device=compute.device)
@@ -66,7 +62,7 @@ def train(settings: TrainSettings) -> Trained:
     check_methods(plan, clip)
     asked = settings.sweep.compute.deterministic
     with only_one(out, "fewshot train"), explaining_write_errors(out), deterministic(asked):
-        if (out / directory.JSON).exists():
+        if (out / place.JSON).exists():
             return _found(out, settings, plan, clip)
         return _train(settings, Runner(plan, clip))
 
@@ -81,7 +77,7 @@ def _found(out: Path, settings: TrainSettings, plan: Plan, clip: ClipModel) -> T
 def _train(settings: TrainSettings, runner: Runner) -> Trained:
     out, recipe = settings.sweep.out, _recipe(settings, runner.plan, runner.clip)
     fitting = Fitting(runner, settings.trial)
-    held = held_back(fitting, settings.folds, inside(out, FOLDS), recipe)
+    held = held_back(fitting, settings.folds, inside(out, place.FOLDS), recipe)
     learned = fitting.everything()
     (fitted,) = fitting.fit([learned], [""])
     temperature = held.temperature() if held else float(fitted.chosen.get("temperature", 1.0))
@@ -97,7 +93,7 @@ def _train(settings: TrainSettings, runner: Runner) -> Trained:
         measured=_measured(settings, runner, held, fitted, (temperature, threshold)),
     )
     about = directory.save(out, about, classifier)
-    shutil.rmtree(inside(out, FOLDS), ignore_errors=True)
+    shutil.rmtree(inside(out, place.FOLDS), ignore_errors=True)
     return Trained(out, about, found=False)
 
 

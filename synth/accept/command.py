@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from curate.collection.findings import Findings
 
-_DROPPED = "dropped by a person"
+_BY_PEOPLE = {"drop": "dropped by a person", "disputed": "people disagree on its label"}
 _REASONS = 3  # named for each class
 
 
@@ -38,16 +38,22 @@ def accept(
 
     Example: synth accept runs/yoga --sheet accepted.png
     """
-    from curate.collection import sets
     from curate.collection.directory import Collection
-    from synth.accept.accept import NAME
-    from synth.accept.accept import accept as run_accept
+
+    opened = Collection.open(collection, cache)
+
+    from synth.accept.detector import require
     from synth.accept.sheet import check_name
     from synth.accept.sheet import sheet as draw
 
+    require(keypoints_weights)
     if sheet:
         check_name(sheet)
-    opened = Collection.open(collection, cache)
+
+    from curate.collection import sets
+    from synth.accept.accept import NAME
+    from synth.accept.accept import accept as run_accept
+
     found = run_accept(
         opened,
         model=None if model == shared_options.NO_MODEL else model,
@@ -98,7 +104,7 @@ def _reasons(verdicts: "pd.DataFrame") -> list[list[str]]:
     """Of each rejected image, why."""
     rejected = verdicts[~verdicts["filtered"]]
     return [
-        [_DROPPED] if verdict == "drop" else rules.split()
+        [_BY_PEOPLE["drop"]] if verdict == "drop" else rules.split() or [_BY_PEOPLE[verdict]]
         for verdict, rules in zip(rejected["verdict"], rejected["rules"], strict=True)
     ]
 

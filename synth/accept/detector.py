@@ -12,6 +12,12 @@ NAME = "keypointrcnn_resnet50_fpn"
 URL = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"  # 237 MB
 
 
+def require(file: Path | None) -> None:
+    """Raises UsageError where a file of weights was named and is not there."""
+    if file is not None and not file.is_file():
+        raise UsageError(f"--keypoints-weights {file}: no such file")
+
+
 class Detector:
     """Mask R-CNN with a head for COCO's 17 keypoints (He et al., arXiv 1703.06870)."""
 

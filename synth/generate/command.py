@@ -50,13 +50,17 @@ def generate(
 
     Example: synth generate runs/yoga --model augment --from-draw split=0,shots=6
     """
-    from synth.generate import run
+    from curate.collection.directory import Collection
 
     width, height = _size(size)
     settings = replace(settings, width=width, height=height)
     resources = replace(resources, workers=workers)
+    Collection.open(collection)  # says what is wrong, before anything is loaded
+
+    from synth.generate import run
+
     if dry_run:
-        _print_plan(run.foresee(collection, settings, wanted, cache))
+        _print_plan(run.foresee(collection, settings, wanted, resources, cache))
     else:
         summary = run.generate(collection, settings, wanted, resources, cache)
         _print(summary, collection)

@@ -24,7 +24,7 @@ from synth.generate import making, refused, writing
 from synth.generate.adopt import Adopted, adopt
 from synth.generate.image_job import ImageJob
 from synth.generate.making import Making, Reply
-from synth.generate.plan import digest
+from synth.generate.plan import asked, digest
 from synth.generate.plan import plan as planned
 from synth.generate.settings import WITHOUT_WEIGHTS, Resources, Settings, Wanted
 from synth.generate.writing import Became
@@ -61,9 +61,21 @@ class Summary:
     seconds: float  # of making, loading the model included
 
 
-def foresee(collection: Path, settings: Settings, wanted: Wanted, caches: Path | None = None) -> Planned:
-    """What `generate` would make; loads no model. Raises as `generate` does."""
+def foresee(
+    collection: Path,
+    settings: Settings,
+    wanted: Wanted,
+    resources: Resources | None = None,
+    caches: Path | None = None,
+) -> Planned:
+    """What `generate` would make; loads no model. Raises as `generate` does.
+
+    resources: whose device must be there; nobody's, unless said.
+    """
     opened = Collection.open(collection.absolute(), caches)
+    asked(opened, settings, wanted)  # says what is wrong, before torch is loaded for what follows
+    if resources is not None:
+        _check_device(settings, resources)
     weights = making.weights(settings)
     jobs = planned(opened, settings, wanted, weights)
     before = refused.read(opened)
@@ -83,10 +95,9 @@ def generate(
     """
     began = time.monotonic()
     opened = Collection.open(collection.absolute(), caches)
-    _check_device(settings, resources)
     try:
         with _alone(opened):
-            plan = foresee(collection, settings, wanted, caches)
+            plan = foresee(collection, settings, wanted, resources, caches)
             run = _Run(plan, settings, resources)
             try:
                 run.make()

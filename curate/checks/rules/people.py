@@ -16,6 +16,8 @@ from curate.images import originals
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image
 
 VARIABLE = "FEWPOSE_PERSON_DETECTOR"  # names a file of weights
+# torchvision's FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
+URL = "https://download.pytorch.org/models/fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"
 SIDE = 640  # pixels, at least, of what is decoded; the detector itself scales the shorter side to 320
 BATCH = 8  # images
 PERSON = 1  # COCO's number
@@ -69,18 +71,20 @@ def judged(boxes: np.ndarray, scores: np.ndarray, smallest: float) -> tuple[floa
 
 def weights() -> Path:
     """The file of weights, named by the environment or in torch's cache. Raises CannotRun."""
-    import torch
-    from torchvision.models.detection import FasterRCNN_MobileNet_V3_Large_320_FPN_Weights as Weights
-
-    url = Weights.COCO_V1.url
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+    cached = _hub() / "checkpoints" / Path(URL).name
     named = os.environ.get(VARIABLE)
     file = Path(named) if named else cached
     if file.is_file():
         return file
     lacking = f"{VARIABLE} names {named}, which is no file" if named else "it needs a person detector's weights"
     shown = str(cached).replace(str(Path.home()), "~", 1)  # checks.json is shared, and names no user
-    raise CannotRun(f"{lacking}; download {url} (74 MB) to {shown}, or set {VARIABLE} to where it is")
+    raise CannotRun(f"{lacking}; download {URL} (74 MB) to {shown}, or set {VARIABLE} to where it is")
+
+
+def _hub() -> Path:
+    """torch's cache, as `torch.hub.get_dir` says it: most have no weights there, and need not load torch to know."""
+    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser() / "hub"
 
 
 def load(file: Path) -> Any:

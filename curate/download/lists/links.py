@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from curate.download.lists import formats, keys
 from curate.download.lists.formats import Cause, Problem, Row, printable
+from curate.download.lists.source import require
 from curate.download.lists.split_files import Splits
 from curate.download.web import urls
 from curate.foundation.errors import UsageError
@@ -72,10 +73,9 @@ def _nothing(source: Path, problems: list[Problem]) -> str:
 
 def _files(source: Path) -> list[Path | Problem]:
     """In the order of their names, and so the same on every system."""
+    require(source)
     if source.is_dir():
         return [_as_list(path, why) for path, why in sorted(_walk(source), key=lambda found: found[0].as_posix())]
-    if not source.exists():
-        raise UsageError(f"{source} does not exist; name a folder of link lists, or one list")
     if source.suffix.lower() not in formats.SUFFIXES:
         raise UsageError(f"{source} is neither a folder of link lists nor one list ({', '.join(formats.SUFFIXES)})")
     return [source]

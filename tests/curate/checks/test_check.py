@@ -44,8 +44,8 @@ def collection(tmp_path: Path) -> Collection:
     return Collection.open(tmp_path / "yoga")
 
 
-def rule(name: str, run: object) -> Rule[Any]:
-    return Rule(name, name, 3, Kind.CONTENT, False, {"threshold": 0.5}, run)  # type: ignore[arg-type]
+def rule(name: str, run: object, needs_features: bool = False) -> Rule[Any]:
+    return Rule(name, name, 3, Kind.CONTENT, False, {"threshold": 0.5}, run, needs_features)  # type: ignore[arg-type]
 
 
 def scored(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
@@ -112,7 +112,7 @@ def test_a_rule_that_cannot_run_says_why(collection: Collection, monkeypatch: py
             raise CannotRun(f"it needs features: {inputs.model}")
         return scored(inputs, _)
 
-    monkeypatch.setattr(module, "RULES", (rule("picky", needs_features), rule("plain", scored)))
+    monkeypatch.setattr(module, "RULES", (rule("picky", needs_features, True), rule("plain", scored)))
     found = check(collection, model=None)
     assert found.rules["picky"].not_run == "it needs features: no model was asked for; add --model lite0, say"
     assert found.model == ""
@@ -139,7 +139,7 @@ def test_features_have_length_one(collection: Collection, monkeypatch: pytest.Mo
         seen.append((inputs.features**2).sum(axis=1))  # type: ignore[operator]
         return scored(inputs, _)
 
-    monkeypatch.setattr(module, "RULES", (rule("look", look),))
+    monkeypatch.setattr(module, "RULES", (rule("look", look, True),))
     check(collection, model="lite0/random")
     assert seen[0] == pytest.approx([1.0] * 6, abs=1e-5)
 

@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 
 from curate.foundation.errors import FewposeError, UsageError
-from fewshot.trained import directory
+from fewshot.trained import directory, place
 from fewshot.trained.about import About
 
 
@@ -25,16 +25,16 @@ def own(kept: Path, tmp_path: Path) -> Path:
 
 
 def change(folder: Path, **entries: Any) -> None:
-    path = folder / directory.JSON
+    path = folder / place.JSON
     path.write_text(json.dumps(json.loads(path.read_text()) | entries))
 
 
 def rewrite(folder: Path, change_tensors: Callable[[dict[str, torch.Tensor]], object]) -> None:
     """Other weights, with the digest that belongs to them."""
-    tensors = safetensors.torch.load_file(folder / directory.WEIGHTS)
+    tensors = safetensors.torch.load_file(folder / place.WEIGHTS)
     change_tensors(tensors)
     content = safetensors.torch.save(tensors)
-    (folder / directory.WEIGHTS).write_bytes(content)
+    (folder / place.WEIGHTS).write_bytes(content)
     change(folder, weights_sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -97,7 +97,7 @@ def test_entries_that_make_no_sense_are_named(own: Path, entries: dict[str, Any]
 
 
 def test_an_entry_that_is_missing_is_named(own: Path) -> None:
-    path = own / directory.JSON
+    path = own / place.JSON
     told = json.loads(path.read_text())
     del told["mean"], told["head"]
     path.write_text(json.dumps(told))
@@ -105,16 +105,16 @@ def test_an_entry_that_is_missing_is_named(own: Path) -> None:
 
 
 def test_what_is_not_json_is_damaged(own: Path) -> None:
-    (own / directory.JSON).write_bytes(b"\x80\x04{")
+    (own / place.JSON).write_bytes(b"\x80\x04{")
     assert "it is not JSON; train the model again" in refused(own)
 
 
 def test_weights_must_be_those_that_were_promised(own: Path) -> None:
-    content = bytearray((own / directory.WEIGHTS).read_bytes())
+    content = bytearray((own / place.WEIGHTS).read_bytes())
     content[-1] ^= 1
-    (own / directory.WEIGHTS).write_bytes(content)
+    (own / place.WEIGHTS).write_bytes(content)
     assert "is damaged, or of another model" in refused(own)
-    (own / directory.WEIGHTS).unlink()
+    (own / place.WEIGHTS).unlink()
     assert "the model needs its weights beside it" in refused(own)
 
 
@@ -124,7 +124,7 @@ def test_a_pickle_is_never_opened(own: Path, tmp_path: Path) -> None:
             return (tmp_path / "went off").touch, ()
 
     content = pickle.dumps(Bomb())
-    (own / directory.WEIGHTS).write_bytes(content)
+    (own / place.WEIGHTS).write_bytes(content)
     change(own, weights_sha256=hashlib.sha256(content).hexdigest())
     assert "is no file of safetensors" in refused(own)
     assert not (tmp_path / "went off").exists()
@@ -165,7 +165,7 @@ def test_a_device_that_there_is_not_is_bad_usage(kept: Path) -> None:
 
 
 def test_the_card_says_what_was_measured(kept: Path) -> None:
-    about, card = directory.read(kept), (kept / directory.CARD).read_text()
+    about, card = directory.read(kept), (kept / place.CARD).read_text()
     held = about.measured["held_back"]
     low, high = held["interval"]
     assert f"accuracy {100 * held['accuracy']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]" in card

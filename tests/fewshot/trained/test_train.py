@@ -27,12 +27,12 @@ from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner
 from fewshot.task import Diverged, Fitted
-from fewshot.trained import directory
+from fewshot.trained import directory, place
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import held_back
 from fewshot.trained.settings import TrainSettings
 from fewshot.trained.source import settings_of
-from fewshot.trained.train import FOLDS, train
+from fewshot.trained.train import train
 
 Ask = Callable[..., TrainSettings]
 
@@ -168,7 +168,7 @@ def test_interrupted_it_goes_on_with_the_next_fold(asked: Ask, monkeypatch: pyte
     again = train(replace(settings, sweep=settings.sweep.replaced(out=settings.sweep.out.with_name("undisturbed"))))
     assert trained.about.temperature == again.about.temperature
     assert trained.about.weights_sha256 == again.about.weights_sha256
-    assert not (trained.out / FOLDS).exists()
+    assert not (trained.out / place.FOLDS).exists()
 
 
 @pytest.mark.slow
@@ -183,10 +183,10 @@ def test_the_same_command_finds_it_done(asked: Ask, monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 @pytest.mark.parametrize("other", [{"folds": 3}, {"method": "nearest-class-mean"}, {"prompts": ("{}!",)}, {"shots": 2}])
 def test_another_model_is_not_written_over_it(asked: Ask, other: dict[str, Any]) -> None:
-    before = (train(asked()).out / directory.JSON).read_bytes()
+    before = (train(asked()).out / place.JSON).read_bytes()
     with pytest.raises(UsageError, match="holds another model already; choose another --out"):
         train(asked(**other))
-    assert (asked().sweep.out / directory.JSON).read_bytes() == before
+    assert (asked().sweep.out / place.JSON).read_bytes() == before
 
 
 def test_a_directory_of_something_else_is_left_alone(asked: Ask) -> None:

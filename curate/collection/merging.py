@@ -112,7 +112,7 @@ def _says_nothing(entry: Entry) -> bool:
 
 def _read(path: Path) -> dict[str, Entry]:
     """By name, the entries of a ledger, or of a collection's. Raises UsageError, FewposeError."""
-    file = Collection.open(path).root / "ledger.jsonl" if path.is_dir() else path
+    file = Collection.open(path).file("ledger.jsonl") if path.is_dir() else path
     if not path.exists():
         raise UsageError(f"{path}: no such file; name a ledger.jsonl, or a collection")
     entries = read(file, whole=True)

@@ -108,9 +108,8 @@ class Collection:
         table = _read(path, COLUMNS)
         check_names(path, table["key"])
         check_names(path, table["file"][table["file"] != ""], absolute=True)  # a linked one is only ever read
-        if len(table) and (nameless := table.index[table["label"].isna() | (table["label"] == "")]).size:
-            row = nameless[0]
-            raise FewposeError(f"{path}, row {row}: {table['key'][row]} has no label; {_NOT_OURS}")
+        for row, key in table["key"][table["label"].fillna("") == ""].items():
+            raise FewposeError(f"{path}, row {row}: {key} has no label; {_NOT_OURS}")
         return table
 
     def rejects(self) -> "pd.DataFrame":

@@ -12,6 +12,7 @@ from PIL import Image
 
 from curate import cli
 from curate.checks.measures import measuring_workers
+from curate.checks.measures.measurements import missing
 from curate.collection.directory import CACHE_VARIABLE, Collection
 from curate.foundation.cache import CannotWrite
 from curate.importing.importer import import_folder
@@ -95,8 +96,8 @@ def test_workers_compute_where_they_are_told(
     elsewhere = Collection(collection.root, tmp_path / "caches")
     before = files(collection.root)
     measuring_workers.measure_ahead(elsewhere, elsewhere.images(), WorkerSettings(workers=2))
-    assert measuring_workers.missing(elsewhere, elsewhere.images()).empty
-    assert len(measuring_workers.missing(collection, collection.images())) == COUNT
+    assert missing(elsewhere, elsewhere.images()).empty
+    assert len(missing(collection, collection.images())) == COUNT
     assert files(collection.root) == before
 
 

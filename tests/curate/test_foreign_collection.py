@@ -207,6 +207,12 @@ def test_a_table_whose_key_leads_out_is_refused_with_its_row(foreign: Collection
         foreign.images()
 
 
+def test_a_table_without_a_label_is_refused_with_its_row(foreign: Collection) -> None:
+    set_table(foreign, label="")
+    with pytest.raises(FewposeError, match=r"images\.parquet, row 0: plank/1\.png has no label"):
+        foreign.images()
+
+
 @pytest.mark.parametrize("file", ["ledger.jsonl", "collection.json", "cache/x"])
 def test_a_copy_is_put_back_nowhere_but_into_images(foreign: Collection, photos: Path, file: str) -> None:
     evil = b'{"action":"drop"}\n'

@@ -62,11 +62,11 @@ def test_what_people_disagree_on_is_shown_and_a_tag_settles_it(dataset: Any, col
     merge(collection, [theirs])
     refresh(dataset, collection)
     stored = dataset.match({"key": "tree/1.png"})  # a sample that is held keeps its values
-    assert stored.values(["verdict", "reason"]) == [["disputed"], ["disputed: drop by Ann, keep by Bob"]]
+    assert stored.values(["verdict", "reason"]) == (["disputed"], ["disputed: drop by Ann, keep by Bob"])
     tag(dataset, "tree/1.png", "drop:two people")
     assert synced(dataset, collection) == [("tree/1.png", "drop", "two people")]
     assert not Ledger(collection).state().disputed
-    assert stored.values(["verdict", "reason"]) == [["drop"], ["two people"]]
+    assert stored.values(["verdict", "reason"]) == (["drop"], ["two people"])
 
 
 def test_a_diff_alone_changes_nothing(dataset: Any, collection: Collection) -> None:

@@ -1,6 +1,5 @@
 """`curate drop`, `keep`, `relabel`, `undo`, `log`, `sets` and `export`: their options, and what they print."""
 
-import json as jsons
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 
 if TYPE_CHECKING:
     from curate.collection.directory import Collection
@@ -125,7 +125,7 @@ def log(
     undone = {entry.of: entry.entry for entry in ledger.entries}
     shown = ledger.entries[-last:] if last else ledger.entries
     if json:
-        console.out.print_json(jsons.dumps([_as_json(entry, undone) for entry in shown]), indent=1)
+        console.say_json([_as_json(entry, undone) for entry in shown])
         return
     table(
         ("entry", "when", "who", "decision", "image", "reason"),
@@ -169,7 +169,7 @@ def sets(
     if json:
         listed = explained.drop(columns="verdict").to_dict("records") if why else []
         told = asdict(found) | ({"why": listed} if why else {})
-        console.out.print_json(jsons.dumps(told), indent=1)
+        console.say_json(told)
         return
     _print_sets(found)
     if why:
@@ -232,9 +232,8 @@ def _print(collection: "Collection", names: list[str], entries: "list[Entry]", d
     if len(entries) < len(named):
         say(f"  {count(len(named) - len(entries), 'image')} decided so already: nothing new")
     if entries:
-        say(
-            f"next: curate sets {collection.root}; to take it back: curate undo {collection.root} --last {len(entries)}"
-        )
+        undo_them = command_line("curate", "undo", collection.root, "--last", len(entries))
+        say(f"next: {command_line('curate', 'sets', collection.root)}; to take it back: {undo_them}")
 
 
 def _print_still_left_out(collection: "Collection", names: list[str]) -> None:

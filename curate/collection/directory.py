@@ -19,6 +19,7 @@ import pandas as pd
 
 from curate.foundation import atomic, locks
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 
 FORMAT = 1
 
@@ -56,7 +57,8 @@ class Collection:
             version = int(json.loads((root / "collection.json").read_bytes())["format"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"{root} is not a collection (no readable collection.json); make one with: curate import PHOTOS {root}"
+                f"{root} is not a collection (no readable collection.json); "
+                f"make one with: {command_line('curate', 'import', 'PHOTOS', root)}"
             ) from error
         if version > FORMAT:
             raise FewposeError(

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from curate.foundation import atomic
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 from curate.models import clip_models
 from fewshot.classifier import HEADS, Classifier, Head
 from fewshot.trained import card
@@ -77,7 +78,7 @@ def _instead(folder: Path) -> str:
     if folder.is_file():
         return "it is a file, and a model is a directory; make one with fewshot train COLLECTION --out MODEL"
     if (folder / "images.parquet").exists() or (folder / "sweep.json").exists():
-        return f"train one on it with fewshot train {folder} --out MODEL"
+        return f"train one on it with {command_line('fewshot', 'train', folder, '--out', 'MODEL')}"
     return f"there is no {JSON} in it; make one with fewshot train COLLECTION --out MODEL"
 
 

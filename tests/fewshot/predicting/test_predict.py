@@ -20,7 +20,7 @@ from curate.importing.importer import import_folder
 from fewshot.predicting import links, predict
 from fewshot.predicting.predict import Predictor
 from fewshot.predicting.settings import PredictSettings
-from fewshot.predicting.sources import Source, sources
+from fewshot.predicting.sources import Kind, Source, sources
 from fewshot.predicting.video import segments
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
@@ -120,7 +120,7 @@ def test_a_rendered_clip_smoothed_over_time_has_its_two_poses_and_no_flicker(
 
     def answers(smooth: float) -> list[Any]:
         (found,) = Predictor(loaded, PredictSettings(fps=RATE, smooth=smooth, threshold=0)).sources(
-            [Source(path, True)]
+            [Source(str(path), Kind.VIDEO)]
         )
         return found
 

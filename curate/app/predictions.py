@@ -46,7 +46,13 @@ def _with_influence(told: pd.DataFrame, path: Path) -> pd.DataFrame:
         return told
     try:
         names = {"shrunk_points": "influence", "q_value": "influence_q"}
-        table = pd.read_csv(path, usecols=["key", *names], converters={"key": original}).rename(columns=names)
+        table = pd.read_csv(
+            path,
+            usecols=["key", *names],
+            converters={"key": original},
+            keep_default_na=False,  # NA may be a key
+            na_values={name: [""] for name in names},
+        ).rename(columns=names)
     except (OSError, ValueError) as error:
         again = command_line("fewshot", "report", path.parent)
         raise UsageError(f"{path} can't be read; write it again with {again}") from error

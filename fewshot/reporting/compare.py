@@ -16,11 +16,11 @@ import pandas as pd
 
 from curate.foundation import atomic, console
 from curate.foundation.errors import UsageError
+from curate.foundation.markdown import escape, table
 from curate.sweeps.records import read_sweep, tells_all_settings
 from fewshot.measuring.measure import Cell, Measured, measure
 from fewshot.measuring.statistics import LEVEL, NAN, Interval, paired, summarize
 from fewshot.measuring.tables import of_cell, rows_of, to_csv, verdict
-from fewshot.reporting.elements.markdown import escape, table
 from fewshot.reporting.elements.wording import UNKNOWN, counted, interval, listing, percent, points
 
 if TYPE_CHECKING:

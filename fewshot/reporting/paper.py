@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from curate.foundation import console
+from curate.foundation.markdown import bullets, escape, table
 from curate.foundation.text import shown
 from fewshot.reporting.elements import templates
-from fewshot.reporting.elements.markdown import bullets, escape, table
 from fewshot.reporting.elements.wording import UNKNOWN
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from curate.foundation.markdown import code, escape
 from curate.foundation.text import command_line
-from fewshot.reporting.elements.markdown import code, escape
 from fewshot.reporting.elements.wording import counted
 from fewshot.trained.about import About
 

@@ -44,7 +44,7 @@ def _curate() -> None:
 @commands.command("import")
 @command
 def import_(
-    source: Annotated[Path, typer.Argument(help="A folder with a folder per class, or a CSV (path,label).")],
+    source: Annotated[Path, typer.Argument(help="A folder with a folder per class, or a table (path,label).")],
     collection: Annotated[Path, typer.Argument(help="The collection to make, or to add to.")],
     link: Annotated[bool, option("Refer to the files where they are; copy nothing.")] = False,
     max_pixels: Annotated[int, option("Pixels, above which an image is rejected.", ge=1)] = 64_000_000,

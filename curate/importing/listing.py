@@ -103,8 +103,10 @@ def _of_table(source: Path) -> list[Entry | Reject]:
     """Raises UsageError where the file is no table with the columns path and label (and, if it likes, split)."""
     try:
         return list(_of_records(source, tables.read(source, _WANTED, any_encoding=False)))
+    except tables.NoHeader as why:
+        raise UsageError(f"{source} {why}; it should be like: path,label") from why
     except NotAList as why:
-        raise UsageError(f"{source} {why}; its first line should be like: path,label") from why
+        raise UsageError(f"{source} {why}") from why
 
 
 def _of_records(source: Path, records: Iterator[Record]) -> Iterator[Entry | Reject]:

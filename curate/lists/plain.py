@@ -7,6 +7,7 @@ from typing import NamedTuple
 from curate.foundation.text import shown
 
 _LINK = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # that some programs write, and that end no line here
 _SPLIT_FILE = re.compile(r"[0-9]+(?:,[0-9]+)*")
 # A link that ends like a picture, and after it words, as a label is. No link of Yoga-82 does, and 268 hold commas.
 _ROW = re.compile(
@@ -31,6 +32,8 @@ def of_line(line: str, suffix: str) -> Plain:
     line = line.strip()
     if "\0" in line:
         return Plain("", wrong="it holds a NUL byte")
+    if found := _LINE_ENDS.search(line):
+        return Plain("", wrong=f"it holds {shown(found[0])}, which ends no line; separate them by \\n")
     if row := _ROW.search(line):
         return Plain("", wrong=_a_table(row[1]))
     if suffix in (".csv", ".tsv"):

@@ -185,6 +185,10 @@ def _of_parquet(path: Path, wanted: Wanted) -> Iterator[Record]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    for folder in path.parts[:-1]:
+        name, equals, _ = folder.partition("=")
+        if equals and is_known(name):  # its own rows don't say what the folder does
+            raise NotAList(f"is a part of a table that is divided by {name}; write it as one file")
     try:
         names = pq.read_schema(path).names
     except (pa.ArrowException, OSError, ValueError) as error:

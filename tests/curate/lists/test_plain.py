@@ -69,6 +69,11 @@ def test_lines_of_split_files_and_nul_bytes_are_said(suffix: str) -> None:
     assert of_line("https://x.org/\0", suffix).wrong == "it holds a NUL byte"
 
 
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029"])
+def test_links_that_are_separated_by_what_ends_no_line_are_not_asked_for_as_one(end: str) -> None:
+    assert "which ends no line" in of_line(f"https://x.org/1{end}https://x.org/2", ".txt").wrong
+
+
 @pytest.mark.data
 def test_all_lines_of_yoga82_are_keys_and_links(shared_data: Path) -> None:
     files = sorted((shared_data / "yoga82" / "links").glob("*.txt"))

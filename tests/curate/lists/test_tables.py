@@ -264,6 +264,13 @@ def test_a_damaged_parquet_file_and_one_without_links_are_no_list(tmp_path: Path
     assert "cannot be read as parquet (" in why_not(tmp_path, content[:300], "list.parquet")
 
 
+def test_a_part_of_a_divided_table_is_no_list_for_its_folder_says_the_class(tmp_path: Path) -> None:
+    pd.DataFrame({"url": URLS, "label": ["tree"] * 3}).to_parquet(tmp_path / "parts", partition_cols=["label"])
+    (part,) = (tmp_path / "parts").rglob("*.parquet")
+    with pytest.raises(NotAList, match="is a part of a table that is divided by label; write it as one file"):
+        tables.read(part, LINKS)
+
+
 def test_a_text_without_columns_gives_its_lines(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("\nhttp://x.org/1\n")
     with pytest.raises(NoHeader) as caught:

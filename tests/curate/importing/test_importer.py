@@ -462,6 +462,24 @@ def test_a_stray_quote_is_a_reject_of_its_own_line_and_no_class_has_a_line_end(
     assert first["detail"].startswith("line 2 of photos.csv: ")
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_everything_that_is_listed_ends_as_an_image_or_a_reject(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    delimiter = rng.choice(",;\t")
+    rows = []
+    for _ in range(rng.randrange(1, 60)):
+        fields = [rng.choice(["", *(f"p/{n}.jpg" for n in range(40))]), rng.choice(["tree", "the plank", ""]), "seen"]
+        row = delimiter.join(fields[: rng.choice([2, 3, 3, 3, 3])])
+        place = rng.randrange(len(row) + 1)
+        rows.append(row[:place] + rng.choice(["", "", "", '"', '""', "\0", delimiter]) + row[place:])
+    rows = [row for row in rows if row.strip()]
+    put(tmp_path / "photos.csv", "\n".join([delimiter.join(("path", "label", "remark")), *rows]).encode())
+    entries, rejects = listing.listed(tmp_path / "photos.csv")
+    swallowed = [row for row in rows if "p/" not in row]  # a field of several lines may hold what names no file
+    assert len(rows) - len(swallowed) <= len(entries) + len(rejects) <= len(rows)
+    assert not [entry for entry in entries if "\n" in entry.label or "\n" in entry.key]
+
+
 def test_a_label_with_a_comma_and_without_quotes_is_no_class_cut_short(source: Path, target: Path) -> None:
     import_folder(write_csv(source / "photos.csv", "tree/1.jpg,tree, the", "plank/1.jpg,plank"), target)
     assert list(Collection(target).images()["label"]) == ["plank"]

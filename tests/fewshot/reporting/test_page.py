@@ -169,7 +169,7 @@ def test_nothing_that_a_report_writes_holds_what_cannot_be_seen(unseen: Path) ->
 
 
 def test_no_cell_of_a_report_is_a_formula_and_each_is_read_as_it_was(unseen: Path) -> None:
-    texts = []
+    texts: list[str] = []
     for file in unseen.glob("*.csv"):
         for row in csv.reader(io.StringIO(file.read_text(), newline=""), strict=True):
             assert not [cell for cell in row if re.match(r"[=+@]|-[^0-9.]", cell)]

@@ -14,6 +14,7 @@ from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _curate() -> None:
 @commands.command("import")
 @command
 def import_(
-    source: Annotated[Path, typer.Argument(help="A folder with a folder per class, or a CSV (path,label).")],
+    source: Annotated[Path, typer.Argument(help="A folder with a folder per class, or a table (path,label).")],
     collection: Annotated[Path, typer.Argument(help="The collection to make, or to add to.")],
     link: Annotated[bool, option("Refer to the files where they are; copy nothing.")] = False,
     max_pixels: Annotated[int, option("Pixels, above which an image is rejected.", ge=1)] = 64_000_000,
@@ -97,7 +98,7 @@ def status(
 
     found = read_status(opened)
     if json:
-        console.out.print_json(data=found.json(), indent=1)
+        console.say_json(found.json())
     else:
         _print_status(found)
 
@@ -113,7 +114,7 @@ def _print_import(summary: "ImportSummary", found: "Status") -> None:
     if len(summary.changed) > _NAMED:
         say(f"  and {len(summary.changed) - _NAMED} more that differ from what is in the collection")
     _print_warnings(found)
-    say(f"next: curate status {found.root}")
+    say(f"next: {command_line('curate', 'status', found.root)}")
 
 
 def _print_status(found: "Status") -> None:
@@ -154,7 +155,8 @@ def _print_warnings(found: "Status") -> None:
     for conflict in found.conflicts[:_NAMED]:
         say(f"conflict: the same bytes as {' and as '.join(conflict.labels)}: {', '.join(conflict.keys)}")
     if len(found.conflicts) > _NAMED:
-        say(f"conflicts: {len(found.conflicts)} in all; curate status {found.root} --json lists them")
+        advice = command_line("curate", "status", found.root, "--json")
+        say(f"conflicts: {len(found.conflicts)} in all; {advice} lists them")
     if found.decisions:
         _print_decisions(found.decisions)
     if found.rejects:

@@ -8,6 +8,7 @@ from curate.app.options import Options
 from curate.foundation import shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 
 
 def app(collection: shared_options.CollectionPath, options: Options) -> None:
@@ -48,7 +49,8 @@ def sync(
     database.connect(opened, share=True)
     built = dataset.opened(opened)
     if built is None:
-        say(f"there are no tags: {collection} was not opened in the App yet; curate app {collection}")
+        advice = command_line("curate", "app", collection)
+        say(f"there are no tags: {collection} was not opened in the App yet; {advice}")
         return
     difference = diff(built, opened)
     if not yes and difference.new:

@@ -17,6 +17,7 @@ from curate.collection import findings, synthetic
 from curate.collection.directory import Collection
 from curate.foundation.console import count, say
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 
 DEFAULT_MODEL = "lite0"
 _PORT = 5151  # FiftyOne's own
@@ -33,7 +34,9 @@ def launch(collection: Collection, options: Options) -> None:
     port = free_port(options.port)
     images = collection.images()
     if images.empty:
-        raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
+        raise FewposeError(
+            f"{collection.root} has no images yet; {command_line('curate', 'import', 'PHOTOS', collection.root)}"
+        )
     told = predictions.read(options.sweep) if options.sweep else None
     if told is not None and not told["key"].isin(images["key"]).any():
         raise UsageError(f"{options.sweep} tested no image of {collection.root}; name a sweep over this collection")
@@ -78,7 +81,7 @@ def take_tags(built: Any, collection: Collection) -> None:
     for entry in entries[:_NAMED]:
         say(f"  {entry.action} {entry.key}{f' as {entry.label}' if entry.label else ''}")
     if len(entries) > _NAMED:
-        say(f"  and {len(entries) - _NAMED} more: curate log {collection.root}")
+        say(f"  and {len(entries) - _NAMED} more: {command_line('curate', 'log', collection.root)}")
 
 
 def say_refused(difference: sync.Diff) -> None:
@@ -103,7 +106,8 @@ def _features(collection: Collection, options: Options) -> Features | None:
 def _say_what_is_missing(collection: Collection) -> None:
     found = findings.read(collection)
     if found is None or found.images != findings.digest(synthetic.real(collection.images())):
-        say(f"not all images are checked, so the view filtered is empty: curate check {collection.root}")
+        advice = command_line("curate", "check", collection.root)
+        say(f"not all images are checked, so the view filtered is empty: {advice}")
 
 
 def _say_where(name: str, port: int, opened: database.Database, options: Options) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from curate.foundation.csv_files import original
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.inside import inside
+from curate.foundation.text import command_line
 from curate.sweeps.records import Predictions, Sweep, Trial, read_predictions, read_sweep
 
 COLUMNS = ("key", "tested", "wrong_share", "confused_with")
@@ -45,9 +47,16 @@ def _with_influence(told: pd.DataFrame, path: Path) -> pd.DataFrame:
         return told
     try:
         names = {"shrunk_points": "influence", "q_value": "influence_q"}
-        table = pd.read_csv(path, usecols=["key", *names], dtype={"key": str}).rename(columns=names)
+        table = pd.read_csv(
+            path,
+            usecols=["key", *names],
+            converters={"key": original},
+            keep_default_na=False,  # NA may be a key
+            na_values={name: [""] for name in names},
+        ).rename(columns=names)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} can't be read; write it again with fewshot report {path.parent}") from error
+        again = command_line("fewshot", "report", path.parent)
+        raise UsageError(f"{path} can't be read; write it again with {again}") from error
     known = table.dropna().set_index("key").astype(float)
     values = {name: pd.Series([known[name].get(key) for key in told["key"]], dtype=object) for name in INFLUENCE}
     return told.assign(**values)

@@ -11,6 +11,7 @@ from curate.collection import findings, sets, synthetic
 from curate.collection.directory import Collection
 from curate.collection.findings import Findings
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 from curate.images.signatures import Signatures
 from curate.workers.settings import WorkerSettings
 
@@ -44,7 +45,9 @@ def check(
     with collection.locked():
         images = synthetic.real(sets.labelled(collection)).reset_index(drop=True)
         if images.empty:
-            raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
+            raise FewposeError(
+                f"{collection.root} has no images yet; {command_line('curate', 'import', 'PHOTOS', collection.root)}"
+            )
         chosen = settings.load(collection, RULES)
         features, whose = None, runner.NO_MODEL
         if runner.features_are_needed(RULES, chosen, wanted):

@@ -52,7 +52,7 @@ def load(collection: Collection, rules: Sequence[Rule[Any]], name: str = NAME, h
     lacking = found.lacking(rules)
     if lacking or not path.exists():
         if path.exists():
-            console.err.print(f"{path}: added {', '.join(lacking)}, with the defaults", markup=False, soft_wrap=True)
+            console.note(f"{path}: added {', '.join(lacking)}, with the defaults")
         text = found.completed(rules)
         found = _File(path, text)
         atomic.write_text(path, text)

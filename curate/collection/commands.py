@@ -1,6 +1,5 @@
 """`curate drop`, `keep`, `relabel`, `undo`, `log`, `merge`, `sets` and `export`: options, and what they print."""
 
-import json as jsons
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 
 if TYPE_CHECKING:
     from curate.collection.directory import Collection
@@ -136,8 +136,7 @@ def log(
     disputed = {entry.entry for entries in state.disputed.values() for entry in entries}
     shown = ledger.entries[-last:] if last else ledger.entries
     if json:
-        told = [_as_json(entry) | _standing(entry, undone, disputed) for entry in shown]
-        console.out.print_json(jsons.dumps(told), indent=1)
+        console.say_json([_as_json(entry) | _standing(entry, undone, disputed) for entry in shown])
         return
     table(
         ("entry", "when", "who", "decision", "image", "reason"),
@@ -184,7 +183,7 @@ def merge(
 
     done = join(opened, others, dry_run=dry_run)
     if json:
-        console.out.print_json(jsons.dumps(_merged_as_json(done)), indent=1)
+        console.say_json(_merged_as_json(done))
         return
     would = "would be " if dry_run else ""
     say(f"{collection}: {count(done.joined, 'entry', 'entries')} {would}joined, {done.known} known before")
@@ -216,7 +215,7 @@ def sets(
     if json:
         listed = explained.drop(columns="verdict").to_dict("records") if why else []
         told = asdict(found) | ({"why": listed} if why else {})
-        console.out.print_json(jsons.dumps(told), indent=1)
+        console.say_json(told)
         return
     _print_sets(found)
     if why:
@@ -282,9 +281,8 @@ def _print(collection: "Collection", names: list[str], entries: "list[Entry]", d
     if len(entries) < len(named):
         say(f"  {count(len(named) - len(entries), 'image')} decided so already: nothing new")
     if entries:
-        say(
-            f"next: curate sets {collection.root}; to take it back: curate undo {collection.root} --last {len(entries)}"
-        )
+        undo_them = command_line("curate", "undo", collection.root, "--last", len(entries))
+        say(f"next: {command_line('curate', 'sets', collection.root)}; to take it back: {undo_them}")
 
 
 def _print_still_left_out(collection: "Collection", names: list[str]) -> None:
@@ -325,7 +323,8 @@ def _print_disagreements(found: "list[Disagreement]", collection: Path) -> None:
     )
     if found:
         say(f"{count(len(found), 'disagreement')}: none of these words counts until somebody decides again")
-        say(f"next: curate drop, keep or relabel {collection} KEY, or curate app {collection}")
+        decide, look = command_line("curate", "drop", collection, "KEY"), command_line("curate", "app", collection)
+        say(f"next: {decide} (or keep, or relabel), or {look}")
 
 
 def _decision(entry: "Entry") -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from curate.foundation import atomic, locks
 from curate.foundation.errors import Busy, FewposeError, UsageError
 from curate.foundation.inside import NO_NAME, inside
+from curate.foundation.text import command_line
 
 if TYPE_CHECKING:  # imported where a table is read: whether a directory is a collection is said without
     import pandas as pd
@@ -70,7 +71,8 @@ class Collection:
             version = int(json.loads(inside(root, "collection.json").read_bytes())["format"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"{root} is not a collection (no readable collection.json); make one with: curate import PHOTOS {root}"
+                f"{root} is not a collection (no readable collection.json); "
+                f"make one with: {command_line('curate', 'import', 'PHOTOS', root)}"
             ) from error
         if version > FORMAT:
             raise FewposeError(

@@ -11,6 +11,7 @@ import pandas as pd
 from curate.collection.directory import Collection
 from curate.foundation import atomic
 from curate.foundation.errors import FewposeError
+from curate.foundation.text import command_line
 
 COLUMNS = {
     "key": "str",
@@ -42,12 +43,12 @@ class Kind(StrEnum):
 class _Places(NamedTuple):
     table: str
     rules: str
-    command: str
+    command: tuple[str, str]
 
 
 _PLACES = {
-    CHECK: _Places("findings.parquet", "checks.json", "curate check"),
-    ACCEPTANCE: _Places("acceptance.parquet", "acceptance.json", "synth accept"),
+    CHECK: _Places("findings.parquet", "checks.json", ("curate", "check")),
+    ACCEPTANCE: _Places("acceptance.parquet", "acceptance.json", ("synth", "accept")),
 }
 
 
@@ -108,5 +109,6 @@ def read(collection: Collection, name: str = CHECK) -> Findings | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FewposeError(
-            f"{collection.root / places.table} is damaged ({error}); {places.command} {collection.root} makes it again"
+            f"{collection.root / places.table} is damaged ({error}); "
+            f"{command_line(*places.command, collection.root)} makes it again"
         ) from error

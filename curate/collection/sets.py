@@ -11,6 +11,7 @@ from curate.collection.directory import Collection
 from curate.collection.findings import Findings, Kind
 from curate.collection.ledger import Ledger, State
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 
 NAMES = ("unfiltered", "filtered")
 
@@ -157,7 +158,8 @@ def _acceptance(collection: Collection, images: pd.DataFrame) -> Findings:
     found = findings.read(collection, findings.ACCEPTANCE)
     if found is None or found.images != findings.digest(images):
         raise FewposeError(
-            f"{collection.root} has synthetic images that nobody has looked at; first: synth accept {collection.root}"
+            f"{collection.root} has synthetic images that nobody has looked at; "
+            f"first: {command_line('synth', 'accept', collection.root)}"
         )
     return found
 
@@ -166,11 +168,13 @@ def _findings(collection: Collection, images: pd.DataFrame) -> Findings:
     found = findings.read(collection)
     if found is None:
         raise FewposeError(
-            f"{collection.root} was never checked, so nothing is filtered; first: curate check {collection.root}"
+            f"{collection.root} was never checked, so nothing is filtered; "
+            f"first: {command_line('curate', 'check', collection.root)}"
         )
     if found.images != findings.digest(images):
         raise FewposeError(
-            f"{collection.root} has other images than when it was last checked; first: curate check {collection.root}"
+            f"{collection.root} has other images than when it was last checked; "
+            f"first: {command_line('curate', 'check', collection.root)}"
         )
     return found
 

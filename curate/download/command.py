@@ -10,6 +10,7 @@ from curate.download.web.outcome import Retry
 from curate.download.web.settings import ARCHIVE, Settings
 from curate.foundation import console, shared_options
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def download(
     )
     _print(summary)
     display.summary(Progress.of(Collection.open(collection)), warn_below, collection)
-    console.say(f"next: curate status {collection}")
+    console.say(f"next: {command_line('curate', 'status', collection)}")
 
 
 def _print(summary: "DownloadSummary") -> None:

@@ -187,7 +187,7 @@ class _Run:
             if self.journal.damaged:
                 damaged = console.count(self.journal.damaged, "damaged line")
                 said = f"{self.journal.path}: {damaged} passed over; what stood there is asked again"
-                console.err.print(said, markup=False, soft_wrap=True)
+                console.note(said)
             missing = [url for url in sorted(self.keys) if not self._have(url)]
             left = self._ask(list(pending.jobs(missing, self.journal.rows, self.settings, retry)), until)
             lost = self._tables(problems)

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -19,9 +20,13 @@ from rich.progress import (
 from rich.text import Text
 
 from curate.foundation.errors import FewposeError
+from curate.foundation.text import json_text, shown
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+out = Console(highlight=False, emoji=False)  # ":cat:" in a name stays as it is
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def application(help_text: str) -> typer.Typer:
@@ -40,7 +45,7 @@ def run(app: typer.Typer) -> None:
     try:
         app()
     except FewposeError as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        note(f"error: {error}", style="red")
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == 130:  # what Typer makes of Ctrl-C
@@ -71,7 +76,7 @@ def progress(what: str, total: int, unit: str = "") -> Iterator[Callable[[int], 
         if total and done * 10 // total > before * 10 // total:
             seconds = time.monotonic() - began
             pace = f", {_pace(done / seconds, unit)}, {_left((total - done) * seconds / done)} left" if unit else ""
-            err.print(f"{what}: {done}/{total}{pace}", soft_wrap=True)
+            note(f"{what}: {done}/{total}{pace}")
 
     yield advance
 
@@ -104,20 +109,36 @@ def say(text: str) -> None:
     out.print(shown(text), markup=False, soft_wrap=True)
 
 
+def note(text: str, style: str = "") -> None:
+    """Print a line to standard error, where it stays out of what a script reads; it is not broken."""
+    err.print(shown(text), style=style, markup=False, soft_wrap=True)
+
+
+def say_json(value: object, *, sort_keys: bool = False) -> None:
+    """Print a value for programs."""
+    from rich.highlighter import JSONHighlighter
+
+    out.print(JSONHighlighter()(json_text(value, indent=1, sort_keys=sort_keys)), soft_wrap=True)
+
+
+def show(table: "RenderableType") -> None:
+    """Print a table that was made elsewhere; its texts are of `texts`."""
+    out.print(table)
+
+
+def texts(cells: Iterable[object]) -> list[Text]:
+    """Cells of a rich table: no markup is read in them, and they can't play with the terminal."""
+    return [Text(shown(cell)) for cell in cells]
+
+
 def table(headings: tuple[str, ...], rows: Iterable[tuple[object, ...]], numbers: Container[int] = (1,)) -> None:
     """Print a table, or nothing where there are no rows. numbers: which columns are set to the right."""
-    from rich.markup import escape
     from rich.table import Table
 
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, heading in enumerate(headings):
         grid.add_column(heading, justify="right" if index in numbers else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(escape(shown(str(cell))) for cell in row))
+        grid.add_row(*texts(row))
     if grid.row_count:
-        out.print(grid)
-
-
-def shown(text: str) -> str:
-    """File names may hold anything; on the terminal, what is not printable is spelt out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        show(grid)

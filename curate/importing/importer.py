@@ -69,8 +69,9 @@ def import_folder(
 ) -> ImportSummary:
     """Bring the images of `source` into `collection`, which is made where it doesn't exist.
 
-    source: a folder with a folder per class (the label is the first part of the path), or a CSV with the columns
-        path (relative to the CSV) and label, and, if there is an official split, split (train or test).
+    source: a folder with a folder per class (the label is the first part of the path), or a table (CSV, JSON lines,
+        Parquet) with the columns path (relative to the table) and label, and, if there is an official split, split
+        (train or test).
     link: refer to the files where they are; otherwise they are copied to images/KEY.
     workers: threads; one for each CPU unless said.
     caches: as of `Collection`.

@@ -92,7 +92,7 @@ def _groups(collection: Collection, files: Mapping[str, str], signatures: Signat
     _restore_signatures(collection, [(i, files[i]) for i in ids if i not in signatures], signatures, workers)
     found = [i for i in ids if i in signatures]
     if found:
-        console.err.print(f"looking for copies among {len(found)} images", soft_wrap=True)
+        console.note(f"looking for copies among {len(found)} images")
     alone = dict(zip(ids, ids, strict=True))
     return alone | dict(zip(found, groups.assign(found, signatures.thumbnails(found)), strict=True))
 

@@ -1,6 +1,5 @@
 """The command `fewshot bench`: its options, and what it prints."""
 
-import json as jsons
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +51,7 @@ def bench(
         directory.load(model, device), batches=batch, threads=threads, seconds=seconds, photograph=image
     )
     if json:
-        console.out.print_json(jsons.dumps(asdict(done)), indent=1)
+        console.say_json(asdict(done))
         return
     shares = any(each.limit_share for each in done.timings)
     headings = ("with", "from", "images", "p50 ms", "p95 ms", "p99 ms", "images/s", *(["of matmul"] if shares else []))

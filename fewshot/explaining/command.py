@@ -1,7 +1,7 @@
 """The command `fewshot explain`: it parses, calls one function, and prints."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import AfterValidator
@@ -10,6 +10,7 @@ from curate.foundation import console, model_names, shared_options
 from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 
 
 @command
@@ -72,12 +73,12 @@ def _photos(model: Path, photos: list[Path], out: Path, named: list[str], device
         )
         failed |= bool(each.error)
         if each.error:
-            console.err.print(f"{each.photo}: {each.error}", style="yellow", markup=False, soft_wrap=True)
+            console.note(f"{each.photo}: {each.error}", style="yellow")
         elif not json:
             shown = ", ".join(f"{name} {100 * chance:.1f} %" for name, chance in each.shown.items())
             console.say(f"{each.photo}: {shown if each.known else f'none of these; {shown}'} → {each.file}")
     if json:
-        _print(found)
+        console.say_json(found)
     if failed:
         raise typer.Exit(1)
 
@@ -95,7 +96,7 @@ def _sweep(
     if photos or named:
         raise UsageError(
             f"{sweep} is a sweep, whose own mistakes are shown; for other photographs or classes, train a model with "
-            f"fewshot train {sweep} --out MODEL"
+            f"{command_line('fewshot', 'train', sweep, '--out', 'MODEL')}"
         )
     if out:
         raise UsageError(f"a sweep's pictures go to {sweep / 'explained'}, where fewshot report looks for them")
@@ -103,14 +104,8 @@ def _sweep(
 
     made = explain_sweep(sweep, checkpoint, device, cache)
     if json:
-        _print(made.to_json())
+        console.say_json(made.to_json())
         return
     for sentence in made.sentences():
         console.say(sentence)
-    console.say(f"next: fewshot report {sweep}")
-
-
-def _print(value: Any) -> None:
-    import json as writer
-
-    typer.echo(writer.dumps(value, indent=1, ensure_ascii=False))
+    console.say(f"next: {command_line('fewshot', 'report', sweep)}")

@@ -67,7 +67,7 @@ def run(
 
 
 def _say(text: str) -> None:
-    console.err.print(text, markup=False, soft_wrap=True)
+    console.note(text)
 
 
 def table(grid_points: Sequence[GridPoint]) -> pd.DataFrame:
@@ -117,7 +117,6 @@ def of_base(names: Sequence[str], base: str) -> tuple[str, ...]:
 def terminal_table(results: pd.DataFrame) -> "Table":
     """The grid search as a rich Table: what is varied, and accuracy with its interval over splits."""
     from rich.table import Table
-    from rich.text import Text
 
     from fewshot.reporting.elements.wording import count, interval, percent
 
@@ -130,5 +129,5 @@ def terminal_table(results: pd.DataFrame) -> "Table":
     for row in results.to_dict("records"):
         cells = [_text(row[name]) for name in varied] + [row["set"], row["method"], str(row["shots"])]
         cells += [count(row["n"]), percent(row["mean"]), interval(row["ci_low"], row["ci_high"])]
-        shown.add_row(*map(Text, [*cells, str(row["diverged"] or "")]))
+        shown.add_row(*console.texts([*cells, str(row["diverged"] or "")]))
     return shown

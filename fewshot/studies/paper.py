@@ -16,6 +16,7 @@ from curate.collection.directory import Collection
 from curate.collection.sets import labelled
 from curate.foundation import atomic, resources
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 from curate.sweeps.records import read_sweep
 from fewshot.measuring.measure import Measured, measure
 from fewshot.measuring.tables import differences, results, rows_of
@@ -76,7 +77,8 @@ def make(settings: PaperSettings) -> Plan:
     collection = Collection.open(settings.collection, settings.cache)
     photographs = synthetic.real(labelled(collection))
     if photographs.empty:
-        raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
+        advice = command_line("curate", "import", "PHOTOS", settings.collection)
+        raise FewposeError(f"{settings.collection} has no images yet; {advice}")
     sizes = photographs["label"].value_counts()
     facts = _facts()
     grid = facts["quick" if settings.quick else "full"]

@@ -9,6 +9,7 @@ from curate.collection import synthetic
 from curate.collection.sets import TrainingSet, labelled
 from curate.collection.splits import Split, draw, split
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping import prompts, shortage
@@ -66,7 +67,8 @@ def asked(settings: SweepSettings) -> tuple[pd.DataFrame, tuple[str, ...], dict[
     collection = settings.opened()
     images = synthetic.real(labelled(collection))
     if images.empty:
-        raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
+        advice = command_line("curate", "import", "PHOTOS", settings.collection)
+        raise FewposeError(f"{settings.collection} has no images yet; {advice}")
     classes = _classes(settings, images)
     sets = {name: additions.training_set(collection, name) for name in settings.grid.sets}
     prompts.check(settings, images["label"])

@@ -10,6 +10,7 @@ from curate.foundation import console
 from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import Given, command
 from curate.foundation.options import declared, option
+from curate.foundation.text import command_line
 from fewshot import flags
 from fewshot.sweeping.settings import ClipChoice, Compute, Data, SweepSettings, Training
 from fewshot.trained.settings import TrainSettings
@@ -81,9 +82,7 @@ def train(
 
     trained = run(asked)
     if json:
-        import json as writer
-
-        typer.echo(writer.dumps(trained.about.to_json(), indent=1, sort_keys=True, ensure_ascii=False))
+        console.say_json(trained.about.to_json(), sort_keys=True)
         return
     _say(trained, out)
 
@@ -120,4 +119,4 @@ def _say(trained: Any, out: Path) -> None:
             console.say(f"accuracy {words}: {100 * found['accuracy']:.1f} % [{low:.1f}, {high:.1f}], {found['images']}")
     if about.threshold:
         console.say(f"below a probability of {about.threshold:.3g} it answers: none of these")
-    console.say(f"next: fewshot predict {out} PHOTO.jpg")
+    console.say(f"next: {command_line('fewshot', 'predict', out, 'PHOTO.jpg')}")

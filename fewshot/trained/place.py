@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from curate.foundation.errors import UsageError
+from curate.foundation.text import command_line
 
 JSON, WEIGHTS, CARD = "model.json", "weights.safetensors", "README.md"
 FOLDS = ".folds"  # while it is trained
@@ -25,5 +26,5 @@ def _instead(folder: Path) -> str:
     if folder.is_file():
         return "it is a file, and a model is a directory; make one with fewshot train COLLECTION --out MODEL"
     if (folder / "images.parquet").exists() or (folder / "sweep.json").exists():
-        return f"train one on it with fewshot train {folder} --out MODEL"
+        return f"train one on it with {command_line('fewshot', 'train', folder, '--out', 'MODEL')}"
     return f"there is no {JSON} in it; make one with fewshot train COLLECTION --out MODEL"

@@ -13,6 +13,7 @@ from curate.collection.directory import Collection
 from curate.collection.findings import Findings
 from curate.collection.ledger import Ledger
 from curate.foundation.errors import FewposeError
+from curate.foundation.text import command_line
 from curate.images.signatures import Signatures
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
@@ -61,7 +62,8 @@ def accept(
         )
         if made.empty:
             raise FewposeError(
-                f"{collection.root} has no synthetic images yet; synth generate {collection.root} --model mannequin"
+                f"{collection.root} has no synthetic images yet; "
+                f"{command_line('synth', 'generate', collection.root, '--model', 'mannequin')}"
             )
         chosen = settings.load(collection, RULES, NAME, _HEAD)
         needed = model is not None and runner.features_are_needed(RULES, chosen)

@@ -84,4 +84,4 @@ def _with_signature(candidates: Candidates, images: pd.DataFrame) -> Iterator[st
             unreadable.append(f"{key}: {problem}")
     if unreadable:
         said = f"{console.count(len(unreadable), 'image')} cannot be compared, such as {unreadable[0]}"
-        console.err.print(said, markup=False, soft_wrap=True)
+        console.note(said)

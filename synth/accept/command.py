@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from curate.foundation import console, shared_options
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,7 @@ def accept(
         draw(opened, verdicts, sheet)
     said = summary(found, verdicts)
     if json:
-        console.out.print_json(data=said, indent=1)
+        console.say_json(said)
     else:
         _print(said, collection, collection / NAME)
 
@@ -136,8 +137,9 @@ def _print(said: dict[str, Any], collection: Path, settings: Path) -> None:
         console.say(f"nothing says whether these show their pose: {_named(said['unjudged'])}")
     console.say(f"{collection}: {said['accepted']} of {console.count(said['images'], 'synthetic image')} accepted")
     console.say(f"settings: {settings}")
-    sweep = f"fewshot sweep {collection} --out SWEEP --sets filtered,filtered+synthetic20"
-    console.say(f"next: curate app {collection}, or {sweep}")
+    sets = ("--sets", "filtered,filtered+synthetic20")
+    sweep = command_line("fewshot", "sweep", collection, "--out", "SWEEP", *sets)
+    console.say(f"next: {command_line('curate', 'app', collection)}, or {sweep}")
 
 
 def _title(said: dict[str, Any], reason: str) -> str:

@@ -57,7 +57,7 @@ def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.Da
             advance(1)
     if unreadable:
         said = f"joints cannot be found in {console.count(len(unreadable), 'image')}, such as {unreadable[0]}"
-        console.err.print(said, markup=False, soft_wrap=True)
+        console.note(said)
     return pd.DataFrame(found, columns=["key", "score", "detail"])
 
 

@@ -9,6 +9,7 @@ import typer
 from curate.foundation import console, shared_options
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 from curate.workers.settings import WorkerSettings
 from synth.generate.settings import Resources, Settings, Wanted
 
@@ -97,7 +98,7 @@ def _print(summary: "Summary", collection: Path) -> None:
     )
     console.table(("class", "made", "there before", "refused"), rows, numbers=(1, 2, 3))
     _print_warnings(summary, collection)
-    console.say(f"next: synth accept {collection}")
+    console.say(f"next: {command_line('synth', 'accept', collection)}")
 
 
 def _print_warnings(summary: "Summary", collection: Path) -> None:

@@ -11,6 +11,7 @@ from curate.collection.directory import Collection
 from curate.collection.export import folder_name
 from curate.collection.sets import labelled
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
 from synth.generate import control, prompts, sources
@@ -147,7 +148,10 @@ def _classes(collection: Collection, images: pd.DataFrame, wanted: Wanted) -> tu
     """The labels that are meant, sorted."""
     labels = sorted(set(synthetic.real(images)["label"]))
     if not labels:
-        raise FewposeError(f"{collection.root} has no photographs yet; first: curate import PHOTOS {collection.root}")
+        raise FewposeError(
+            f"{collection.root} has no photographs yet; "
+            f"first: {command_line('curate', 'import', 'PHOTOS', collection.root)}"
+        )
     if not wanted.classes:
         return tuple(labels)
     meant = {name: _meant(name, labels) for name in wanted.classes}

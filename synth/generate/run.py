@@ -197,10 +197,9 @@ class _Run:
         """On a CPU, print how long all will take, as measured on the first image."""
         rest = seconds * (len(self.plan.missing) - 1) / workers
         if rest > _SECONDS_TO_MENTION:
-            console.err.print(
+            console.note(
                 f"an image takes {seconds:.1f} s: about {_duration(rest)} for the others on this CPU; "
-                "a GPU is advised. Ctrl-C stops, and the same command goes on.",
-                soft_wrap=True,
+                "a GPU is advised. Ctrl-C stops, and the same command goes on."
             )
 
     def summary(self, adopted: Adopted, seconds: float) -> Summary:

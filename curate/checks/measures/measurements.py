@@ -138,8 +138,4 @@ def _measure(collection: Collection, images: pd.DataFrame, cache: RowCache, work
                 advance(1)
             cache.add(list(found), np.array(list(found.values()), np.float64))
     if unreadable:
-        console.err.print(
-            f"{console.count(len(unreadable), 'image')} cannot be measured, such as {unreadable[0]}",
-            markup=False,
-            soft_wrap=True,
-        )
+        console.note(f"{console.count(len(unreadable), 'image')} cannot be measured, such as {unreadable[0]}")

@@ -47,7 +47,7 @@ def not_one_person(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFr
             advance(len(rows))
     if unreadable:
         said = f"people cannot be counted in {console.count(len(unreadable), 'image')}, such as {unreadable[0]}"
-        console.err.print(said, markup=False, soft_wrap=True)
+        console.note(said)
     return pd.DataFrame(found, columns=["key", "score", "detail"])
 
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from curate.foundation.markdown import table
 from fewshot.measuring import tables
-from fewshot.reporting.elements.markdown import table
 from fewshot.reporting.elements.thumbnails import thumbnails
 from fewshot.reporting.elements.wording import part_of
 from fewshot.reporting.sections.content import Content

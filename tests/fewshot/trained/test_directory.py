@@ -5,7 +5,9 @@ import json
 import pickle
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ import safetensors.torch
 import torch
 
 from curate.foundation.errors import FewposeError, UsageError
-from fewshot.trained import directory, place
+from curate.foundation.markdown import escape
+from curate.foundation.text import is_seen
+from fewshot.trained import card, directory, place
 from fewshot.trained.about import About
 
 
@@ -162,6 +166,20 @@ def test_another_towers_size_is_refused(own: Path) -> None:
 def test_a_device_that_there_is_not_is_bad_usage(kept: Path) -> None:
     with pytest.raises(UsageError, match="--device cuda:99"):
         directory.load(kept, "cuda:99")
+
+
+def test_a_card_of_awkward_names_is_harmless_and_its_commands_can_be_copied(kept: Path) -> None:
+    about = replace(directory.read(kept), classes=("<b>|`x`", "a\x1b[2J", "](javascript:x)"), model="m\u202e`x")
+    name = "a b;$(touch x)'\"\n```\n# no heading"
+    written = card.text(about, name, 1000)
+    assert is_seen(written.replace("\n", ""))
+    assert "<b>" not in written and "](javascript" not in written
+    assert [line for line in written.splitlines() if line.startswith("# ")] == [f"# {escape(name)}"]
+    commands = written.split("```\n")[1].splitlines()
+    for line, last in zip(commands, ("VIDEO.mp4", "explained", f"{name}.onnx"), strict=True):
+        said = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=True)
+        words = said.stdout.split("\0")[:-1]
+        assert (words[0], words[2], words[-1]) == ("fewshot", name, last)
 
 
 def test_the_card_says_what_was_measured(kept: Path) -> None:

@@ -188,7 +188,7 @@ class _Run:
                 damaged = console.count(self.journal.damaged, "damaged line")
                 said = f"{self.journal.path}: {damaged} passed over; what stood there is asked again"
                 console.note(said)
-            missing = [url for url in sorted(self.keys) if not self._have(url)]
+            missing = [url for url in self.keys if not self._have(url)]
             left = self._ask(list(pending.jobs(missing, self.journal.rows, self.settings, retry)), until)
             lost = self._tables(problems)
             if self.settings.archive and not left:
@@ -232,7 +232,7 @@ class _Run:
         self.engine = self.make_engine(self.settings)
         try:
             with Display("downloading", total) as display:
-                for job in jobs:
+                for job in pending.in_turn(jobs, self.journal.rows, run=self.journal.lines):
                     self.engine.submit(job)
                 del jobs
                 while not self.engine.idle and time.monotonic() < until:
@@ -264,7 +264,8 @@ class _Run:
         before = self.transient.pop(job.url, None)
         if answer.outcome is Outcome.HOST_ASIDE and before:
             answer = before  # that is why its host was set aside
-        self._finish(job, answer, spent)
+        if answer.outcome is not Outcome.HOST_ASIDE or not job.failed_before:  # else the row that it has says more
+            self._finish(job, answer, spent)
         if self.settings.archive and not job.via and answer.outcome in LOST:
             self.engine.submit(archive.job(job.url, self.settings.archive))
         else:

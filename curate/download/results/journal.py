@@ -57,12 +57,14 @@ class Journal:
     """The rows of a journal, and more of them where it was opened, by the process that holds `Collection.locked`."""
 
     rows: dict[tuple[str, str], Row]  # (url, via): the last row of it
-    damaged: int  # lines that make no row, though they are whole; what they said is lost
+    lines: int  # that are whole
+    damaged: int  # of them, those that make no row; what they said is lost
 
     def __init__(self, path: Path) -> None:
         """What is written there, and nothing where there is no such file. Raises OSError where it cannot be read."""
         self.path = path
         self.rows = {}
+        self.lines = 0
         self.damaged = 0
         self._size = 0  # bytes of whole lines
         self._descriptor: int | None = None
@@ -104,6 +106,7 @@ class Journal:
             os.ftruncate(self._descriptor, self._size)  # half a row must not join the next one
             raise
         self._size += len(line)
+        self.lines += 1
         self.rows[row.url, row.via] = row
         if time.monotonic() - self._synced > _SECONDS_BETWEEN_SYNCS:
             self._sync(self._descriptor)
@@ -128,6 +131,7 @@ class Journal:
                 if not line.endswith(b"\n"):
                     break
                 self._size += len(line)
+                self.lines += 1
                 row = _row(line)
                 if row is None:
                     self.damaged += 1

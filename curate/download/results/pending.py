@@ -1,6 +1,8 @@
 """What has been listed for a collection, and which of it is still to be asked."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
 
 import pandas as pd
 
@@ -9,7 +11,7 @@ from curate.download.lists.links import Link
 from curate.download.results.journal import Row
 from curate.download.web import archive
 from curate.download.web.job import Job
-from curate.download.web.outcome import LOST, TRANSIENT, Outcome, Retry
+from curate.download.web.outcome import FAILED, LOST, TRANSIENT, Outcome, Retry
 from curate.download.web.settings import Settings
 from curate.foundation import atomic
 
@@ -61,6 +63,24 @@ def archive_jobs(
         copy = rows.get((url, archive.VIA))
         if copy is None or worth_asking(copy, settings, retry):
             yield archive.job(url, settings.archive)
+
+
+def in_turn(jobs: Iterable[Job], rows: Mapping[tuple[str, str], Row], run: int) -> list[Job]:
+    """The order in which they are asked: those that failed in an earlier run last, and marked so.
+
+    Otherwise it is that of a hash. Where a host is given up, links that hang don't stand before the same others each
+    time, as they would in the order of URLs or of the list.
+    run: a number that is another one for each run.
+    """
+
+    def marked(job: Job) -> Job:
+        row = rows.get((job.url, job.via))
+        return replace(job, failed_before=True) if row and row.outcome in FAILED else job
+
+    def place(job: Job) -> tuple[bool, bytes]:
+        return job.failed_before, blake2b(f"{run} {job.url}".encode(), digest_size=8).digest()
+
+    return sorted(map(marked, jobs), key=place)
 
 
 def worth_asking(row: Row, settings: Settings, retry: Retry) -> bool:

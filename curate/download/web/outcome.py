@@ -60,8 +60,11 @@ TRANSIENT = TIMEOUTS | {
     Outcome.HOST_ASIDE,
 }
 
+# Of these, what tells that the link was asked.
+FAILED = TRANSIENT - {Outcome.HOST_ASIDE}
+
 # What may be otherwise in a second; the same run asks these again. A deadline has spent the link's time.
-AGAIN = TRANSIENT - {Outcome.DEADLINE, Outcome.HOST_ASIDE}
+AGAIN = FAILED - {Outcome.DEADLINE}
 
 # What the web has lost, and an archive may have.
 LOST = frozenset(

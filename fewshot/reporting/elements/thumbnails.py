@@ -2,7 +2,6 @@
 
 import base64
 import io
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError
 
 SIDE = 176  # px: twice what the page shows, for dense screens
-MOST_PIXELS = 100_000_000
 
 
 def thumbnails(collection: str | None, keys: Iterable[str]) -> dict[str, str]:
@@ -29,19 +27,13 @@ def thumbnails(collection: str | None, keys: Iterable[str]) -> dict[str, str]:
 
 def thumbnail(file: Path, side: int = SIDE) -> str | None:
     """One picture, upright, at most `side` px on its longer side; None where `file` isn't a readable image."""
-    from PIL import Image, ImageOps
+    from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file  # brings Pillow
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of doubtful metadata; the size is checked below
-            with Image.open(file) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    return None
-                image.draft("RGB", (2 * side, 2 * side))
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-                upright.thumbnail((side, side))
-                buffer = io.BytesIO()
-                upright.save(buffer, "JPEG", quality=78, optimize=True)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged files
+        picture = open_image(read_file(file, NO_LIMITS), limits=NO_LIMITS, draft=(2 * side, 2 * side)).image
+    except Unreadable:
         return None
+    picture.thumbnail((side, side))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=78, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

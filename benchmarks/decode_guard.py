@@ -1,5 +1,5 @@
 """Claim: counting what a file would cost its decoder, before it is decoded, costs less than 2 % of the cheapest
-decoding that there is (a thumbnail's, of a JPEG at a fraction of its size), and refuses none of the photographs at hand.
+decoding that there is (a thumbnail's, of a JPEG at a fraction of its size), and refuses no photograph at hand.
 
 Each photograph is decoded with the count and without it, in turn, in one process; what is compared is the CPU time of
 the one thread, over all photographs, and again in each of several rounds. The count alone is timed as well, for a
@@ -13,7 +13,9 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+from unittest import mock
 
 from benchmarks.common import PHOTOS, conclude, spread
 from curate.images import decoding

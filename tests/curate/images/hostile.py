@@ -11,7 +11,7 @@ _DOT = struct.pack("<BHHHHB", 0x2C, 0, 0, 1, 1, 0) + b"\x02\x02\x4c\x01\0"  # a 
 
 def _encoded(image: Image.Image, form: str, **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, form, **options)  # type: ignore[arg-type]
+    image.save(file, form, **options)
     return file.getvalue()
 
 

@@ -67,6 +67,7 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _ARITHMETIC, _ARITHMETIC_COST = frozenset(range(0xC9, 0xD0)), 8  # times as slow as Huffman's codes, at the worst
 # What Pillow and libjpeg both pass over by its length. Inside of what only one of them passes over, the walk goes on.
 _WITH_LENGTH = _FRAMES | {0xFFC4, *range(0xFFDA, 0xFFF0), 0xFFFE}
+_TELLING = _FRAMES | {_SCAN, _END, _APP1, _PHOTOSHOP}
 _MARKER_AND_LENGTH = struct.Struct(">HH").unpack_from
 
 
@@ -93,6 +94,8 @@ def _first_of_scans(content: bytes) -> tuple[int, bytes]:
         marker, begin, following = _segment(content, end)
         stray += begin - end
         end = following
+        if marker not in _TELLING:
+            continue
         if marker == _SCAN or begin == len(content):
             break
         if marker in _FRAMES:

@@ -18,7 +18,9 @@ from tests.curate.images import hostile
 from tests.curate.images.test_decoding import encoded, photo
 
 PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "data"
-SECONDS = 4.0  # of CPU, that any file here may take; each took minutes, or all memory, or would have
+# Of CPU, that any file here may take. Without the walk they took from a second to minutes, the shorter ones being small
+# only so that the tests are quick: at 50 MB all of them would take minutes, or all memory.
+SECONDS = 4.0
 
 ZTXT = hostile.chunk(b"zTXt", b"a\0\0" + hostile.failing(1))
 EXIF = b"\xff\xe1Exif\0\0"

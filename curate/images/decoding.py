@@ -10,7 +10,7 @@ picture everywhere:
 * 16-bit grey is scaled to 8 bits (never clipped); 32-bit integers and floats, whose white is not defined, are
   stretched from their smallest to their largest value.
 
-Sizes are checked before anything is decoded, and only FORMATS are tried.
+Sizes, and what a file would cost its decoder (`work`), are checked before anything is decoded. Only FORMATS are tried.
 """
 
 import io
@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image, features
 
 from curate.foundation.errors import UsageError
+from curate.images.work import TooMuchWork, check_work
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 
@@ -55,6 +56,7 @@ class Cause(StrEnum):
     EMPTY = "empty file"
     TOO_MANY_BYTES = "too many bytes"
     TOO_MANY_PIXELS = "too many pixels"
+    TOO_MUCH_WORK = "too much work"
     NOT_AN_IMAGE = "not an image"
     TRUNCATED = "truncated"
     DAMAGED = "damaged"
@@ -138,6 +140,7 @@ def open_image(
     form = _format(content, limits)
     file = _Watched(content)
     try:
+        frames = check_work(content, form)
         with Image.open(file, formats=[form]) as image:
             width, height = image.size
             check_pixels(width, height, limits)
@@ -149,9 +152,11 @@ def open_image(
             orientation = _orientation(image)
             picture = _upright(_l(image) if grey else _rgb(image), orientation)
             name = image.format or form
-            frames = _frames(image)
+            frames = frames or _frames(image)
     except Unreadable:
         raise
+    except TooMuchWork as error:
+        raise Unreadable(Cause.TOO_MUCH_WORK, f"{form} with {error}") from error
     except Image.DecompressionBombError as error:
         raise Unreadable(Cause.TOO_MANY_PIXELS, f"more than {_PILLOW_MOST_PIXELS:,} pixels") from error
     except MemoryError as error:

@@ -28,6 +28,8 @@ from fewshot.trained.about import About, Unfit
 from fewshot.trained.model import TrainedModel
 from fewshot.trained.place import CARD, JSON, WEIGHTS
 
+_SHOWN = 3  # tensors that don't fit, in a sentence
+
 
 def save(folder: Path, about: About, classifier: Classifier) -> About:
     """Write a model. Returns `about` with the digest of its weights."""
@@ -50,8 +52,7 @@ def load(folder: Path, device: str = "auto") -> TrainedModel:
     about = read(folder)
     target = clip_models.choose_device(device)
     tensors = _tensors(folder / WEIGHTS, about.weights_sha256)
-    tower = clip_models.empty_tower(about.architecture, about.quick_gelu)
-    _fill(folder, tower, _under("tower.", tensors))
+    tower = _tower(folder, about, _under("tower.", tensors))
     head = _head(folder, about, _under("head.", tensors))
     model = TrainedModel(about, Classifier(tower, head), target)
     _try(folder, model)
@@ -90,16 +91,37 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
 
 
-def _fill(folder: Path, tower: Any, tensors: dict[str, Tensor]) -> None:
-    own = tower.state_dict()
-    if own.keys() != tensors.keys():
-        raise _damaged(folder, "the weights have other names than the tower's")
-    for name, each in own.items():
-        if each.shape != tensors[name].shape:
-            raise _damaged(folder, f"{name} is {tuple(tensors[name].shape)}, and the tower's {tuple(each.shape)}")
-        if not torch.isfinite(tensors[name]).all():
+def _tower(folder: Path, about: About, tensors: dict[str, Tensor]) -> Any:
+    """The image tower with these weights. No memory is taken for a tower that they are not of."""
+    shapes = clip_models.empty_tower(about.architecture, about.quick_gelu, device="meta").state_dict()
+    names = sorted(shapes.keys() | tensors.keys())
+    if differing := [name for name in names if _shape(shapes, name) != _shape(tensors, name)]:
+        raise _damaged(folder, _not_of_this_tower(about.architecture, differing, shapes, tensors))
+    for name, each in tensors.items():
+        if not torch.isfinite(each).all():
             raise _damaged(folder, f"{name} holds values that are not numbers")
+    tower = clip_models.empty_tower(about.architecture, about.quick_gelu)
     tower.load_state_dict(tensors)
+    return tower
+
+
+def _shape(tensors: dict[str, Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(tensors[name].shape) if name in tensors else None
+
+
+def _not_of_this_tower(
+    architecture: str, differing: list[str], shapes: dict[str, Tensor], tensors: dict[str, Tensor]
+) -> str:
+    def what(name: str) -> str:
+        ours, theirs = _shape(shapes, name), _shape(tensors, name)
+        if theirs is None:
+            return f"{name} is missing"
+        return f"there is no {name} in it" if ours is None else f"{name} is {theirs}, and the tower's {ours}"
+
+    more = f"; and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+    shown = "; ".join(map(what, differing[:_SHOWN])) + more
+    way_out = f"Put {JSON} and {WEIGHTS} of one training together, or train the model again"
+    return f"its weights are not those of {architecture}: {shown}. {way_out}"
 
 
 def _head(folder: Path, about: About, arrays: dict[str, Tensor]) -> Head:

@@ -1,11 +1,15 @@
 """Where a synthetic image comes from: one record, in the image table, in a text chunk of the file, and beside it."""
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from curate.images.decoding import Unreadable, read_file, sniff
+from curate.images.work import TooMuchWork, check_work
 
 CHUNK = "fewpose"  # the keyword of the PNG's text chunk; of a JPEG, how the comment begins
 
@@ -59,8 +63,13 @@ def sidecar(image: Path) -> Path:
 
 
 def read(image: Path) -> dict[str, Any]:
-    """The record inside an image file. Raises ValueError where there is none."""
-    with Image.open(image, formats=("PNG", "JPEG")) as opened:
+    """The record inside an image file. Raises OSError, and ValueError or SyntaxError where there is none."""
+    try:
+        content = read_file(image)
+        check_work(content, sniff(content) or "")
+    except (Unreadable, TooMuchWork) as error:
+        raise ValueError(f"{image} can't be read: {error}") from error
+    with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
         told = opened.info.get(CHUNK)
         comment = opened.info.get("comment", b"")
     if told is None and isinstance(comment, bytes) and comment.startswith(CHUNK.encode() + b" "):

@@ -87,6 +87,7 @@ _UNREADABLE = {
     Cause.EMPTY: Outcome.EMPTY,
     Cause.TOO_MANY_BYTES: Outcome.TOO_LARGE,
     Cause.TOO_MANY_PIXELS: Outcome.TOO_MANY_PIXELS,
+    Cause.TOO_MUCH_WORK: Outcome.TOO_MUCH_WORK,
     Cause.NOT_AN_IMAGE: Outcome.NOT_AN_IMAGE,
     Cause.TRUNCATED: Outcome.TRUNCATED,
     Cause.DAMAGED: Outcome.DAMAGED,

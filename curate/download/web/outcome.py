@@ -38,6 +38,7 @@ class Outcome(StrEnum):
     UNSUPPORTED = "unsupported"
     TOO_LARGE = "too many bytes"
     TOO_MANY_PIXELS = "too many pixels"
+    TOO_MUCH_WORK = "too much work"  # to decode
     TOO_SMALL = "too small"
     PLACEHOLDER = "placeholder"  # a picture that stands for one that is no more
     OPTED_OUT = "opted out"  # X-Robots-Tag: noai, noimageai

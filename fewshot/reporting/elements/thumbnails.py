@@ -39,10 +39,10 @@ def thumbnails(collection: str | None, keys: Iterable[str]) -> tuple[dict[str, s
 
 def of_file(file: Path, side: int) -> str | None:
     """One picture, upright, at most `side` px on its longer side; None where `file` isn't a readable image."""
-    from curate.images.decoding import Unreadable, read_file
+    from curate.images.decoding import NO_LIMITS, Unreadable, read_file
 
     try:
-        return _thumbnail(read_file(file), side)
+        return _thumbnail(read_file(file, NO_LIMITS), side)
     except Unreadable:
         return None
 

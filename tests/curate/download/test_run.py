@@ -154,6 +154,14 @@ def test_the_whole_run_ends_soon_after_the_slowest_link(everything: Everything) 
     assert everything.seconds < 40  # three timeouts and two waits take 7.5 s, a deadline 6 s
 
 
+def test_a_picture_that_would_take_minutes_to_decode_holds_nobody_up(site: Web, place: "Place") -> None:
+    links = {f"tree/{number}.jpg": site.url("good", number, f"127.3.{number}.1") for number in range(20)}
+    links["tree/bomb.jpg"] = site.url("bomb-scans", 20)
+    place.download(links, deadline=5)
+    assert place.causes == dict.fromkeys(links, "kept") | {"tree/bomb.jpg": "too much work"}
+    assert {row.detail for row in place.rows.values() if row.detail} == {"JPEG with more than 100 scans"}
+
+
 def test_the_journal_tells_how_each_link_ended(everything: Everything) -> None:
     rows = {link.behaviour: everything.rows[link.url] for link in everything.listed if link.host[4] == "0"}
     assert set(rows) >= set(BEHAVIOURS) - {"tls-self-signed"}

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from benchmarks.web import jpeg_of_scans
 from curate.collection import groups
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
@@ -25,6 +26,7 @@ from curate.importing import listing
 from curate.importing.importer import ImportSummary, import_folder
 from curate.lists.tables import Record
 from curate.status import status
+from tests.curate.images import hostile
 
 
 def photo(seed: int, width: int = 48, height: int = 40) -> Image.Image:
@@ -190,6 +192,16 @@ def test_rejects_are_counted_named_and_kept_with_their_cause(source: Path, targe
     assert (table["detail"] != "").all()
     assert set(table["file"]) == {str(source / key) for key in table["key"]}
     assert not (target / "images/tree/half.jpg").exists()
+
+
+def test_what_would_take_minutes_to_decode_is_a_reject(source: Path, target: Path) -> None:
+    put(source / "tree/scans.jpg", jpeg_of_scans(2000, 500))
+    put(source / "tree/texts.png", hostile.png_with(hostile.chunk(b"tEXt", b"a\0b") * 2000))
+    import_folder(source, target)
+    assert rejects(target) == {"tree/scans.jpg": Cause.TOO_MUCH_WORK, "tree/texts.png": Cause.TOO_MUCH_WORK}
+    details = Collection(target).rejects().set_index("key")["detail"]
+    assert details["tree/scans.jpg"] == "JPEG with more than 100 scans"
+    assert len(keys(target)) == 4
 
 
 def test_a_reject_that_became_readable_becomes_a_row(source: Path, target: Path) -> None:

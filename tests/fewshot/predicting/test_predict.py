@@ -88,6 +88,13 @@ def test_each_picture_is_named_in_order_and_a_bad_one_does_not_end_it(patterns_m
         assert each.error or sum(share for _, share in each.top) == pytest.approx(1)
 
 
+def test_a_picture_that_would_take_minutes_to_decode_is_a_line(patterns_model: Path, photos: Path) -> None:
+    (photos / "bars" / "scans.jpg").write_bytes(web.jpeg_of_scans(2000, 500))
+    (bomb,) = (each for each in predicted(patterns_model, [photos / "bars"]) if each.error)
+    assert bomb.file.endswith("scans.jpg")
+    assert bomb.error == "too much work: JPEG with more than 100 scans"
+
+
 def test_how_many_are_looked_at_together_changes_nothing(
     patterns_model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import pickle
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,8 +138,8 @@ def test_a_pickle_is_never_opened(own: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (lambda tensors: tensors.pop("tower.proj"), "the weights have other names than the tower's"),
-        (lambda tensors: tensors.update({"tower.more": torch.ones(1)}), "the weights have other names"),
+        (lambda tensors: tensors.pop("tower.proj"), "its weights are not those of tiny: proj is missing. Put model"),
+        (lambda tensors: tensors.update({"tower.more": torch.ones(1)}), "there is no more in it"),
         (lambda tensors: tensors.update({"tower.proj": tensors["tower.proj"][:, :3].clone()}), "proj is (64, 3), and"),
         (lambda tensors: tensors["tower.proj"].fill_(torch.nan), "proj holds values that are not numbers"),
         (lambda tensors: tensors["head.weights"].fill_(torch.inf), "its head does not tell 3 classes apart"),
@@ -156,6 +157,33 @@ def test_a_pickle_is_never_opened(own: Path, tmp_path: Path) -> None:
 def test_tensors_that_do_not_fit_are_refused(own: Path, harm: Callable[..., object], sentence: str) -> None:
     rewrite(own, harm)
     assert sentence in refused(own)
+
+
+REFUSED_WITH_ITS_PEAK = """
+import re, sys
+from pathlib import Path
+from curate.foundation.errors import FewposeError
+from fewshot.trained import directory
+def peak():  # ru_maxrss would be that of the process that started this one
+    return int(re.search("VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+before = peak()
+try:
+    directory.load(Path(sys.argv[1]), "cpu")
+except FewposeError as error:
+    print(error)
+print((peak() - before) // 1000)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_no_memory_is_taken_for_a_tower_that_the_weights_are_not_of(own: Path) -> None:
+    change(own, architecture="ViT-bigG-14")  # 7 GB of image tower, 10 GB with the texts'
+    command = [sys.executable, "-c", REFUSED_WITH_ITS_PEAK, str(own)]
+    sentence, megabytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "its weights are not those of ViT-bigG-14: class_embedding is (64,), and the tower's (1664,);" in sentence
+    assert "more. Put model.json and weights.safetensors of one training together, or train the model again" in sentence
+    assert int(megabytes) < 200
 
 
 def test_another_towers_size_is_refused(own: Path) -> None:

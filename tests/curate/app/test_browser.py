@@ -3,10 +3,12 @@
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -41,7 +43,7 @@ def served(fiftyone_installed: None, chromium: str, collection: Collection, chec
 
 @pytest.fixture(scope="module")
 def app(served: Served, chromium: str) -> Iterator[App]:
-    with browser.opened(chromium, served.url, served.dataset) as opened:
+    with browser.opened(chromium, served) as opened:
         yield opened
 
 
@@ -51,6 +53,24 @@ def filtered(collection: Collection) -> list[str]:
 
 def decisions(collection: Collection) -> list[Entry]:
     return Ledger(collection).entries
+
+
+def test_the_browser_gets_a_file_that_leads_in_and_no_key_that_others_could_see(app: App, served: Served) -> None:
+    file = Path(urlsplit(served.opens()).path)
+    assert file.suffix == ".html"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert app.page.url.startswith(f"{served.url}/datasets/{served.dataset}")
+
+
+def test_a_page_elsewhere_that_knows_the_port_sees_nothing(app: App, served: Served) -> None:
+    """By its own name for this machine, as by any other: what it asks for is refused or not readable."""
+    page = app.page.context.new_page()
+    page.goto("data:text/html,<title>elsewhere</title>")
+    asked = "url => fetch(url, {credentials: 'include', mode: 'no-cors'}).then(answer => answer.status + answer.type)"
+    with page.expect_response(f"{served.url}/fiftyone") as refused:
+        assert page.evaluate(asked, f"{served.url}/fiftyone") == "0opaque"
+    assert refused.value.status == 403
+    page.close()
 
 
 def test_the_saved_views_open_with_their_counts(app: App, collection: Collection) -> None:

@@ -272,11 +272,14 @@ class Served:
     def kill(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
+        self._folder.cleanup()
 
     def end(self) -> str:
         """As by Ctrl-C. Returns what it said at its end."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=60)[0]
+        said = self.process.communicate(timeout=60)[0]
+        self._folder.cleanup()
+        return said
 
 
 @contextmanager

@@ -125,8 +125,13 @@ def tagged(root: Path, program: Programs) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", [b"", b"garbage" * 1000])
-@pytest.mark.parametrize("name", ["WiredTiger.wt", "WiredTiger.turtle", "_mdb_catalog.wt", "storage.bson"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((name, b"garbage" * 1000) for name in ("WiredTiger.wt", "WiredTiger.turtle", "_mdb_catalog.wt")),
+        ("WiredTiger.wt", b""),
+    ],
+)
 def test_garbage_in_its_files_is_said_and_the_advice_makes_a_new_one_and_keeps_the_old(
     tmp_path: Path, program: Programs, name: str, damage: bytes
 ) -> None:

@@ -87,7 +87,9 @@ def damage_named(database: Database) -> Iterator[None]:
 
     try:
         yield
-    except pymongo.errors.PyMongoError as error:
+    except BrokenPipeError:  # of the terminal
+        raise
+    except (pymongo.errors.PyMongoError, ConnectionError) as error:  # FiftyOne raises the second where it connects
         what = str(error).partition(", Timeout:")[0]
         raise FewposeError(f"the database {database.where} failed ({what}). {database.advice}") from error
 
@@ -170,9 +172,10 @@ class _Server:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us: FiftyOne needs its database until its end
         )
-        self._wait_for(socket, process)
         # journal: a write is confirmed when it is on disk, so that no crash takes back what the App has said.
-        return f"mongodb://{quote(str(socket), safe='')}/?journal=true"
+        uri = f"mongodb://{quote(str(socket), safe='')}/?journal=true"
+        self._wait_for(socket, uri, process)
+        return uri
 
     def stop(self) -> None:
         if self._process:
@@ -183,9 +186,10 @@ class _Server:
                 self._process.kill()
                 self._process.wait()
 
-    def _wait_for(self, socket: Path, process: "subprocess.Popen[bytes]") -> None:
+    def _wait_for(self, socket: Path, uri: str, process: "subprocess.Popen[bytes]") -> None:
+        """Until it answers: the socket is there before its files are read, and they may be damaged."""
         limit = time.monotonic() + _START_SECONDS
-        while not socket.exists():
+        while not (socket.exists() and _answers(uri)):
             if process.poll() is not None or time.monotonic() > limit:
                 self.stop()
                 raise FewposeError(f"MongoDB did not start{self._reason()}; see {self.log}. {_advice(self.folder)}")

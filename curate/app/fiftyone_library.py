@@ -3,11 +3,8 @@
 import importlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 import warnings
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from curate.foundation import console
 from curate.foundation.errors import FewposeError, UsageError
 from curate.sweeps.records import Predictions, Sweep, Trial, read_predictions, read_sweep
 
@@ -34,6 +35,8 @@ def read(sweep: Path) -> pd.DataFrame:
         found = read_sweep(sweep)
     except FewposeError as error:  # --sweep named what is none
         raise UsageError(str(error)) from error
+    if lacking := len(found.planned) - len(found.records):
+        console.warn(f"{sweep}: {lacking} of {len(found.planned)} trials have not run; fewshot sweep goes on with them")
     told = _counted(_best_cell(found), found.classes)
     return _with_influence(told, sweep / "influence.csv")
 

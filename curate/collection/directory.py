@@ -10,17 +10,18 @@ images/            the files as they came, under their keys (absent files were l
 cache/             signatures, groups, pixels, embeddings, the App's database: can be deleted and are made again
 """
 
-import json
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from curate.foundation import atomic, locks
+from curate.foundation import console, json_files, locks, parquet
 from curate.foundation.errors import FewposeError, UsageError
 
 FORMAT = 1
+FILE = "collection.json"
 
 # The image table: one row a readable image, sorted by key.
 COLUMNS = {
@@ -41,6 +42,11 @@ COLUMNS = {
     "group": "str",  # the smallest id among the images that must stay on one side of every split
 }
 REJECT_COLUMNS = {"key": "str", "cause": "str", "detail": "str", "file": "str"}
+_LATER: dict[str, str | int] = {"official_split": "", "frames": 0, "provenance": ""}  # that older tables lack
+
+# A first import that was killed between its tables leaves what somebody does who deletes one: the way out is the same.
+_AGAIN = "give the commands again that filled the collection (curate import, curate download, synth generate)"
+_PUT_BACK = f"put back a copy of it, or delete it and {_AGAIN}: files and answers that are here are used again"
 
 
 class Collection:
@@ -51,13 +57,19 @@ class Collection:
 
     @classmethod
     def open(cls, root: Path) -> "Collection":
-        """Raises UsageError where `root` is no collection, FewposeError where its format is newer than ours."""
+        """Raises UsageError where `root` is no collection, FewposeError where its format is newer or can't be read."""
         try:
-            version = int(json.loads((root / "collection.json").read_bytes())["format"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            version = json_files.entry(json_files.read(root / FILE), "format", int)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if _has_tables(root):
+                raise _unmarked(root, "is missing") from error
             raise UsageError(
-                f"{root} is not a collection (no readable collection.json); make one with: curate import PHOTOS {root}"
+                f"{root} is not a collection (there is no {FILE}); make one with: curate import PHOTOS {root}"
             ) from error
+        except OSError as error:
+            raise FewposeError(f"{root / FILE} cannot be read ({error.strerror})") from error
+        except json_files.NotJson as why:
+            raise _unmarked(root, f"is damaged: {why}") from why
         if version > FORMAT:
             raise FewposeError(
                 f"{root} has collection format {version}, this fewpose reads up to {FORMAT}; pip install -U fewpose"
@@ -66,20 +78,41 @@ class Collection:
 
     @classmethod
     def create(cls, root: Path) -> "Collection":
-        """Open `root`, or make an empty collection of it. Raises UsageError where other things lie there."""
-        if (root / "collection.json").exists():
+        """Open `root`, or make an empty collection of it. Raises UsageError where other things lie there; as `open`."""
+        if (root / FILE).exists() or _has_tables(root):
             return cls.open(root)
         if root.exists() and (not root.is_dir() or any(not _is_debris(path) for path in root.iterdir())):
             raise UsageError(f"{root} exists and is not a collection; name a new or an empty directory")
-        atomic.write_json(root / "collection.json", {"format": FORMAT})
+        json_files.write(root / FILE, {"format": FORMAT})
         return cls(root)
 
-    def images(self) -> pd.DataFrame:
-        """The image table (COLUMNS), sorted by key; empty before the first import."""
-        return _read(self.root / "images.parquet", COLUMNS)
+    def images(self, *, missing_ok: bool = False) -> pd.DataFrame:
+        """The image table (COLUMNS), sorted by key; empty before the first import.
+
+        missing_ok: for commands that write it anew where it was deleted.
+        Raises FewposeError where it is damaged, or was deleted.
+        """
+        path = self.root / "images.parquet"
+        try:
+            table = parquet.read(path, COLUMNS, _PUT_BACK, optional=_LATER)
+        except FileNotFoundError:
+            if not missing_ok and (self.root / "rejects.parquet").exists():
+                raise FewposeError(f"{path} is missing (it was deleted, or an import is not done); {_AGAIN}") from None
+            return _empty(COLUMNS)
+        for name in _LATER:
+            if name not in table:
+                table[name] = _LATER[name]
+        return table.astype(COLUMNS)
 
     def rejects(self) -> pd.DataFrame:
-        return _read(self.root / "rejects.parquet", REJECT_COLUMNS)
+        """What could not become a row (REJECT_COLUMNS). Says where the table was deleted. Raises FewposeError."""
+        path = self.root / "rejects.parquet"
+        try:
+            return parquet.read(path, REJECT_COLUMNS, _PUT_BACK)
+        except FileNotFoundError:
+            if (self.root / "images.parquet").exists():
+                console.warn(f"{path} is missing: what was rejected is not known; {_AGAIN}")
+            return _empty(REJECT_COLUMNS)
 
     def write(self, images: pd.DataFrame, rejects: pd.DataFrame) -> None:
         """Replace both tables, each whole; equal tables are equal bytes whatever the order of their rows."""
@@ -118,21 +151,23 @@ def _is_debris(path: Path) -> bool:
     return path.name.startswith(".writing-")
 
 
-def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
-    if not path.exists():
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise FewposeError(f"{path} is damaged ({error}); run curate import again to rebuild it") from error
-    for name, kind in columns.items():  # a table from before a column existed
-        if name not in table:
-            table[name] = pd.Series("" if kind == "str" else 0, index=table.index)
-    return table
+def _has_tables(root: Path) -> bool:
+    """Whether there is what only a collection holds."""
+    ours = ("images.parquet", "rejects.parquet", "links.parquet", "ledger.jsonl")
+    return any((root / name).exists() for name in ours)
+
+
+def _unmarked(root: Path, what: str) -> FewposeError:
+    """The error about a collection.json that is damaged or gone: it holds nothing that can't be written again."""
+    again = f"echo '{{\"format\": {FORMAT}}}' > {shlex.quote(str(root / FILE))}"
+    return FewposeError(f"{root / FILE} {what}; it holds no more than a number: write it again with: {again}")
+
+
+def _empty(columns: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
 
 
 def _write(path: Path, table: pd.DataFrame, columns: dict[str, str]) -> None:
     by = ["key"] if table["key"].is_unique else list(columns)  # all columns take ten times the memory
     ordered = table[list(columns)].astype(columns).sort_values(by, ignore_index=True)
-    with atomic.replacing(path) as temporary:
-        ordered.to_parquet(temporary, index=False)
+    parquet.write(path, ordered)

@@ -6,7 +6,6 @@ pictures, and two people's ledgers are merged by writing one behind the other.
 
 import errno
 import getpass
-import json
 import os
 import uuid
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from curate.collection.directory import Collection
-from curate.foundation import locks
+from curate.foundation import console, json_files, locks
 from curate.foundation.errors import FewposeError
 
 
@@ -68,10 +67,15 @@ class Ledger:
     entries: list[Entry]  # in the order of the file; an entry that stands there twice is here once
 
     def __init__(self, collection: Collection) -> None:
-        """Raises FewposeError where a line is damaged: which decision it was, nobody could know."""
+        """Raises FewposeError where a line is damaged: which decision it was, nobody could know.
+
+        Says where the last line is cut off (a kill does that, and damage), or where nothing is left of the file.
+        """
         self.path = collection.root / "ledger.jsonl"
         try:
             content = self.path.read_bytes()
+            if not content:
+                console.warn(f"{self.path} is empty; if there were decisions in it, put a copy of it back")
         except FileNotFoundError:
             content = b""
         except OSError as error:
@@ -107,17 +111,24 @@ class Ledger:
     def _read(self, content: bytes) -> list[Entry]:
         found: dict[str, Entry] = {}
         *lines, tail = content.split(b"\n")
-        for number, line in enumerate([*lines, tail] if _entry(tail) else lines, start=1):
+        if _is_torn(tail):
+            console.warn(f"{self.path}: its last line is cut off, and the decision there does not count")
+        for number, line in enumerate(lines if _is_torn(tail) else [*lines, tail], start=1):
             if not line.strip():
                 continue
-            entry = _entry(line)
-            # One name for two decisions: one of them would be lost.
-            if entry is None or found.setdefault(entry.entry, entry) != entry:
-                raise FewposeError(
-                    f"{self.path}, line {number} is damaged: the decision there cannot be read; "
-                    "mend the line, or delete it and decide again"
-                )
+            try:
+                entry = _entry(line)
+            except json_files.NotJson as why:
+                raise self._damaged(number, str(why)) from why
+            if found.setdefault(entry.entry, entry) != entry:  # one of them would be lost
+                raise self._damaged(number, f"an earlier line with another decision is called {entry.entry}, too")
         return list(found.values())
+
+    def _damaged(self, number: int, why: str) -> FewposeError:
+        return FewposeError(
+            f"{self.path}, line {number} is damaged: the decision there cannot be read ({why}); "
+            "mend the line, or delete it and decide again"
+        )
 
 
 def folded(entries: Iterable[Entry]) -> State:
@@ -169,7 +180,7 @@ def _mended(descriptor: int, lines: bytes) -> tuple[int, bytes]:
         tail = file.read().rpartition(b"\n")[2]
     if not tail:
         return size, lines
-    if _entry(tail):
+    if not _is_torn(tail):
         return size, b"\n" + lines
     os.ftruncate(descriptor, size - len(tail))
     return size - len(tail), lines
@@ -180,15 +191,24 @@ _NAMES = [field.name for field in fields(Entry)]
 
 def _line(entry: Entry) -> bytes:
     told = {name: getattr(entry, name) for name in _NAMES}
-    return json.dumps({name: value for name, value in told.items() if value}, separators=(",", ":")).encode() + b"\n"
+    return json_files.line({name: value for name, value in told.items() if value})
 
 
-def _entry(line: bytes) -> Entry | None:
-    """The entry of a line, or None where it makes none. Fields that a newer version added are passed over."""
+def _is_torn(tail: bytes) -> bool:
+    """Whether what stands behind the last newline is a part of a line."""
     try:
-        told = {name: value for name, value in json.loads(line).items() if name in _NAMES}
-        if not told["entry"] or not told["when"] or not all(isinstance(value, str) for value in told.values()):
-            return None
+        return bool(tail.strip()) and json_files.parse(tail) is None
+    except json_files.NotJson:
+        return True
+
+
+def _entry(line: bytes) -> Entry:
+    """The entry of a line. Fields that a newer version added are passed over. Raises NotJson where it makes none."""
+    told = {name: value for name, value in json_files.parse_line(line).items() if name in _NAMES}
+    for name in {"entry", "when", "action"} | told.keys():
+        if not json_files.entry(told, name, str) and name in ("entry", "when"):
+            raise json_files.NotJson(f"its {name} is empty")
+    try:
         return Entry(**({"who": "", "by": ""} | told | {"action": Action(told["action"])}))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+    except ValueError as error:
+        raise json_files.NotJson(str(error)) from error

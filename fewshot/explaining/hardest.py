@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from curate.collection.directory import Collection
-from curate.foundation import atomic
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from curate.images.transform import Transform
@@ -69,7 +69,7 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
             tested=len(agreed),
             unread=len(places) - len(mistakes),
         )
-        atomic.write_json(sweep / FOLDER / FILE, shown.to_json())
+        json_files.write(sweep / FOLDER / FILE, shown.to_json())
     return shown
 
 

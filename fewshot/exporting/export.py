@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.foundation import atomic
+from curate.foundation import atomic, json_files
 from curate.foundation.errors import FewposeError, UsageError
 from fewshot.exporting import description, int8, onnx, quantisation_error, samples
 from fewshot.exporting.graph import Graph
@@ -84,8 +84,8 @@ def _json_path(path: Path) -> Path:
     beside = path.with_suffix(".json")
     if beside.exists():
         try:
-            ours = "onnx" in json.loads(beside.read_bytes())
-        except (OSError, ValueError, TypeError):
+            ours = "onnx" in json_files.read(beside)
+        except (OSError, json_files.NotJson):
             ours = False
         if not ours:
             raise UsageError(f"--onnx {path}: {beside} is there, and describes no ONNX file; choose another name")

@@ -1,11 +1,11 @@
 """What SWEEP/explained holds: pictures, and explained.json, written last, which describes them. The report reads it."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.foundation import json_files
 from curate.sweeps.records import Trial, read
 
 FOLDER, FILE = "explained", "explained.json"
@@ -57,7 +57,7 @@ class Shown:
 def read_shown(sweep: Path) -> Shown | None:
     """What `sweep` has to show; None where there is nothing, or it is not of the record that is there now."""
     try:
-        content = json.loads((sweep / FOLDER / FILE).read_bytes())
+        content = json_files.read(sweep / FOLDER / FILE)
         if content.pop("format") != FORMAT:
             return None
         content["trial"] = Trial(**content["trial"])

@@ -2,17 +2,15 @@
 weights, which are never downloaded by themselves.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from curate.checks.rules.rule import CannotRun, Rule
 from curate.collection.findings import Kind
-from curate.foundation import console
+from curate.foundation import console, json_files
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from curate.models import clip_models
 from synth.accept.agreement import agreement
@@ -78,7 +76,7 @@ def known_skeleton(image: Path) -> np.ndarray | None:
     `keypoints`, where the generator knows what it drew, in pixels.
     """
     try:
-        told: dict[str, Any] = json.loads(sidecar(image).read_bytes())
+        told = json_files.read(sidecar(image))
         if "control_keypoints" in told:
             points = np.array(told["control_keypoints"], float)
             width, height = map(int, told["size"].split("x"))

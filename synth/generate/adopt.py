@@ -39,7 +39,7 @@ def adopt(root: Path, jobs: Sequence[ImageJob], made: frozenset[str] = frozenset
     collection = Collection.open(root)
     workers = os.cpu_count() or 1
     with collection.locked():
-        images, rejects = collection.images(), collection.rejects()
+        images, rejects = collection.images(missing_ok=True), collection.rejects()
         known = set(images["key"]) - made
         new = [job for job in jobs if job.key not in known and writing.path(root, job).exists()]
         refused = set(rejects["key"])

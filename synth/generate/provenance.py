@@ -7,6 +7,8 @@ from typing import Any
 
 from PIL import Image
 
+from curate.foundation import json_files
+
 CHUNK = "fewpose"  # the keyword of the PNG's text chunk; of a JPEG, how the comment begins
 
 # What a record may hold, all as text; what does not apply is left out.
@@ -67,4 +69,4 @@ def read(image: Path) -> dict[str, Any]:
         told = comment.decode("utf-8").partition(" ")[2]
     if told is None:
         raise ValueError(f"{image} says nothing of where it comes from")
-    return dict(json.loads(told))
+    return json_files.parse_object(told)

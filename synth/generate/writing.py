@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
 from synth.generate import provenance
 from synth.generate.image_job import ImageJob, Made
@@ -195,9 +196,8 @@ def _sidecar(made: Made, told: dict[str, str]) -> dict[str, Any]:
 def _key(sidecar: Path) -> str | None:
     """The key that a sidecar tells; None where it is none."""
     try:
-        told = json.loads(sidecar.read_bytes())
-        return str(told["key"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return json_files.entry(json_files.read(sidecar), "key", str)
+    except (OSError, json_files.NotJson):
         return None
 
 

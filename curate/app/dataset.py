@@ -4,7 +4,6 @@ Everything here can be computed again from the collection, and is: `build` compa
 should, and writes the difference. What people made in the App (tags, fields, views of their own) is not touched.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from curate.collection import findings, sets, synthetic
 from curate.collection.directory import Collection
 from curate.collection.findings import Findings, Kind
 from curate.collection.ledger import Ledger, State
+from curate.foundation import json_files
 
 _BATCH = 2000  # samples a write
 
@@ -210,7 +210,8 @@ def _write_synthetic(dataset: Any, images: pd.DataFrame) -> None:
     for name, kind in {_ACCEPTED: fo.BooleanField, **dict.fromkeys(_MADE, fo.StringField)}.items():
         if not dataset.has_sample_field(name):
             dataset.add_sample_field(name, kind)
-    told = {key: json.loads(text or "{}") for key, text in zip(made["key"], made["provenance"], strict=True)}
+    rows = zip(made["key"], made["provenance"], strict=True)
+    told = {key: json_files.parse_object(text or "{}") for key, text in rows}
     _write(dataset, {name: {key: facts.get(name) for key, facts in told.items()} for name in _MADE})
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from curate.foundation import console
 from curate.foundation.csv_files import original
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.inside import inside
@@ -37,6 +38,9 @@ def read(sweep: Path) -> pd.DataFrame:
         found = read_sweep(sweep)
     except FewposeError as error:  # --sweep named what is none
         raise UsageError(str(error)) from error
+    if lacking := len(found.planned) - len(found.records):
+        trials = f"{lacking} of {len(found.planned)} trials"
+        console.warn(f"{sweep}: {trials} have not run; the fewshot sweep command that made it goes on with them")
     told = _counted(_best_cell(found), found.classes)
     return _with_influence(told, inside(sweep, "influence.csv"))
 

@@ -1,15 +1,17 @@
 """The check: every rule over every image of a collection, to findings that are written whole at the end."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from curate.checks import runner, settings
 from curate.checks.rules import RULES
 from curate.checks.rules.rule import Inputs
+from curate.checks.settings import Setting
 from curate.collection import findings, sets, synthetic
 from curate.collection.directory import Collection
 from curate.collection.findings import Findings
+from curate.foundation import console
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.text import command_line
 from curate.images.signatures import Signatures
@@ -58,12 +60,33 @@ def check(
             with Signatures(collection) as signatures:
                 threads = os.cpu_count() or 1
                 inputs = Inputs(collection, images, signatures, features, whose, threads, asked=asked)
-                earlier = findings.read(collection) if len(wanted) < len(RULES) else None
+                earlier = _earlier(collection, chosen, needed=len(wanted) < len(RULES))
                 found = runner.run_rules(RULES, inputs, chosen, settings.NAME, wanted=wanted, earlier=earlier)
             findings.write(collection, found)
         except OSError as error:
             raise FewposeError(f"cannot write {error.filename or collection.root}: {error.strerror}") from error
     return found
+
+
+def _earlier(collection: Collection, chosen: Mapping[str, Setting], *, needed: bool) -> Findings | None:
+    """What the last check found, where it is `needed`. Says which settings are others than they were then: nobody else
+    would, where a disk and no person has changed them.
+    """
+    try:
+        earlier = findings.read(collection)
+    except FewposeError:
+        if needed:
+            raise
+        return None  # they are damaged, and replaced
+    for name, ran in (earlier.rules if earlier else {}).items():
+        if name not in chosen or ran.not_run:
+            continue
+        was, now = ({"drops": each.drops, **each.parameters} for each in (ran, chosen[name]))
+        if chosen[name].enabled and was != now:
+            differ = ", ".join(f"{key} is {now[key]:g}, was {was[key]:g}" for key in now if was.get(key) != now[key])
+            path = collection.root / settings.NAME
+            console.err.print(f"{path}: other settings of {name} than in the last check: {differ}", soft_wrap=True)
+    return earlier if needed else None
 
 
 def _named(names: Sequence[str] | None) -> set[str]:

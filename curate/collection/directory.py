@@ -12,15 +12,15 @@ cache/             signatures, groups, pixels, embeddings, the App's database: c
 """
 
 import hashlib
-import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.foundation import atomic, locks
+from curate.foundation import console, json_files, locks, parquet
 from curate.foundation.errors import Busy, FewposeError, UsageError
 from curate.foundation.inside import NO_NAME, inside
 from curate.foundation.text import command_line
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # imported where a table is read: whether a directory is a co
     import pandas as pd
 
 FORMAT = 1
+FILE = "collection.json"
 CACHE_VARIABLE = "FEWPOSE_CACHE"  # names the folder for the caches of all collections
 
 # The image table: one row a readable image, sorted by key.
@@ -50,6 +51,11 @@ COLUMNS = {
     "group": "str",  # the smallest id among the images that must stay on one side of every split
 }
 REJECT_COLUMNS = {"key": "str", "cause": "str", "detail": "str", "file": "str"}
+_LATER: dict[str, str | int] = {"official_split": "", "frames": 0, "provenance": ""}  # that older tables lack
+
+# A first import that was killed between its tables leaves what somebody does who deletes one: the way out is the same.
+_AGAIN = "give the commands again that filled the collection (curate import, curate download, synth generate)"
+_PUT_BACK = f"put back a copy of it, or delete it and {_AGAIN}: files and answers that are here are used again"
 
 
 class Collection:
@@ -66,14 +72,29 @@ class Collection:
 
     @classmethod
     def open(cls, root: Path, caches: Path | None = None) -> "Collection":
-        """As `Collection`. Raises UsageError where `root` is no collection, FewposeError where its format is newer."""
+        """As `Collection`.
+
+        Raises UsageError where `root` is no collection, FewposeError where its format is newer or can't be read.
+        """
+        file = inside(root, FILE)
         try:
-            version = int(json.loads(inside(root, "collection.json").read_bytes())["format"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            version = json_files.entry(json_files.read(file), "format", int)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if _has_tables(root):
+                raise _unmarked(file, "is missing") from error
             raise UsageError(
-                f"{root} is not a collection (no readable collection.json); "
+                f"{root} is not a collection (there is no {FILE}); "
                 f"make one with: {command_line('curate', 'import', 'PHOTOS', root)}"
             ) from error
+        except OSError as error:
+            raise FewposeError(f"{file} cannot be read ({error.strerror})") from error
+        except json_files.NotJson as why:
+            raise _unmarked(file, f"is damaged: {why}") from why
+            ) from error
+        except OSError as error:
+            raise FewposeError(f"{root / FILE} cannot be read ({error.strerror})") from error
+        except json_files.NotJson as why:
+            raise _unmarked(root, f"is damaged: {why}") from why
         if version > FORMAT:
             raise FewposeError(
                 f"{root} has collection format {version}, this fewpose reads up to {FORMAT}; pip install -U fewpose"
@@ -82,12 +103,12 @@ class Collection:
 
     @classmethod
     def create(cls, root: Path, caches: Path | None = None) -> "Collection":
-        """Open `root`, or make an empty collection of it. Raises UsageError where other things lie there."""
-        if inside(root, "collection.json").exists():
+        """Open `root`, or make an empty collection of it. Raises UsageError where other things lie there; as `open`."""
+        if inside(root, FILE).exists() or _has_tables(root):
             return cls.open(root, caches)
         if root.exists() and (not root.is_dir() or any(not _is_debris(path) for path in root.iterdir())):
             raise UsageError(f"{root} exists and is not a collection; name a new or an empty directory")
-        atomic.write_json(root / "collection.json", {"format": FORMAT})
+        json_files.write(root / FILE, {"format": FORMAT})
         return cls(root, caches)
 
     def absolute(self) -> "Collection":
@@ -101,21 +122,34 @@ class Collection:
         readable = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name).strip("-") or "collection"
         return f"{readable}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
 
-    def images(self) -> "pd.DataFrame":
+    def images(self, *, missing_ok: bool = False) -> "pd.DataFrame":
         """The image table (COLUMNS), sorted by key; empty before the first import.
 
-        Raises FewposeError where it is damaged, or where a key or file in it would lead out of the collection.
+        missing_ok: for commands that write it anew where it was deleted.
+        Raises FewposeError where it is damaged, was deleted, or has a key or file that leads out of the collection.
         """
         path = self.file("images.parquet")
-        table = _read(path, COLUMNS)
-        check_names(path, table["key"])
-        check_names(path, table["file"][table["file"] != ""], absolute=True)  # a linked one is only ever read
-        for row, key in table["key"][table["label"].fillna("") == ""].items():
-            raise FewposeError(f"{path}, row {row}: {key} has no label; {_NOT_OURS}")
-        return table
+        try:
+            table = parquet.read(path, COLUMNS, _PUT_BACK, optional=_LATER)
+        except FileNotFoundError:
+            if not missing_ok and self.file("rejects.parquet").exists():
+                raise FewposeError(f"{path} is missing (it was deleted, or an import is not done); {_AGAIN}") from None
+            return _empty(COLUMNS)
+        for name in _LATER:
+            if name not in table:
+                table[name] = _LATER[name]
+        _check_rows(path, table)
+        return table.astype(COLUMNS)
 
     def rejects(self) -> "pd.DataFrame":
-        return _read(self.file("rejects.parquet"), REJECT_COLUMNS)
+        """What could not become a row (REJECT_COLUMNS). Says where the table was deleted. Raises FewposeError."""
+        path = self.file("rejects.parquet")
+        try:
+            return parquet.read(path, REJECT_COLUMNS, _PUT_BACK)
+        except FileNotFoundError:
+            if self.file("images.parquet").exists():
+                console.warn(f"{path} is missing: what was rejected is not known; {_AGAIN}")
+            return _empty(REJECT_COLUMNS)
 
     def write(self, images: "pd.DataFrame", rejects: "pd.DataFrame") -> None:
         """Replace both tables, each whole; equal tables are equal bytes whatever the order of their rows."""
@@ -164,7 +198,14 @@ class Collection:
 _NOT_OURS = "fewpose writes no such table; if it is from somebody else, do not trust the collection"
 
 
-def check_names(path: Path, names: pd.Series, *, absolute: bool = False) -> None:
+def _check_rows(path: Path, table: "pd.DataFrame") -> None:
+    check_names(path, table["key"])
+    check_names(path, table["file"][table["file"] != ""], absolute=True)  # a linked one is only ever read
+    for row, key in table["key"][table["label"].fillna("") == ""].items():
+        raise FewposeError(f"{path}, row {row}: {key} has no label; {_NOT_OURS}")
+
+
+def check_names(path: Path, names: "pd.Series", *, absolute: bool = False) -> None:
     """Raises FewposeError for the first of `names`, in the table at `path`, that is no name of a file in a folder.
 
     absolute: whether absolute paths will do, too.
@@ -183,23 +224,25 @@ def _is_debris(path: Path) -> bool:
     return path.name.startswith(".writing-") and (path.is_symlink() or not path.is_dir())
 
 
-def _read(path: Path, columns: dict[str, str]) -> "pd.DataFrame":
+def _has_tables(root: Path) -> bool:
+    """Whether there is what only a collection holds."""
+    ours = ("images.parquet", "rejects.parquet", "links.parquet", "ledger.jsonl")
+    return any((root / name).exists() for name in ours)
+
+
+def _unmarked(file: Path, what: str) -> FewposeError:
+    """The error about a collection.json that is damaged or gone: it holds nothing that can't be written again."""
+    again = f"echo '{{\"format\": {FORMAT}}}' > {shlex.quote(str(file))}"
+    return FewposeError(f"{file} {what}; it holds no more than a number: write it again with: {again}")
+
+
+def _empty(columns: dict[str, str]) -> "pd.DataFrame":
     import pandas as pd
 
-    if not path.exists():
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise FewposeError(f"{path} is damaged ({error}); run curate import again to rebuild it") from error
-    for name, kind in columns.items():  # a table from before a column existed
-        if name not in table:
-            table[name] = pd.Series("" if kind == "str" else 0, index=table.index)
-    return table
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
 
 
 def _write(path: Path, table: "pd.DataFrame", columns: dict[str, str]) -> None:
     by = ["key"] if table["key"].is_unique else list(columns)  # all columns take ten times the memory
     ordered = table[list(columns)].astype(columns).sort_values(by, ignore_index=True)
-    with atomic.replacing(path) as temporary:
-        ordered.to_parquet(temporary, index=False)
+    parquet.write(path, ordered)

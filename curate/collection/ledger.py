@@ -14,7 +14,6 @@ was written in view of the earlier. `curate merge` notes which of them were made
 
 import errno
 import getpass
-import json
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -24,7 +23,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from curate.collection.directory import Collection
-from curate.foundation import locks
+from curate.foundation import console, json_files, locks
 from curate.foundation.errors import FewposeError
 from curate.foundation.inside import NO_FOLLOW
 
@@ -113,7 +112,10 @@ class Ledger:
     entries: list[Entry]  # as `in_order` has them; an entry that stands there twice is here once
 
     def __init__(self, collection: Collection) -> None:
-        """Raises FewposeError where a line is damaged: which decision it was, nobody could know."""
+        """Raises FewposeError where a line is damaged: which decision it was, nobody could know.
+
+        Says where the last line is cut off (a kill does that, and damage), or where nothing is left of the file.
+        """
         self.path = collection.file("ledger.jsonl")
         self._lock = collection.file(".ledger.lock")
         self.entries = in_order(read(self.path))
@@ -259,19 +261,30 @@ def read(path: Path, *, whole: bool = False) -> list[Entry]:
         return []
     except OSError as error:
         raise FewposeError(f"{path} cannot be read ({error.strerror}); it holds the decisions") from error
-    found: dict[str, Entry] = {}
+    if not content:
+        console.warn(f"{path} is empty; if there were decisions in it, put a copy of it back")
     *lines, tail = content.split(b"\n")
-    for number, line in enumerate([*lines, tail] if whole or _entry(tail) else lines, start=1):
+    torn = _is_torn(tail) and not whole
+    if torn:
+        console.warn(f"{path}: its last line is cut off, and the decision there does not count")
+    found: dict[str, Entry] = {}
+    for number, line in enumerate(lines if torn else [*lines, tail], start=1):
         if not line.strip():
             continue
-        entry = _entry(line)
-        # One name for two decisions: one of them would be lost.
-        if entry is None or found.setdefault(entry.entry, entry) != entry:
-            raise FewposeError(
-                f"{path}, line {number} is damaged: the decision there cannot be read; "
-                "mend the line, or delete it and decide again"
-            )
+        try:
+            entry = _entry(line)
+        except json_files.NotJson as why:
+            raise _damaged(path, number, str(why)) from why
+        if found.setdefault(entry.entry, entry) != entry:  # one of them would be lost
+            raise _damaged(path, number, f"an earlier line with another decision is called {entry.entry}, too")
     return list(found.values())
+
+
+def _damaged(path: Path, number: int, why: str) -> FewposeError:
+    return FewposeError(
+        f"{path}, line {number} is damaged: the decision there cannot be read ({why}); "
+        "mend the line, or delete it and decide again"
+    )
 
 
 def user() -> str:
@@ -308,7 +321,7 @@ def _mended(descriptor: int, lines: bytes) -> tuple[int, bytes]:
         tail = file.read().rpartition(b"\n")[2]
     if not tail:
         return size, lines
-    if _entry(tail):
+    if not _is_torn(tail):
         return size, b"\n" + lines
     os.ftruncate(descriptor, size - len(tail))
     return size - len(tail), lines
@@ -320,20 +333,32 @@ _NAMES = [field.name for field in fields(Entry)]
 def _line(entry: Entry) -> bytes:
     told = {name: getattr(entry, name) for name in _NAMES}
     filled = {name: value for name, value in told.items() if value or value == ()}  # over nothing is said, too
-    return json.dumps(filled, separators=(",", ":")).encode() + b"\n"
+    return json_files.line(filled)
 
 
-def _entry(line: bytes) -> Entry | None:
-    """The entry of a line, or None where it makes none. Fields that a newer version added are passed over."""
+def _is_torn(tail: bytes) -> bool:
+    """Whether what stands behind the last newline is a part of a line."""
     try:
-        told = {name: value for name, value in json.loads(line).items() if name in _NAMES}
-        over = told.pop("over", None)
-        if not told["entry"] or not told["when"] or not all(isinstance(value, str) for value in told.values()):
-            return None
-        if over is not None and not (isinstance(over, list) and all(isinstance(name, str) for name in over)):
-            return None
-        told["over"] = over if over is None else tuple(over)
+        return bool(tail.strip()) and json_files.parse(tail) is None
+    except json_files.NotJson:
+        return True
+
+
+def _entry(line: bytes) -> Entry:
+    """The entry of a line. Fields that a newer version added are passed over. Raises NotJson where it makes none."""
+    told = {name: value for name, value in json_files.parse_line(line).items() if name in _NAMES}
+    over = told.pop("over", None)
+    for name in {"entry", "when", "action"} | told.keys():
+        if not json_files.entry(told, name, str) and name in ("entry", "when"):
+            raise json_files.NotJson(f"its {name} is empty")
+    if over is not None and not (isinstance(over, list) and all(isinstance(name, str) for name in over)):
+        raise json_files.NotJson("its over is not a list of names")
+    told["over"] = over if over is None else tuple(over)
+    try:
         entry = Entry(**({"who": "", "by": ""} | told | {"action": Action(told["action"])}))
-        return entry if entry.moment.year < MAXYEAR else None  # there is a later time to every one
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        last = entry.moment.year == MAXYEAR
+    except ValueError as error:
+        raise json_files.NotJson(str(error)) from error
+    if last:  # no decision could be later
+        raise json_files.NotJson(f"its when is in the year {MAXYEAR}")
+    return entry

@@ -25,6 +25,7 @@ from curate.download.lists import links, split_files
 from curate.download.lists.formats import Problem
 from curate.download.lists.links import Link
 from curate.download.results import pending, tables
+from curate.download.results.journal import NAME as JOURNAL
 from curate.download.results.journal import Journal, Row
 from curate.download.results.store import Store
 from curate.download.web import archive, urls
@@ -181,18 +182,20 @@ class _Run:
         """Ask, write the tables; the URLs that were left when the time was up."""
         until = time.monotonic() + minutes * 60 if minutes is not None else float("inf")
         with (
-            Journal.open(self.target.file("downloads.jsonl")) as self.journal,
+            Journal.open(self.target.file(JOURNAL)) as self.journal,
             Signatures(self.target) as self.signatures,
         ):
-            if self.journal.damaged:
-                damaged = console.count(self.journal.damaged, "damaged line")
-                said = f"{self.journal.path}: {damaged} passed over; what stood there is asked again"
-                console.note(said)
+            lost = pending.lost_rows(self.target.images(missing_ok=True), self.journal)
+            if self.journal.damaged or lost:
+                known = f"{console.count(len(lost), 'picture')} taken from the image table, "
+                console.warn(f"{self.journal.damage()}; {known if lost else ''}what else stood there is asked again")
+            for row in lost:
+                self.journal.append(row)
             missing = [url for url in self.keys if not self._have(url)]
             left = self._ask(list(pending.jobs(missing, self.journal.rows, self.settings, retry)), until)
-            lost = self._tables(problems)
+            replaceable = self._tables(problems)
             if self.settings.archive and not left:
-                jobs = list(pending.archive_jobs(lost, self.journal.rows, self.settings, retry))
+                jobs = list(pending.archive_jobs(replaceable, self.journal.rows, self.settings, retry))
                 left = self._ask(jobs, until)
                 if jobs:
                     self._tables(problems)

@@ -7,7 +7,6 @@ appears whole or not at all, so that what is killed loses one shard at most. Wha
 """
 
 import hashlib
-import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.foundation import atomic
+from curate.foundation import atomic, json_files
 from curate.foundation.errors import FewposeError
 from curate.foundation.inside import is_file
 
@@ -81,9 +80,12 @@ class RowCache:
         with explaining_write_errors(self.folder):
             with atomic.replacing(self.folder / f"{name}.npy") as temporary:
                 with temporary.open("wb") as file:
-                    np.save(file, rows)
+                    # As np.save, which tells a full disk by an OSError without a number.
+                    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(rows))
+                    file.write(rows.data)
                 kept = np.lib.format.open_memmap(temporary, mode="r")  # stays, should somebody delete the file
             described = {"dtype": rows.dtype.str, "shape": rows.shape[1:], "crc32": checksum}
+            # Each of its entries is compared with the array, or with the file's name: it needs no seal.
             atomic.write_json(self.folder / f"{name}.json", {"ids": list(ids)} | described)
         self._hold(name, ids, _Shard(kept, checksum, checked=True))
 
@@ -109,7 +111,7 @@ class RowCache:
             self._remove(index.stem)
             return
         try:
-            described = json.loads(index.read_bytes())
+            described = json_files.read(index)
             ids, dtype, shape = described["ids"], described["dtype"], described["shape"]
             rows = np.lib.format.open_memmap(array, mode="r")
             promised = (index.stem, [len(ids), *shape], dtype, True)

@@ -1,10 +1,11 @@
 """What the three commands share at the terminal: entry point, errors, progress, tables."""
 
+import errno
 import sys
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, emoji=False)  # ":cat:" in a name stays as it is
 err = Console(stderr=True, highlight=False, emoji=False)
+_said: set[str] = set()  # warnings
+
+# What no command can help: a full disk, one that is read-only or broken, a folder without permission.
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 
 
 def application(help_text: str) -> typer.Typer:
@@ -41,18 +46,33 @@ def application(help_text: str) -> typer.Typer:
 
 
 def run(app: typer.Typer) -> None:
-    """Run a command line; a user's mistake becomes one sentence and an exit code (1 failed, 2 bad usage)."""
+    """Run a command line; a user's mistake becomes one sentence and an exit code (1 failed, 2 bad usage).
+
+    So does what a disk or its owner refuses and no command has explained: it can happen wherever something is written.
+    """
     try:
         app()
     except FewposeError as error:
-        note(f"error: {error}", style="red")
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        _fail(
+            f"{error.filename or 'a file'} cannot be read or written ({error.strerror}); what was finished is kept: "
+            "make room or make it accessible, and the same command goes on",
+            FewposeError.exit_code,
+        )
     except SystemExit as stop:
         if stop.code == 130:  # what Typer makes of Ctrl-C
             err.print(
                 "\nInterrupted. Nothing that was finished is lost: the same command goes on from here.", soft_wrap=True
             )
         raise
+
+
+def _fail(sentence: str, exit_code: int) -> NoReturn:
+    note(f"error: {sentence}", style="red")
+    sys.exit(exit_code)
 
 
 @contextmanager
@@ -102,6 +122,13 @@ def _left(seconds: float) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """One image, or 2 images; `many` where an s does not do."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def warn(text: str) -> None:
+    """Say something to whom it concerns, once, however often it is found out in this process."""
+    if text not in _said:
+        _said.add(text)
+        note(text, style="yellow")
 
 
 def say(text: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.inside import inside
 
@@ -51,8 +52,8 @@ class Lock:
 
     def holder(self) -> dict[str, Any]:
         """The facts that its holder published; empty in the moment before it has."""
-        with suppress(OSError, ValueError, TypeError):
-            return dict(json.loads(self.file.read_bytes()))
+        with suppress(OSError, json_files.NotJson):
+            return json_files.read(self.file)
         return {}
 
     def who(self) -> str:

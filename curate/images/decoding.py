@@ -122,6 +122,8 @@ def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
             return file.read(status.st_size)  # without a size, a file that grows would never end
     except OSError as error:
         raise Unreadable(Cause.NO_ACCESS, error.strerror or type(error).__name__) from error
+    except ValueError as error:  # a NUL in the name
+        raise Unreadable(Cause.NO_ACCESS, f"no file can have this name ({error})") from error
 
 
 def open_image(

@@ -105,7 +105,7 @@ def import_folder(
 def _import(
     target: Collection, entries: list[Entry], rejects: list[Reject], *, limits: Limits, link: bool, workers: int
 ) -> list[Outcome]:
-    before = target.images()
+    before = target.images(missing_ok=True)
     with Signatures(target) as signatures:
         outcomes = [*_Import(target, before, signatures, limits, link).run(entries, workers), *rejects]
         added = tables.frame([outcome.row for outcome in outcomes if isinstance(outcome, Added)], COLUMNS)

@@ -13,8 +13,9 @@ import pandas as pd
 
 from curate.collection import groups, synthetic
 from curate.collection.directory import Collection
-from curate.foundation import atomic, console
+from curate.foundation import console, parquet
 from curate.foundation.cache import explaining_write_errors
+from curate.foundation.errors import FewposeError
 from curate.images import originals
 from curate.images.decoding import NO_LIMITS, Unreadable
 from curate.images.signatures import VERSION as SIGNATURES
@@ -22,6 +23,7 @@ from curate.images.signatures import Signatures
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+_GROUPS = {"id": "str", "group": "str"}
 
 
 def frame(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
@@ -73,17 +75,17 @@ def _cached(
     group = _known_groups(cache)
     if group.keys() != files.keys():
         group = _groups(collection, files, signatures, workers)
-        with explaining_write_errors(cache.parent), atomic.replacing(cache) as temporary:
-            pd.DataFrame(sorted(group.items()), columns=["id", "group"]).to_parquet(temporary, index=False)
+        with explaining_write_errors(cache.parent):
+            parquet.write(cache, pd.DataFrame(sorted(group.items()), columns=list(_GROUPS), dtype="str"))
     return group
 
 
 def _known_groups(cache: Path) -> dict[str, str]:
     """Of the pictures that were grouped the last time; none where the file is damaged."""
     try:
-        known = pd.read_parquet(cache)
+        known = parquet.read(cache, _GROUPS, "it is made again")
         return dict(zip(known["id"], known["group"], strict=True))
-    except (OSError, ValueError, KeyError):
+    except (FileNotFoundError, FewposeError):
         return {}
 
 

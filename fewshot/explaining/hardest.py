@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from curate.foundation import atomic
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.inside import inside
 from curate.images import originals
@@ -74,7 +74,7 @@ def explain_sweep(
             tested=len(agreed),
             unread=len(places) - len(mistakes),
         )
-        atomic.write_json(folder / FILE, shown.to_json())
+        json_files.write(folder / FILE, shown.to_json())
     return shown
 
 

@@ -1,8 +1,8 @@
 """Which files and folders an export is given: said before torch is loaded."""
 
-import json
 from pathlib import Path
 
+from curate.foundation import json_files
 from curate.foundation.errors import UsageError
 
 
@@ -16,8 +16,8 @@ def json_path(path: Path) -> Path:
     beside = path.with_suffix(".json")
     if beside.exists():
         try:
-            ours = "onnx" in json.loads(beside.read_bytes())
-        except (OSError, ValueError, TypeError):
+            ours = "onnx" in json_files.read(beside)
+        except (OSError, json_files.NotJson):
             ours = False
         if not ours:
             raise UsageError(f"--onnx {path}: {beside} is there, and describes no ONNX file; choose another name")

@@ -10,7 +10,6 @@ pickle is ever opened.
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from curate.foundation import atomic
+from curate.foundation import atomic, json_files
 from curate.foundation.errors import FewposeError
 from curate.images.decoding import NO_LIMITS, Unreadable, read_file
 from curate.models import clip_models
@@ -39,7 +38,7 @@ def save(folder: Path, about: About, classifier: Classifier) -> About:
     about = dataclasses.replace(about, weights_sha256=hashlib.sha256(content).hexdigest())
     atomic.write_bytes(folder / WEIGHTS, content)
     atomic.write_text(folder / CARD, card.text(about, folder.name, len(content)))
-    atomic.write_json(folder / JSON, about.to_json())
+    json_files.write(folder / JSON, about.to_json())
     return about
 
 
@@ -64,27 +63,39 @@ def read(folder: Path) -> About:
     place.require(folder)
     path = folder / JSON
     try:
-        return About.of_json(json.loads(path.read_bytes()))
+        return About.of_json(json_files.read(path))
     except OSError as error:
         raise FewposeError(f"{path} can't be read ({error.strerror})") from error
     except Unfit as error:
         raise FewposeError(f"{path} can't be used: {error}") from error
-    except ValueError as error:
-        raise FewposeError(f"{path} is damaged: it is not JSON; train the model again") from error
+    except json_files.NotJson as why:
+        raise FewposeError(f"{path} is damaged: {why}; {_again(folder)}") from why
 
 
-def _tensors(path: Path, promised: str) -> dict[str, Tensor]:
-    """The tensors of a file whose digest is as `promised`."""
+def weights(path: Path, promised: str) -> bytes:
+    """The file of a model's weights. Raises FewposeError where its digest is not as `promised`."""
     try:
         content = read_file(path, NO_LIMITS)  # through links, too: of them the model hub's cache is made
     except Unreadable as error:
         raise FewposeError(f"{path} can't be read ({error.detail}); the model needs its weights beside it") from error
     if hashlib.sha256(content).hexdigest() != promised:
-        raise FewposeError(f"{path} is damaged, or of another model: its digest is not that of {JSON}")
+        raise FewposeError(
+            f"{path} is damaged, or of another model: its digest is not that of {JSON}; {_again(path.parent)}"
+        )
+    return content
+
+
+def _tensors(path: Path, promised: str) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(content)
+        return safetensors.torch.load(weights(path, promised))
+    except FewposeError:
+        raise
     except Exception as error:  # whatever a foreign file makes the reader raise
-        raise FewposeError(f"{path} is no file of safetensors; train the model again") from error
+        raise FewposeError(f"{path} is no file of safetensors; {_again(path.parent)}") from error
+
+
+def _again(folder: Path) -> str:
+    return f"delete {folder}, and give the fewshot train command that made it again"
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -69,8 +69,9 @@ def train(settings: TrainSettings) -> Trained:
 
 def _found(out: Path, settings: TrainSettings, plan: Plan, clip: ClipModel) -> Trained:
     about = directory.read(out)
-    if about.trained_on["recipe"] != _recipe(settings, plan, clip):
+    if about.trained_on.get("recipe") != _recipe(settings, plan, clip):
         raise UsageError(f"{out} holds another model already; choose another --out, or delete it first")
+    directory.weights(out / directory.WEIGHTS, about.weights_sha256)
     return Trained(out, about, found=True)
 
 

@@ -1,11 +1,11 @@
 """What SWEEP/explained holds: pictures, and explained.json, written last, which describes them. The report reads it."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
 from curate.foundation.inside import inside
 from curate.sweeps.records import Trial, read
@@ -59,7 +59,7 @@ class Shown:
 def read_shown(sweep: Path) -> Shown | None:
     """What `sweep` has to show; None where there is nothing, or it is not of the record that is there now."""
     try:
-        content = json.loads(inside(sweep, f"{FOLDER}/{FILE}").read_bytes())
+        content = json_files.read(inside(sweep, f"{FOLDER}/{FILE}"))
         if content.pop("format") != FORMAT:
             return None
         content["trial"] = Trial(**content["trial"])

@@ -2,10 +2,8 @@
 weights, which are never downloaded by themselves.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +11,7 @@ import pandas as pd
 from curate.checks.rules.rule import CannotRun, Rule
 from curate.collection.directory import Collection
 from curate.collection.findings import Kind
-from curate.foundation import console
+from curate.foundation import console, json_files
 from curate.foundation.errors import FewposeError
 from curate.images import originals
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
@@ -82,7 +80,7 @@ def known_skeleton(collection: Collection, file: str) -> np.ndarray | None:
     """
     try:
         beside = collection.path(sidecar(Path(file)).as_posix())
-        told: dict[str, Any] = json.loads(read_file(beside))
+        told = json_files.parse_object(read_file(beside))
         if "control_keypoints" in told:
             points = np.array(told["control_keypoints"], float)
             width, height = map(int, told["size"].split("x"))

@@ -38,7 +38,7 @@ def adopt(collection: Collection, jobs: Sequence[ImageJob], made: frozenset[str]
     """
     workers = os.cpu_count() or 1
     with collection.locked():
-        images, rejects = collection.images(), collection.rejects()
+        images, rejects = collection.images(missing_ok=True), collection.rejects()
         known = set(images["key"]) - made
         new = [job for job in jobs if job.key not in known and writing.path(collection, job).exists()]
         refused = set(rejects["key"])

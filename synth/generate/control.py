@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from curate.collection import yoga82
 from curate.collection.directory import Collection
-from curate.foundation import resources
+from curate.foundation import json_files, resources
 from curate.foundation.errors import UsageError
 from synth.body.capsules import flesh
 from synth.body.contact_solver import solve_contacts
@@ -143,7 +143,7 @@ def stored(collection: Collection) -> dict[str, np.ndarray]:
         if not line.strip():
             continue
         try:
-            told = json.loads(line)
+            told = json_files.parse_object(line)
             points = np.array(told["keypoints"], np.float64)
             id = str(told["id"])
         except (ValueError, KeyError, TypeError) as error:

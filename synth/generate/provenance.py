@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from curate.foundation import json_files
 from curate.images.decoding import Unreadable, read_file, sniff
 from curate.images.work import TooMuchWork, check_work
 
@@ -76,4 +77,4 @@ def read(image: Path) -> dict[str, Any]:
         told = comment.decode("utf-8").partition(" ")[2]
     if told is None:
         raise ValueError(f"{image} says nothing of where it comes from")
-    return dict(json.loads(told))
+    return json_files.parse_object(told)

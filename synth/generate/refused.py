@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 
 from curate.collection.directory import Collection
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
 from curate.foundation.inside import NO_FOLLOW
 
@@ -21,8 +22,8 @@ def read(collection: Collection) -> set[str]:
     keys = set()
     for number, line in enumerate(lines, 1):
         try:
-            keys.add(str(json.loads(line)["key"]))
-        except (ValueError, KeyError, TypeError) as error:
+            keys.add(json_files.entry(json_files.parse_object(line), "key", str))
+        except json_files.NotJson as error:
             if number == len(lines):
                 break
             raise FewposeError(f"{path}, line {number}: not a line of ours; remove it") from error

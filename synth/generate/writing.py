@@ -20,6 +20,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from curate.collection.directory import Collection
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
 from curate.foundation.inside import is_file
 from synth.generate import provenance
@@ -200,9 +201,8 @@ def _key(sidecar: Path) -> str | None:
     if not is_file(sidecar):  # a pipe would be waited for
         return None
     try:
-        told = json.loads(sidecar.read_bytes())
-        return str(told["key"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return json_files.entry(json_files.read(sidecar), "key", str)
+    except (OSError, json_files.NotJson):
         return None
 
 

@@ -189,7 +189,7 @@ def test_a_report_of_what_is_no_sweep_is_one_sentence(run: Run, tmp_path: Path) 
     for place in (tmp_path, tmp_path / "nowhere"):
         code, out, errors = run("report", place)
         assert (code, out, errors.count("\n")) == (1, "", 1)
-        assert errors == f"error: {place} is not a sweep (no readable sweep.json); make one with fewshot sweep\n"
+        assert errors == f"error: {place} is not a sweep (there is no sweep.json); make one with fewshot sweep\n"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["sweep"], ["sweep", "here"], ["sweep", "--nonsense"]])

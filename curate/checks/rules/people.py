@@ -1,7 +1,6 @@
 """No person, or several: what a detector counts. Optional: it needs weights, which it never downloads by itself."""
 
 import os
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from curate.collection.findings import Kind
 from curate.foundation import console
 from curate.images import originals
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image
+from curate.models import checkpoints
 
 VARIABLE = "FEWPOSE_PERSON_DETECTOR"  # names a file of weights
 # torchvision's FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
@@ -89,13 +89,12 @@ def _hub() -> Path:
 
 def load(file: Path) -> Any:
     """torchvision's Faster R-CNN with these weights (Ren et al., arXiv 1506.01497). Raises CannotRun."""
-    import torch
     from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
     detector = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
     try:
-        detector.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    except (OSError, EOFError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
+        checkpoints.fill(detector, file)
+    except checkpoints.NotItsWeights as error:
         name = "fasterrcnn_mobilenet_v3_large_320_fpn"
         raise CannotRun(f"{file} does not hold weights of torchvision's {name}; download them again") from error
     return detector.eval()

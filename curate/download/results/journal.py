@@ -5,7 +5,6 @@ and all. The last row of a link counts, and of its copy in an archive.
 """
 
 import errno
-import json
 import os
 import re
 import time
@@ -15,8 +14,10 @@ from sys import intern
 from typing import Any
 
 from curate.download.web.outcome import Outcome
+from curate.foundation import json_files
 from curate.foundation.inside import NO_FOLLOW
 
+NAME = "downloads.jsonl"  # in the collection
 _SECONDS_BETWEEN_SYNCS = 1.0
 
 
@@ -59,13 +60,14 @@ class Journal:
     rows: dict[tuple[str, str], Row]  # (url, via): the last row of it
     lines: int  # that are whole
     damaged: int  # of them, those that make no row; what they said is lost
+    first_damaged: int  # which line of the file is the first of them, from 1; 0 where there is none
 
     def __init__(self, path: Path) -> None:
         """What is written there, and nothing where there is no such file. Raises OSError where it cannot be read."""
         self.path = path
         self.rows = {}
         self.lines = 0
-        self.damaged = 0
+        self.damaged = self.first_damaged = 0
         self._size = 0  # bytes of whole lines
         self._descriptor: int | None = None
         self._synced = time.monotonic()
@@ -90,6 +92,13 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def damage(self) -> str:
+        """What is wrong with the file, as the beginning of a sentence."""
+        if not self.damaged:
+            return f"{self.path} lacks lines that there were"
+        lines = f"{self.damaged} damaged lines" if self.damaged > 1 else "1 damaged line"
+        return f"{self.path}, line {self.first_damaged}: {lines} passed over"
 
     def append(self, row: Row) -> None:
         """Write a row down; it survives a kill at once, and a power cut within a second and the next row.
@@ -127,7 +136,7 @@ class Journal:
 
     def _read(self) -> None:
         with self.path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     break
                 self._size += len(line)
@@ -135,6 +144,7 @@ class Journal:
                 row = _row(line)
                 if row is None:
                     self.damaged += 1
+                    self.first_damaged = self.first_damaged or number
                 else:
                     self.rows[row.url, row.via] = row
 
@@ -143,7 +153,7 @@ def _line(row: Row) -> bytes:
     """Values that are defaults are left out, which most are."""
     values = {field.name: getattr(row, field.name) for field in fields(Row)}
     told = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
-    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+    return json_files.line(told)
 
 
 def _row(line: bytes) -> Row | None:
@@ -152,7 +162,7 @@ def _row(line: bytes) -> Row | None:
     Fields that a newer version added are passed over.
     """
     try:
-        told = {name: value for name, value in json.loads(line).items() if name in _TYPES}
+        told = {name: value for name, value in json_files.parse_line(line).items() if name in _TYPES}
         told["outcome"] = Outcome(told["outcome"])
         if not all(isinstance(value, _TYPES[name]) for name, value in told.items()):
             return None

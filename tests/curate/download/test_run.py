@@ -445,6 +445,65 @@ def test_a_damaged_line_of_the_journal_is_said_and_its_link_asked_again(
     assert place.tables == tables
 
 
+@pytest.mark.parametrize("harm", ["a damaged line", "cut off", "deleted"])
+def test_a_picture_whose_line_of_the_journal_is_lost_stays_though_its_link_is_dead_now(
+    site: Web, place: "Place", capsys: pytest.CaptureFixture[str], harm: str
+) -> None:
+    links = keyed([*(site.url("good", n) for n in range(4)), site.url("404", 5)])
+    place.download(links)
+    images = place.collection.images()
+    journal = place.root / "downloads.jsonl"
+    whole = journal.read_bytes()
+    lost = next(n for n, line in enumerate(whole.splitlines()) if b'"outcome":"kept"' in line)
+    lines = whole.splitlines(keepends=True)
+    match harm:
+        case "a damaged line":
+            journal.write_bytes(b"".join([*lines[:lost], lines[lost].replace(b"JPEG", b"JPFG"), *lines[lost + 1 :]]))
+        case "cut off":
+            journal.write_bytes(whole[: len(lines[0]) + 30])
+        case "deleted":
+            journal.unlink()
+    site.reset()
+    capsys.readouterr()
+    assert list(place.causes.values()).count("kept") == 4  # before anything is mended
+    assert "downloads.jsonl" in " ".join(capsys.readouterr().err.split())
+    place.download(links, minutes=0)
+    assert place.collection.images().equals(images)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "downloads.jsonl" in said
+    assert "taken from the image table, what else stood there is asked again" in said
+    place.download(links)
+    assert set(place.causes.values()) == {"kept", "not found"}
+    assert place.collection.images().equals(images)
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "rejects.parquet", "links.parquet"])
+def test_a_damaged_table_of_a_download_is_made_again_as_is_said(site: Web, place: "Place", name: str) -> None:
+    links = keyed([*(site.url("good", n) for n in range(4)), site.url("404", 5)])
+    place.download(links)
+    tables = place.tables
+    path = place.root / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    site.reset()
+    with pytest.raises(FewposeError, match=rf"{name} is damaged .*delete it and give"):
+        place.download(links)
+    path.unlink()
+    assert place.download(links).asked == 0
+    assert place.tables == tables
+
+
+def test_a_list_that_was_deleted_is_missed(site: Web, place: "Place", capsys: pytest.CaptureFixture[str]) -> None:
+    place.download(keyed([site.url("good", 0)]))
+    (place.root / "links.parquet").unlink()
+    capsys.readouterr()
+    assert place.causes == {}
+    assert "links.parquet is missing: which links there were is not known; give curate download" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 # When it is not the web
 
 

@@ -1,6 +1,7 @@
 """What a person sees: one line for a mistake, a sentence after Ctrl-C, progress that suits the place."""
 
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -35,6 +36,10 @@ def fail():
 @app.command()
 def misuse():
     raise UsageError(MESSAGE)
+
+@app.command()
+def disk(number: int, name: str = ""):
+    raise OSError(number, os.strerror(number), *([name] if name else []))
 
 @app.command()
 def fault():
@@ -141,6 +146,36 @@ start()
 """
     done = run([sys.executable, "-c", code], environment)
     assert (done.returncode, done.stderr) == (2, "error: mistaken\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device"),
+        (errno.EROFS, "Read-only file system"),
+        (errno.EDQUOT, "Disk quota exceeded"),
+        (errno.EACCES, "Permission denied"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_what_a_disk_refuses_is_one_line_wherever_it_was_met(
+    program: list[str], environment: dict[str, str], number: int, words: str
+) -> None:
+    done = run(program, environment, "disk", str(number), "--name", "/a/model.json")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: /a/model.json cannot be read or written ({words}); what was finished")
+    assert done.stderr.count("\n") == 1
+    assert f"error: a file cannot be read or written ({words})" in run(program, environment, "disk", str(number)).stderr
+
+
+def test_another_error_of_the_system_is_a_fault_of_ours(program: list[str], environment: dict[str, str]) -> None:
+    assert "Traceback" in run(program, environment, "disk", str(errno.EBADF)).stderr
+
+
+def test_a_warning_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("the ledger is empty \x1b", "the ledger is empty \x1b", "so is the journal"):
+        console.warn(text)
+    assert capsys.readouterr().err == "the ledger is empty \\x1b\nso is the journal\n"
 
 
 def test_a_fault_of_ours_keeps_its_traceback(program: list[str], environment: dict[str, str]) -> None:

@@ -626,3 +626,43 @@ def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(
     monkeypatch.setattr("curate.images.signatures.open_image", interrupted)
     summary: ImportSummary = import_folder(source, target)
     assert summary.added == 4
+
+
+# Damaged tables
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "rejects.parquet"])
+def test_a_damaged_table_is_made_again_as_is_said(name: str, source: Path, target: Path) -> None:
+    put(source / "tree/broken.jpg", b"no picture")
+    import_folder(source, target)
+    path = target / name
+    before = {file: (target / file).read_bytes() for file in ("images.parquet", "rejects.parquet")}
+    content = bytearray(before[name])
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FewposeError, match="or delete it and give the commands again that filled the collection"):
+        import_folder(source, target)
+    assert path.read_bytes() == content  # nothing is lost before a person has said so
+    path.unlink()
+    import_folder(source, target)
+    assert {file: (target / file).read_bytes() for file in before} == before
+
+
+def test_a_damaged_cache_of_groups_is_made_again(source: Path, target: Path) -> None:
+    put(source / "tree/copy.jpg", (source / "tree/1.jpg").read_bytes())
+    import_folder(source, target)
+    before = (target / "images.parquet").read_bytes()
+    (cache,) = (target / "cache/groups").glob("*.parquet")
+    whole = cache.read_bytes()
+    for place in range(0, len(whole), 97):
+        cache.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        import_folder(source, target)
+        assert (target / "images.parquet").read_bytes() == before, place
+
+
+def test_a_nul_in_a_path_of_a_csv_is_a_reject(source: Path, target: Path) -> None:
+    table = source / "table.csv"
+    table.write_bytes(b"path,label\ntree/1.jpg,tree\ntree/2\0.jpg,tree\n")
+    found = import_folder(table, target)
+    assert (found.added, [reject.cause for reject in found.rejects]) == (1, ["cannot be opened"])
+    assert len(Collection.open(target).rejects()) == 1

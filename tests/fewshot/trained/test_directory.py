@@ -1,5 +1,6 @@
 """A trained model's directory: what is read is checked, and what doesn't fit is refused in one sentence."""
 
+import contextlib
 import hashlib
 import json
 import pickle
@@ -16,6 +17,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.markdown import escape
 from curate.foundation.text import is_seen
@@ -31,7 +33,7 @@ def own(kept: Path, tmp_path: Path) -> Path:
 
 def change(folder: Path, **entries: Any) -> None:
     path = folder / place.JSON
-    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+    path.write_text(json.dumps(json_files.read(path) | entries))
 
 
 def rewrite(folder: Path, change_tensors: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -90,6 +92,9 @@ def test_what_is_no_model_is_bad_usage(tmp_path: Path, make: Callable[[Path], ob
         ({"transform": {"size": 64, "fit": "stretch", "version": 2}}, "its transform makes no sense"),
         ({"transform": {"size": 64, "fit": "crop", "version": 1}}, "its transform makes no sense: pixels of version 1"),
         ({"mean": [0.5, 0.5]}, "its mean makes no sense"),
+        ({"mean": [1e300, 0.5, 0.5]}, "its mean makes no sense: 1e+300 is not a number from -1 to 2"),
+        ({"std": [0.2, 0, 0.2]}, "its std makes no sense: 0 is not a number from 0.001 to 10"),
+        ({"temperature": -1.5}, "its temperature makes no sense"),
         ({"texts": [["a"], ["b"], [3]]}, "its texts makes no sense"),
         ({"quick_gelu": "yes"}, "its quick_gelu makes no sense"),
         ({"architecture": "hf-hub:somebody/something"}, "--model hf-hub:somebody/something is not known"),
@@ -103,7 +108,7 @@ def test_entries_that_make_no_sense_are_named(own: Path, entries: dict[str, Any]
 
 def test_an_entry_that_is_missing_is_named(own: Path) -> None:
     path = own / place.JSON
-    told = json.loads(path.read_text())
+    told = json_files.read(path)
     del told["mean"], told["head"]
     path.write_text(json.dumps(told))
     assert "it lacks head, mean" in refused(own)
@@ -111,7 +116,16 @@ def test_an_entry_that_is_missing_is_named(own: Path) -> None:
 
 def test_what_is_not_json_is_damaged(own: Path) -> None:
     (own / place.JSON).write_bytes(b"\x80\x04{")
-    assert "it is not JSON; train the model again" in refused(own)
+    assert "is damaged: it is not JSON (line 1 is no text in UTF-8); delete" in refused(own)
+
+
+def test_any_flipped_bit_is_refused_or_says_the_same(own: Path) -> None:
+    path, told = own / place.JSON, directory.read(own)
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        with contextlib.suppress(FewposeError):
+            assert directory.read(own) == told, at
 
 
 def test_weights_must_be_those_that_were_promised(own: Path) -> None:

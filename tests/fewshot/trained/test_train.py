@@ -249,3 +249,35 @@ def test_of_a_sweep_other_weights_are_refused(asked: Ask) -> None:
         UsageError, match="the sweep began with other weights of tiny/random; give them by --checkpoint"
     ):
         train(asked(weights="0" * 16))
+
+
+@pytest.mark.parametrize("name", [directory.JSON, directory.WEIGHTS])
+def test_a_damaged_model_is_made_again_as_is_said(asked: Ask, name: str) -> None:
+    settings = asked()
+    out = train(settings).out
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    content = bytearray(before[name])
+    content[len(content) // 2] ^= 1
+    (out / name).write_bytes(content)
+    for attempt in (lambda: directory.load(out, "cpu"), lambda: train(settings)):
+        with pytest.raises(FewposeError, match=f"is damaged.*delete {out}, and give the fewshot train command"):
+            attempt()
+    shutil.rmtree(out)
+    train(settings)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_a_damaged_fold_is_trained_again(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = asked()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(directory, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(settings)
+    folds = sorted((settings.sweep.out / place.FOLDS).iterdir())
+    assert len(folds) == 2
+    for file in folds:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    about = train(settings).about
+    undisturbed = replace(settings, sweep=settings.sweep.replaced(out=settings.sweep.out.with_name("other")))
+    assert about == train(undisturbed).about

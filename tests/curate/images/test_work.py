@@ -57,7 +57,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         "TIFF with more than 200,000 values of one tag",
     ),
     "run lengths": (
-        lambda: hostile.run_length_bmp(1000, 1000, b"\0\1" * 4_000_000),
+        lambda: hostile.run_length_bmp(1000, 1000, b"\0\0" * 4_000_000),
         "BMP with more than 4,000,000 bytes in run-length coding",
     ),
     "rows of nothing": (

@@ -68,7 +68,7 @@ def part(name: str) -> Any:
 
 def _import() -> None:
     _check_settings()
-    from eta.core.config import EnvConfigError
+    from eta.core.config import EnvConfigError  # type: ignore[import-untyped]
 
     try:
         with warnings.catch_warnings():
@@ -98,7 +98,7 @@ def _check_settings() -> None:
 
 def _take_classes_from(packages: set[str]) -> None:
     """FiftyOne makes objects of the classes that requests and the database name: of its own, and of no other module."""
-    import eta.core.utils as etau
+    import eta.core.utils as etau  # type: ignore[import-untyped]
 
     found = etau.get_class
 

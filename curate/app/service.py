@@ -64,7 +64,7 @@ def _guarded(told: Told) -> type:
 
     service = fiftyone_library.part("core.service")
 
-    class Guarded(service.ServerService):  # type: ignore[misc]  # FiftyOne has no types
+    class Guarded(service.ServerService):  # type: ignore[misc, name-defined]  # FiftyOne has no types
         @property
         def command(self) -> list[str]:
             # -P: the folder that it is started in, FiftyOne's, has modules with names of everybody's.

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from urllib.parse import unquote
 
+import psutil
 import pytest
 
 from curate.app import database
@@ -66,7 +67,9 @@ def test_our_database_listens_where_its_user_alone_may_go_and_ends_with_the_proc
     uri = line_with(process, "uri").split()[1]
     socket = Path(unquote(uri.removeprefix("mongodb://").split("/?")[0]))
     assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
-    assert len(mongods(root)) == 1
+    (mongod,) = mongods(root)
+    listens = psutil.Process(mongod).net_connections("all")
+    assert {Path(str(each.laddr)).parent for each in listens if each.laddr} == {socket.parent}  # nowhere else
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert mongods(root) == []

@@ -16,8 +16,8 @@ def collection(tmp_path: Path) -> Collection:
 
 
 def file_of(collection: Collection, key: str) -> Path:
-    row = collection.images().set_index("key").loc[key]
-    return collection.path(row["file"]).absolute()
+    images = collection.images()
+    return collection.path(dict(zip(images["key"], images["file"], strict=True))[key]).absolute()
 
 
 def test_a_picture_of_the_table_is_shown_with_its_type(collection: Collection) -> None:

@@ -53,8 +53,9 @@ def key(served: Served) -> str:
 
 
 def media(collection: Collection, name: str) -> str:
-    row = collection.images().set_index("key").loc[name]
-    return f"/media?filepath={quote(str(collection.path(row['file']).absolute()))}"
+    images = collection.images()
+    file = dict(zip(images["key"], images["file"], strict=True))[name]
+    return f"/media?filepath={quote(str(collection.path(file).absolute()))}"
 
 
 def dropping(served: Served) -> dict[str, Any]:

@@ -90,11 +90,6 @@ class Collection:
             raise FewposeError(f"{file} cannot be read ({error.strerror})") from error
         except json_files.NotJson as why:
             raise _unmarked(file, f"is damaged: {why}") from why
-            ) from error
-        except OSError as error:
-            raise FewposeError(f"{root / FILE} cannot be read ({error.strerror})") from error
-        except json_files.NotJson as why:
-            raise _unmarked(root, f"is damaged: {why}") from why
         if version > FORMAT:
             raise FewposeError(
                 f"{root} has collection format {version}, this fewpose reads up to {FORMAT}; pip install -U fewpose"

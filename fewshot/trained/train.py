@@ -71,7 +71,7 @@ def _found(out: Path, settings: TrainSettings, plan: Plan, clip: ClipModel) -> T
     about = directory.read(out)
     if about.trained_on.get("recipe") != _recipe(settings, plan, clip):
         raise UsageError(f"{out} holds another model already; choose another --out, or delete it first")
-    directory.weights(out / directory.WEIGHTS, about.weights_sha256)
+    directory.weights(out / place.WEIGHTS, about.weights_sha256)
     return Trained(out, about, found=True)
 
 

@@ -21,9 +21,9 @@ from fewshot.reporting.sections import explained
 from fewshot.reporting.sections.content import Content
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
-from fewshot.trained import directory
+from fewshot.trained import directory, place
 from fewshot.trained.settings import TrainSettings
-from fewshot.trained.train import FOLDS, train
+from fewshot.trained.train import train
 from fewshot.trials.explained import FILE, FOLDER, Mistake, Shown
 
 TRIAL = Trial("unfiltered", "zero-shot", 0, 0)
@@ -136,7 +136,7 @@ def test_training_neither_writes_nor_deletes_where_a_link_leads(
 ) -> None:
     asked = settings(methods=("linear-probe",), out=tmp_path / "model")
     asked.out.mkdir()
-    (asked.out / FOLDS).symlink_to(home)
+    (asked.out / place.FOLDS).symlink_to(home)
     before = snapshot(home)
     with pytest.raises(FewposeError, match=r"model/\.folds is a symbolic link"):
         train(TrainSettings(asked, folds=2))
@@ -150,10 +150,10 @@ def test_a_model_is_read_through_links_but_no_pipe_is_waited_for(
     out = tmp_path / "model"
     train(TrainSettings(settings(methods=("linear-probe",), out=out), folds=0))
     (tmp_path / "linked").mkdir()
-    for name in (directory.JSON, directory.WEIGHTS):
+    for name in (place.JSON, place.WEIGHTS):
         (tmp_path / "linked" / name).symlink_to(out / name)
     assert directory.load(tmp_path / "linked", "cpu").classes
-    (out / directory.WEIGHTS).unlink()
-    os.mkfifo(out / directory.WEIGHTS)
+    (out / place.WEIGHTS).unlink()
+    os.mkfifo(out / place.WEIGHTS)
     with pytest.raises(FewposeError, match=r"weights\.safetensors can't be read \(not a regular file\)"):
         directory.load(out, "cpu")

@@ -251,7 +251,7 @@ def test_of_a_sweep_other_weights_are_refused(asked: Ask) -> None:
         train(asked(weights="0" * 16))
 
 
-@pytest.mark.parametrize("name", [directory.JSON, directory.WEIGHTS])
+@pytest.mark.parametrize("name", [place.JSON, place.WEIGHTS])
 def test_a_damaged_model_is_made_again_as_is_said(asked: Ask, name: str) -> None:
     settings = asked()
     out = train(settings).out

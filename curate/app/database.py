@@ -210,7 +210,7 @@ class _Server:
                     entry = json.loads(line)
                     if entry["s"] in ("E", "F"):  # error, fatal
                         said = str(entry.get("attr", {}).get("error", entry["msg"]))
-        return f" ({said})" if said else ""
+        return f" ({' '.join(said.split())})" if said else ""  # some have several lines
 
     def _end_leftover(self) -> None:
         """A mongod whose curate app was killed runs on: MongoDB's own lock file holds its process id."""

@@ -85,7 +85,7 @@ def _earlier(collection: Collection, chosen: Mapping[str, Setting], *, needed: b
         if chosen[name].enabled and was != now:
             differ = ", ".join(f"{key} is {now[key]:g}, was {was[key]:g}" for key in now if was.get(key) != now[key])
             path = collection.root / settings.NAME
-            console.err.print(f"{path}: other settings of {name} than in the last check: {differ}", soft_wrap=True)
+            console.note(f"{path}: other settings of {name} than in the last check: {differ}")
     return earlier if needed else None
 
 

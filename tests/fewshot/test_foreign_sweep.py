@@ -1,6 +1,5 @@
 """A sweep or a model from a stranger: its links and names lead to nothing of the user's."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.foundation import atomic
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Trial, read_sweep
@@ -49,7 +48,7 @@ def sweep(settings: Callable[..., SweepSettings]) -> Path:
     shown = Shown(TRIAL, record.predictions_sha256, (mistake,), agreed=1, tested=1)
     (asked.out / FOLDER).mkdir()
     Image.linear_gradient("L").rotate(90).save(asked.out / FOLDER / "00.png")
-    atomic.write_json(asked.out / FOLDER / FILE, shown.to_json())
+    json_files.write(asked.out / FOLDER / FILE, shown.to_json())
     return asked.out
 
 
@@ -78,8 +77,8 @@ def test_a_report_embeds_no_picture_that_a_link_leads_to(sweep: Path, home: Path
 
 def test_what_names_a_trial_elsewhere_shows_nothing(sweep: Path) -> None:
     path = sweep / FOLDER / FILE
-    content = json.loads(path.read_bytes())
-    atomic.write_json(path, content | {"trial": asdict(replace(TRIAL, set="../../home"))})
+    content = json_files.read(path)
+    json_files.write(path, content | {"trial": asdict(replace(TRIAL, set="../../home"))})
     assert pictures(sweep) == 0
     assert write_report(sweep).html.exists()
 
@@ -106,8 +105,8 @@ def _all_of(sweep: Path) -> hardest.HardestMistakes:
 def test_a_trial_s_name_leads_nowhere(sweep: Path, home: Path, set_: str) -> None:
     """Neither where a sweep.json says it, nor where a record is written."""
     foreign = replace(TRIAL, set=set_)
-    content = json.loads((sweep / "sweep.json").read_bytes())
-    atomic.write_json(sweep / "sweep.json", content | {"trials": [asdict(foreign)]})
+    content = json_files.read(sweep / "sweep.json")
+    json_files.write(sweep / "sweep.json", content | {"trials": [asdict(foreign)]})
     with pytest.raises(FewposeError, match="is no name of a file in it"):
         read_sweep(sweep)
     before = snapshot(home.parent)

@@ -42,7 +42,6 @@ def test_a_row_that_names_a_file_of_the_machine_shows_it_to_nobody(collection: C
     secret.write_bytes(b"a secret")
     images = collection.images()
     images.loc[images["key"] == "boat/0.png", ["file", "bytes"]] = str(secret), len(b"a secret")
-    images.loc[images["key"] == "boat/1.png", ["file", "bytes"]] = "../secret", len(b"a secret")
     collection.write(images, collection.rejects())
     pictures = Pictures(collection)
     for path in (secret, collection.root / "../secret", collection.root.absolute() / ".." / "secret"):

@@ -277,7 +277,7 @@ def test_merge_says_what_was_joined_where_people_disagree_and_how_far_they_agree
     id = Ledger(Collection(root)).entries[0].id
     assert f"tree/1.jpg {id[:12]} drop by Bob, keep by Ann" in done.said
     assert "2 disagreements: none of these words counts until somebody decides again" in done.said
-    assert f"next: curate drop, keep or relabel {root} KEY" in done.said
+    assert f"next: curate drop {root} KEY (or keep, or relabel)" in done.said
     assert "0 entries joined, 2 known before" in run("merge", root, other).said
 
 

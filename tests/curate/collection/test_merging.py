@@ -68,7 +68,7 @@ def of_earlier_version(of: Collection) -> None:
     path = Ledger(of).path
     lines = []
     for line in path.read_text().splitlines():
-        told = {name: value for name, value in json.loads(line).items() if name not in ("over", "sum")}
+        told = {name: value for name, value in json.loads(line).items() if name not in ("over", "checksum")}
         lines.append(json.dumps(told | {"when": told["when"][:19] + told["when"][26:]}))
     path.write_text("".join(f"{line}\n" for line in lines))
 

@@ -664,5 +664,5 @@ def test_a_nul_in_a_path_of_a_csv_is_a_reject(source: Path, target: Path) -> Non
     table = source / "table.csv"
     table.write_bytes(b"path,label\ntree/1.jpg,tree\ntree/2\0.jpg,tree\n")
     found = import_folder(table, target)
-    assert (found.added, [reject.cause for reject in found.rejects]) == (1, ["cannot be opened"])
+    assert (found.added, [reject.cause for reject in found.rejects]) == (1, ["unreadable row"])
     assert len(Collection.open(target).rejects()) == 1

@@ -30,14 +30,21 @@ class Place:
         return words(command, self.here)
 
     def files(self) -> dict[str, str]:
-        """Digests by path. Not of caches, which may be cut into other parts; a lock holds the number of a process."""
+        """Digests by path, of what is the same each time: a ledger says when it was decided, a trial's record how long
+        it took (its predictions are here), a lock whose it was; and caches may be cut into other parts.
+        """
         return {
             str(path.relative_to(self.here)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(self.here.rglob("*"))
-            if path.is_file() and not path.name.endswith(".lock") and "cache" not in path.parts
+            if path.is_file() and not _differs(path.relative_to(self.here))
         }
 
     def left_lying(self) -> list[str]:
         """What was being written, and counts for nothing."""
         names = (".writing-*", ".copying*", ".generating*", ".folds*")
         return [str(path.relative_to(self.here)) for name in names for path in self.here.rglob(name)]
+
+
+def _differs(path: Path) -> bool:
+    record = "trials" in path.parts and path.suffix == ".json"
+    return record or "cache" in path.parts or path.name == "ledger.jsonl" or path.name.endswith(".lock")

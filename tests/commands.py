@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 MODEL = ("--model", "tiny/random", "--device", "cpu")
 PATIENCE = 300.0  # seconds for what takes a few on an idle machine
 
+
 def words(command: str, root: Path) -> list[object]:
     """A command that is written down: words in capitals are places in `root`, and MODEL stands for itself."""
     found: list[object] = []

@@ -22,7 +22,7 @@ OBEYING = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
 NOTHING, READ = 0o000, 0o555
 
 # As tests.commands.words reads them. OUT is an empty folder.
-GRID = "--methods linear-probe --shots 2 --splits 1 --sets unfiltered MODEL"
+GRID = "--methods linear-probe --shots 2 --splits 1 --sets unfiltered --workers 1 MODEL"
 COMMANDS = {
     "status": "curate status COLLECTION --json",
     "sets": "curate sets COLLECTION --json",

@@ -31,7 +31,7 @@ def refusal(said: str) -> str:
     return error
 
 
-@pytest.mark.parametrize("room", [0, 8 << 10, 256 << 10, 1 << 20, 17 << 20, 34 << 20])
+@pytest.mark.parametrize("room", [0, 1 << 20, 17 << 20])
 def test_the_app_does_not_start_on_a_full_disk_and_does_when_there_is_room(
     disk: Path, collection: Collection, program: Programs, room: int
 ) -> None:
@@ -40,8 +40,8 @@ def test_the_app_does_not_start_on_a_full_disk_and_does_when_there_is_room(
     filler.leave(room)
     app = program.curate("app", root, *MODEL)
     said = ended(app)
-    print(room, app.returncode, said)
     assert str(disk) in refusal(said)
+    assert "make room" in refusal(said)
     assert app.returncode == 1
     filler.remove()
     app = program.curate("app", root, *MODEL)
@@ -52,7 +52,7 @@ def test_the_app_does_not_start_on_a_full_disk_and_does_when_there_is_room(
     assert mongods(root) == []
 
 
-@pytest.mark.parametrize("room", [0, 64 << 10])
+@pytest.mark.parametrize("room", [0, 1 << 20])
 def test_tags_outlive_a_disk_that_fills_while_the_app_is_open(
     disk: Path, collection: Collection, program: Programs, room: int
 ) -> None:
@@ -62,17 +62,16 @@ def test_tags_outlive_a_disk_that_fills_while_the_app_is_open(
     line_with(app, "the App is at")
     ended(program.start(TAG, root, "tree/1.png", "drop:blurred"))
     filler.leave(room)
-    tagging = program.start(TAG, root, "tree/2.png", "drop:dark")
-    confirmed = "tagged" in ended(tagging)
+    confirmed = "tagged" in ended(program.start(TAG, root, "tree/2.png", "drop:dark"))
     app.send_signal(signal.SIGINT)
     said = ended(app)
-    print(room, confirmed, app.returncode, said)
-    decided = {entry.key for entry in Ledger(Collection(root)).entries}
+    assert "Traceback" not in said
     if app.returncode:
         assert str(disk) in refusal(said)
+        assert "make room and give the same command again: no tag" in refusal(said)
         assert app.returncode == 1
     filler.remove()
-    print(ended(program.curate("sync", root, "--yes")))
+    ended(program.curate("sync", root, "--yes"))
     decided = {entry.key for entry in Ledger(Collection(root)).entries}
     assert decided == {"tree/1.png", *(("tree/2.png",) if confirmed else ())}
     assert mongods(root) == []

@@ -96,7 +96,7 @@ def state(root: Path) -> dict[str, str]:
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "a folder"
         for path in root.rglob("*")
-        if not (path.name.endswith(".lock") or path.name == "links.parquet")  # left by whoever has begun
+        if not (path.name.endswith(".lock") or path.name in ("links.parquet", "downloads.jsonl"))  # as work begins
     }
 
 

@@ -1,6 +1,5 @@
 """A full disk, in every command that writes: one sentence that names the file, and the same command goes on."""
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import curate.cli
 import fewshot.cli
 import synth.cli
 from curate.collection.directory import Collection
+from tests.disk import Filler, a_disk
 
 pytestmark = pytest.mark.slow
 
@@ -23,13 +23,8 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A disk of its own, of 24 MB."""
-    place = tmp_path_factory.mktemp("disk")
-    mounting = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True)
-    if mounting.returncode:
-        pytest.skip("needs to be allowed to mount a disk in memory")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+    with a_disk(tmp_path_factory.mktemp("disk"), "24m") as place:
+        yield place
 
 
 @pytest.fixture
@@ -46,31 +41,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return code, capsys.readouterr().err
 
     return start
-
-
-class Filler:
-    """A file that takes what room there is."""
-
-    def __init__(self, disk: Path) -> None:
-        self.file = disk / "filler"
-
-    def leave(self, size: int) -> None:
-        """Leave so many bytes of room."""
-        with self.file.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 16))
-            except OSError:
-                pass
-            try:
-                while True:
-                    file.write(bytes(512))
-            except OSError:
-                pass
-            file.truncate(max(0, file.tell() - size))
-
-    def remove(self) -> None:
-        self.file.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")

@@ -140,6 +140,7 @@ def _folder(collection: Collection) -> Path:
 def _advice(folder: Path) -> str:
     """For a database that can't be opened. It takes nothing away."""
     return (
+        "Where the disk is full, make room and give the same command again: no tag that it has confirmed is lost. "
         f"Where its files are damaged, go on with a new one: {command_line('mv', folder, f'{folder}.damaged')} (all of "
         "it is made again from the collection, but for tags that were made in the App and not synced)"
     )

@@ -62,7 +62,10 @@ def require_own(database: Path) -> None:
             atomic.write_text(_mark(database), token)
             atomic.write_text(_memory(database), token)
         except OSError as error:
-            raise FewposeError(f"{error.filename} can't be written to ({error.strerror})") from error
+            raise FewposeError(
+                f"{error.filename} can't be written to ({error.strerror}); make room or make it writable, and give the "
+                "same command again"
+            ) from error
 
 
 def _is_own(database: Path) -> bool:

@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.foundation import console, json_files, locks, parquet
+from curate.foundation import atomic, console, json_files, locks, parquet
 from curate.foundation.errors import Busy, FewposeError, UsageError
 from curate.foundation.inside import NO_NAME, inside
 from curate.foundation.text import command_line
@@ -166,8 +166,7 @@ class Collection:
                 stack.enter_context(locks.held(self.file(".lock"), refusal))
             except OSError as error:
                 raise FewposeError(f"{self.root} cannot be written to ({error.strerror})") from error
-            for path in filter(_is_debris, self.root.iterdir()):
-                path.unlink(missing_ok=True)
+            atomic.remove_unfinished(self.root, seconds=0)
             yield
 
     def file(self, name: str) -> Path:
@@ -216,7 +215,7 @@ def check_names(path: Path, names: "pd.Series", *, absolute: bool = False) -> No
 
 def _is_debris(path: Path) -> bool:
     """What a process was writing when it was killed: nothing of it counts."""
-    return path.name.startswith(".writing-") and (path.is_symlink() or not path.is_dir())
+    return path.name.startswith(atomic.PREFIX) and (path.is_symlink() or not path.is_dir())
 
 
 def _has_tables(root: Path) -> bool:

@@ -115,7 +115,7 @@ def export(
         os.sync()
         unfinished.rename(out)
     except OSError as error:
-        raise FewposeError(_cannot_write(error, out)) from error
+        raise FewposeError(_cannot_write(error, unfinished, out)) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return exported
@@ -241,10 +241,11 @@ def _manifest(exported: Exported) -> dict[str, Any]:
     } | ({"folders": folders} if folders else {})
 
 
-def _cannot_write(error: OSError, out: Path) -> str:
+def _cannot_write(error: OSError, unfinished: Path, out: Path) -> str:
     if error.errno == errno.EXDEV:
         return f"{out} is on another file system than the images, so they can't be linked; leave --link out"
-    return f"{error.filename or out} cannot be written or read ({error.strerror}); nothing was exported"
+    named = str(error.filename or out).replace(str(unfinished), str(out))
+    return f"{named} cannot be written or read ({error.strerror}); nothing was exported"
 
 
 def _extension(row: dict[Any, Any]) -> str:

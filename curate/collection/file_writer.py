@@ -57,13 +57,14 @@ class FileWriter:
     def write(self, file: str, content: bytes) -> None:
         """Have exactly these bytes there; a file that is there is compared with them. Safe in threads.
 
-        Raises BadName, another OSError where nothing can be written, and FewposeError as `size`.
+        Raises BadName, another OSError, which names the file, where nothing can be written, and FewposeError as `size`.
         """
         try:
             if not self.holds(file, content):
                 self._write_copy(self._place(file), content)
         except OSError as error:
             if error.errno not in _BAD_NAME:
+                error.filename = os.fspath(self._place(file))  # what is not done, and not the unfinished copy's name
                 raise
             raise BadName(error.errno, os.strerror(error.errno), file) from error
 

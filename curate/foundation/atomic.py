@@ -2,15 +2,20 @@
 
 import json
 import os
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 _UMASK = os.umask(0)  # can only be read by setting it
 os.umask(_UMASK)
 _MODE = 0o666 & ~_UMASK
+
+PREFIX = ".writing-"  # of files that are not done
+_LONGEST = 24 * 3600  # seconds that writing a file may take
 
 
 @contextmanager
@@ -39,7 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def _named_beside(path: Path) -> Path:
     """A new, empty file."""
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=PREFIX, suffix=path.suffix)
     except OSError as error:
         error.filename = os.fspath(path)
         raise
@@ -61,3 +66,16 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON with sorted keys: equal values are equal bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def remove_unfinished(folder: Path, seconds: float = _LONGEST) -> None:
+    """Remove the files that processes were writing in `folder` when they were killed.
+
+    seconds: since when nothing was written into them. 0 is for who knows that nobody writes there, by a lock: elsewhere
+    another process may be about to rename its file.
+    """
+    for path in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it has just been renamed, or is not ours to remove
+            status = path.lstat()
+            if not stat.S_ISDIR(status.st_mode) and time.time() - status.st_mtime >= seconds:
+                path.unlink()

@@ -52,6 +52,7 @@ class RowCache:
         self.folder = folder
         self._shards: dict[str, _Shard] = {}
         self._places: dict[str, tuple[str, int]] = {}  # id -> shard, row
+        atomic.remove_unfinished(folder)
         for index in sorted(folder.glob("[!.]*.json")):
             self._open(index)
 

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from curate.foundation import json_files
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import Busy, FewposeError
 from curate.foundation.inside import inside
 
 _POLL_SECONDS = 0.01  # between two attempts to take a lock that is waited for
@@ -96,11 +96,11 @@ def waited_for(file: Path) -> Iterator[None]:
 def only_one(out: Path, command: str) -> Iterator[None]:
     """Hold the directory `out`, which is made where there is none, for `command` ("fewshot sweep").
 
-    Raises UsageError where another process holds it, FewposeError where it can't be written to.
+    Raises Busy where another process holds it, FewposeError where it can't be written to.
     """
 
-    def refusal(who: str) -> UsageError:
-        return UsageError(f"another {command} is running in {out} ({who}); wait for it, or choose another --out")
+    def refusal(who: str) -> FewposeError:
+        return Busy(f"another {command} is running in {out} ({who}); wait for it, or choose another --out")
 
     with ExitStack() as stack:
         try:

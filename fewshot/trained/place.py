@@ -1,8 +1,11 @@
 """The files of a trained model's directory, and whether a directory is one: said before torch is loaded."""
 
+import shutil
 from pathlib import Path
 
+from curate.foundation import atomic
 from curate.foundation.errors import UsageError
+from curate.foundation.inside import inside
 from curate.foundation.text import command_line
 
 JSON, WEIGHTS, CARD = "model.json", "weights.safetensors", "README.md"
@@ -18,8 +21,21 @@ def require(folder: Path) -> None:
 
 def require_free(out: Path) -> None:
     """Raises UsageError where `out` holds anything else than a model, or than one that is being trained."""
-    if out.exists() and (not out.is_dir() or any(each.name not in _OURS for each in out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(not _is_ours(each.name) for each in out.iterdir())):
         raise UsageError(f"{out} holds something else than a model; choose another --out")
+
+
+def remove_unfinished(out: Path) -> None:
+    """Remove what a killed `fewshot train` was writing, and the folds of a finished one. For who holds `out`."""
+    atomic.remove_unfinished(out, seconds=0)
+    if (out / JSON).exists():
+        shutil.rmtree(inside(out, FOLDS), ignore_errors=True)
+    elif (out / FOLDS).exists():
+        atomic.remove_unfinished(inside(out, FOLDS), seconds=0)
+
+
+def _is_ours(name: str) -> bool:
+    return name in _OURS or name.startswith(atomic.PREFIX)
 
 
 def _instead(folder: Path) -> str:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +48,8 @@ class Trained:
 def train(settings: TrainSettings) -> Trained:
     """Train a classifier into `settings.sweep.out`; interrupted, the same call goes on with the next fold.
 
-    Raises UsageError where the directory holds anything else or another process is working in it, or for settings that
-    make no sense; FewposeError where training fails or the directory can't be written to.
+    Raises UsageError where the directory holds anything else, or for settings that make no sense; Busy where another
+    process is working in it; FewposeError where training fails or the directory can't be written to.
     """
     out = settings.sweep.out
     place.require_free(out)
@@ -62,6 +61,7 @@ def train(settings: TrainSettings) -> Trained:
     check_methods(plan, clip)
     asked = settings.sweep.compute.deterministic
     with only_one(out, "fewshot train"), explaining_write_errors(out), deterministic(asked):
+        place.remove_unfinished(out)
         if (out / place.JSON).exists():
             return _found(out, settings, plan, clip)
         return _train(settings, Runner(plan, clip))
@@ -94,7 +94,7 @@ def _train(settings: TrainSettings, runner: Runner) -> Trained:
         measured=_measured(settings, runner, held, fitted, (temperature, threshold)),
     )
     about = directory.save(out, about, classifier)
-    shutil.rmtree(inside(out, place.FOLDS), ignore_errors=True)
+    place.remove_unfinished(out)
     return Trained(out, about, found=False)
 
 

@@ -169,5 +169,4 @@ def _check_poses(out: Path, records: dict[str, Any], poses: dict[str, Pose]) -> 
 def _sweep(out: Path, poses: Iterable[str]) -> None:
     """Remove the temporary files that a killed run left among the images."""
     for pose in poses:
-        for left in (out / pose).glob(".writing-*"):
-            left.unlink(missing_ok=True)
+        atomic.remove_unfinished(out / pose, seconds=0)

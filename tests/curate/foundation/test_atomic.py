@@ -1,5 +1,6 @@
 """A file appears whole or not at all, whatever happens to the program that writes it."""
 
+import os
 import signal
 import stat
 import subprocess
@@ -167,3 +168,16 @@ except OSError as error:
     with pytest.raises(OSError) as caught:
         atomic.write_bytes(tmp_path / "folder", b"new")
     assert caught.value.filename == str(tmp_path / "folder")
+
+
+def test_what_a_killed_process_was_writing_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    for name in (".writing-old", ".writing-new", "old"):
+        (tmp_path / name).write_text("half")
+    for name in (".writing-old", "old"):
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".writing-folder").mkdir()
+    atomic.remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-folder", ".writing-new", "old"]
+    atomic.remove_unfinished(tmp_path, seconds=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-folder", "old"]
+    atomic.remove_unfinished(tmp_path / "nothing here")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import Busy, FewposeError
 from curate.foundation.locks import Lock, held, only_one, waited_for
 
 HOLDER = """
@@ -109,7 +109,7 @@ def test_a_directory_is_made_and_held_for_one_command(tmp_path: Path) -> None:
     with only_one(out, "fewshot sweep"):
         assert out.is_dir()
         told = rf"^another fewshot sweep is running in {out} \(process {os.getpid()}\); wait for it, or choose another"
-        with pytest.raises(UsageError, match=told), only_one(out, "fewshot sweep"):
+        with pytest.raises(Busy, match=told), only_one(out, "fewshot sweep"):
             pass
     with only_one(out, "fewshot train"):
         pass

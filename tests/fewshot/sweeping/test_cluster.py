@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from curate.collection.directory import Collection
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import Busy, FewposeError
 from curate.foundation.locks import only_one
 from curate.workers import same_files
 from fewshot.reporting import write_report
@@ -118,7 +118,7 @@ def test_caches_that_lie_elsewhere_are_those_of_all_workers(
 
 def test_a_second_sweep_in_the_same_directory_is_refused(settings: Build) -> None:
     asked = settings(engine="ray")
-    with only_one(asked.out, "fewshot sweep"), pytest.raises(UsageError, match="another fewshot sweep is running in"):
+    with only_one(asked.out, "fewshot sweep"), pytest.raises(Busy, match="another fewshot sweep is running in"):
         run_sweep(asked)
 
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from curate.collection.directory import Collection
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import Busy, FewposeError, UsageError
 from curate.foundation.locks import only_one
 from curate.models import clip_models
 from curate.sweeps import records
@@ -251,7 +251,7 @@ def test_a_collection_that_was_moved_is_the_same(settings: Build, collection: Co
 
 def test_a_second_process_in_the_same_directory_is_refused(settings: Build) -> None:
     asked = settings(methods=("zero-shot",), splits=1)
-    with only_one(asked.out, "fewshot sweep"), pytest.raises(UsageError, match="another fewshot sweep is running in"):
+    with only_one(asked.out, "fewshot sweep"), pytest.raises(Busy, match="another fewshot sweep is running in"):
         run_sweep(asked)
     assert run_sweep(asked).done == 1
 

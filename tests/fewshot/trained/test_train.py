@@ -12,7 +12,7 @@ from PIL import Image
 
 from curate.collection import sets
 from curate.collection.directory import Collection
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import Busy, FewposeError, UsageError
 from curate.foundation.locks import only_one
 from curate.models import clip_models
 from curate.sweeps import records
@@ -198,8 +198,19 @@ def test_a_directory_of_something_else_is_left_alone(asked: Ask) -> None:
     assert [each.name for each in settings.sweep.out.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
+def test_what_a_kill_left_is_no_hindrance_and_goes(asked: Ask) -> None:
+    out, undisturbed = asked().sweep.out, {place.JSON, place.WEIGHTS, place.CARD, ".lock"}
+    for _ in range(2):  # while it is trained, and when it is done
+        (out / place.FOLDS).mkdir(parents=True)
+        for name in (".writing-a.safetensors", f"{place.FOLDS}/.writing-b.npz", f"{place.FOLDS}/a-0-of-5.npz"):
+            (out / name).write_bytes(b"half")
+        train(asked())
+        assert {path.name for path in out.iterdir()} == undisturbed
+
+
 def test_two_at_once_do_not_share_a_directory(asked: Ask) -> None:
-    with only_one(asked().sweep.out, "fewshot train"), pytest.raises(UsageError, match="another fewshot train is run"):
+    with only_one(asked().sweep.out, "fewshot train"), pytest.raises(Busy, match="another fewshot train is run"):
         train(asked())
 
 

@@ -8,7 +8,7 @@ Features of 20,000 pictures take minutes to compute and tell nothing of the rule
 class's mean and noise, of lite0's 1,280 numbers.
 
     python -m benchmarks.curation_scale            about ten minutes
-    python -m benchmarks.curation_scale --quick    of 2,000 pictures
+    python -m benchmarks.curation_scale --quick    of 600 pictures
 """
 
 import argparse
@@ -38,7 +38,7 @@ from curate.images.decoding import open_image
 from curate.images.signatures import Signatures
 from curate.importing.importer import import_folder
 
-IMAGES, QUICK = 20_000, 2_000
+IMAGES, QUICK = 20_000, 600
 WIDTH = 1280  # of a feature
 MOST_MEGABYTES = 2_000
 MOST_SECONDS = {"check": 900, "dataset": 60}

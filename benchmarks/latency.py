@@ -88,7 +88,7 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, default=PHOTOS / "photos18", help="a folder per class")
     options = parser.parse_args()
     parts = common.chosen(parser, options.only, PARTS)
-    rounds, seconds = (2, 0.2) if options.quick else (options.rounds, 1.0)
+    rounds, seconds = (1, 0.2) if options.quick else (options.rounds, 1.0)
     measured = common.earlier("latency", "parts", quick=options.quick)
     for name in [part for part in parts if part in MODELS and not (options.quick and part != MODELS[0])]:
         measured[name] = measure(name, rounds, seconds, options.threads)

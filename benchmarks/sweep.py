@@ -96,8 +96,8 @@ RUNS = (
 )
 QUICK = (
     Run("linear-probe", "linear-probe", 10.0, 13, shots=(6,), rounds=1, workers=1),
-    Run("finetune-last", "finetune-last1", 10.0, 4, shots=(6,), rounds=1, workers=1),
-    Run("finetune", "finetune", 1.5, 1, shots=(6,), rounds=1, workers=1),
+    Run("finetune-last", "finetune-last1", 10.0, 4, shots=(3,), rounds=1, workers=1),
+    Run("finetune", "finetune", 1.5, 1, shots=(3,), rounds=1, workers=1),
 )
 ON_GPU = Run("gpu", "finetune", 10.0, 78, BOTH, sampled=1, rounds=2, model="ViT-B-32/random", device="cuda", workers=1)
 REHEARSED = replace(ON_GPU, splits=1, shots=(2,), rounds=1, model="tiny/random", device="cpu")

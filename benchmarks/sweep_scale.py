@@ -53,8 +53,8 @@ GRIDS = {
     "finetune-last": Grid("finetune-last1", (20,), 6),
 }
 QUICK = {
-    "linear-probe": Grid("linear-probe", (6,), 104),
-    "finetune-last": Grid("finetune-last1", (2,), 10),
+    "linear-probe": Grid("linear-probe", (6,), 52),
+    "finetune-last": Grid("finetune-last1", (2,), 4),
 }
 QUICK_CLASSES = 3
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from curate.pose.square import cut
 from curate.pose.tflite import Model, sigmoid
 
 SIDE = 224
@@ -38,8 +39,8 @@ class Detector:
 
     def detect(self, image: Image.Image, least: float) -> list[Detection]:
         """People with a score of at least `least`, the surest first."""
-        pixels, scale, offset = _letterboxed(image)
-        boxes, logits = self._model(pixels / np.float32(127.5) - 1)
+        square = _whole(image)
+        boxes, logits = self._model(cut(image, square, SIDE) / np.float32(127.5) - 1)
         scores = sigmoid(logits[0, :, 0])
         likely = scores >= least
         anchors = self._anchors[likely]
@@ -47,10 +48,7 @@ class Detector:
         values = boxes[0][likely].reshape(-1, 6, 2) / SIDE
         values[:, [0, 2, 3, 4, 5]] += anchors[:, None]
         found = _merged(values, scores[likely])
-        return [
-            Detection(score, *((point * SIDE - offset) / scale for point in (value[2], value[3])))
-            for value, score in found
-        ]
+        return [Detection(score, *(value[2:4] * SIDE @ square[:, :2].T + square[:, 2])) for value, score in found]
 
 
 def _anchors() -> np.ndarray:
@@ -63,17 +61,11 @@ def _anchors() -> np.ndarray:
     return np.concatenate(grids).astype(np.float32)
 
 
-def _letterboxed(image: Image.Image) -> tuple[np.ndarray, float, np.ndarray]:
-    """A picture in the middle of a black square, (1, SIDE, SIDE, 3) float32 0 to 255; what its coordinates were
-    multiplied by, and what was added then.
-    """
-    scale = SIDE / max(image.size)
-    width, height = (max(1, round(length * scale)) for length in image.size)
-    left, top = (SIDE - width) // 2, (SIDE - height) // 2
-    square = np.zeros((1, SIDE, SIDE, 3), np.float32)
-    resized = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    square[0, top : top + height, left : left + width] = np.asarray(resized)
-    return square, scale, np.array([left, top], np.float32)
+def _whole(image: Image.Image) -> np.ndarray:
+    """The map of the square with the whole picture in its middle, (2, 3), as square.cut takes it."""
+    longer = max(image.size)
+    scale = longer / SIDE
+    return np.array([[scale, 0, (image.width - longer) / 2], [0, scale, (image.height - longer) / 2]])
 
 
 def _merged(values: np.ndarray, scores: np.ndarray) -> list[tuple[np.ndarray, float]]:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from curate.pose.people import JOINTS
+from curate.pose.square import cut
 from curate.pose.tflite import Model, sigmoid
 
 SIDE = 256
@@ -44,7 +45,7 @@ class LandmarkModel:
         square = _square(middle, end)
         if square is None:
             return None
-        said, presence, heat = self._model(_cut(image, square))
+        said, presence, heat = self._model(cut(image, square, SIDE) / np.float32(255))
         points = said.reshape(_POINTS, 5)
         places = _refined(points[:, :2], heat[0]) @ square[:, :2].T + square[:, 2]
         scale = float(np.hypot(*square[:, 0]))
@@ -62,19 +63,6 @@ def _square(middle: np.ndarray, end: np.ndarray) -> np.ndarray | None:
     scale = 2 * radius * _LARGER / SIDE
     turned = scale / radius * np.array([[-y, -x], [x, -y]])  # the square's upward axis points to `end`
     return np.column_stack([turned, middle - turned @ [SIDE / 2, SIDE / 2]])
-
-
-def _cut(image: Image.Image, square: np.ndarray) -> np.ndarray:
-    """The square as the model sees it, (1, SIDE, SIDE, 3) float32 0 to 1; black where the picture ends."""
-    smaller = int(
-        np.hypot(*square[:, 0]) / 1.5
-    )  # bilinear interpolation looks at four pixels, however far they are apart
-    if smaller > 1:
-        image = image.reduce(smaller)
-        square = square / smaller
-    flat = tuple(float(value) for value in square.ravel())
-    cut = image.transform((SIDE, SIDE), Image.Transform.AFFINE, flat, Image.Resampling.BILINEAR)
-    return np.asarray(cut, np.float32)[None] / np.float32(255)
 
 
 def _refined(points: np.ndarray, heat: np.ndarray) -> np.ndarray:

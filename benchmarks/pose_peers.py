@@ -2,16 +2,17 @@
 
 Run by the Python of a venv of its own (benchmarks/mediapipe.txt): it wants a numpy that ours is too new for.
 
-    python pose_peers.py 0|1|2 < PATHS        the joints of each image, a line of JSON each; the model's weight
+    python pose_peers.py 0|1|2 < PATHS        the joints of each image, a line of JSON each; 1 is full, 2 heavy
     python pose_peers.py 0|1|2 time < PATHS   nothing but the seconds of the whole loop, from files
 """
 
 import json
 import sys
 import time
+from typing import Any
 
 import cv2
-import mediapipe
+import mediapipe  # type: ignore[import-not-found]
 
 
 def main() -> None:
@@ -30,8 +31,8 @@ def main() -> None:
             print(json.dumps({"seconds": time.perf_counter() - begun}))
 
 
-def joints(found, width: int, height: int) -> list[list[float]] | None:  # noqa: ANN001
-    """(33, 4): x, y in pixels, visibility; None without a person."""
+def joints(found: Any, width: int, height: int) -> list[list[float]] | None:
+    """(33, 3): x, y in pixels, visibility; None without a person."""
     if found.pose_landmarks is None:
         return None
     return [

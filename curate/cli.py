@@ -14,6 +14,7 @@ from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
+from curate.pose.command import pose
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def import_(
 
 
 commands.command()(command(download))
+commands.command()(command(pose))
 commands.command()(command(check))
 for decide in (drop, keep, relabel, undo, log, sets, export):
     commands.command()(command(decide))

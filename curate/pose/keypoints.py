@@ -4,7 +4,7 @@ An image without a person has one row, with `person` -1, so that it is known to 
 one estimator; what another one finds replaces the table.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,9 +49,9 @@ class Keypoints:
         """Those in an image, the surest first. Raises KeyError for one that was not looked at."""
         return [_person(self.table, row) for row in self._rows[content_id] if self._persons[row] != NOBODY]
 
-    def count(self, ids: Iterable[str]) -> np.ndarray:
-        """The number of people in each image, (n,) int. Raises KeyError as `people`."""
-        return np.array([sum(self._persons[row] != NOBODY for row in self._rows[one]) for one in ids], int)
+    def counts(self) -> pd.Series:
+        """The number of people in each image that was looked at, by its id."""
+        return (self.table["person"] != NOBODY).groupby(self.table["id"]).sum()
 
     def joints(self, ids: Sequence[str]) -> np.ndarray:
         """Of the surest person of each image, (n, 33, 5) float32: people.VALUES; NaN where there is nobody.

@@ -132,7 +132,8 @@ def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """
     a = normalised(one)[:, KEPT]
     none = np.zeros(other.shape[:2], np.float32)
-    return np.min([_apart(a, normalised(view)[:, KEPT]) for view, _ in views(other, none)], axis=0)
+    each = [_apart(a, normalised(view)[:, KEPT]) for view, _ in views(other, none)]
+    return np.asarray(np.min(each, axis=0))
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,12 +1,15 @@
 """A TensorFlow Lite model on the CPU, run by LiteRT, whose shapes were compared with those that are expected."""
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.quiet import quiet_stderr
 
 _Shape = tuple[int, ...]
+_STARTING = threading.Lock()  # of what is done to the whole process
 
 
 class Model:
@@ -31,8 +34,9 @@ class Model:
         except ImportError as error:
             raise FewposeError("finding poses needs LiteRT; pip install 'fewpose[pose]'") from error
         try:
-            self._interpreter = Interpreter(model_content=content, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with _STARTING, quiet_stderr():  # it says which delegate it has
+                self._interpreter = Interpreter(model_content=content, num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise UsageError(
                 f"{source} holds a pose model that cannot be read ({_short(error)}); get it again"

@@ -26,13 +26,15 @@ def compute(
     *,
     needs: Needs | None = None,
     what: str,
-    block: int = BLOCK,
+    block: int = 0,
 ) -> None:
     """Have workers, made by `make`, compute something of `images` (rows of the image table).
 
-    what: what they do, as the progress bar names it: "measuring".  block: images that one is given at a time.
+    what: what they do, as the progress bar names it: "measuring".  block: images that a worker is given at a time;
+    BLOCK unless said.
     Raises FewposeError for an image with which every worker dies, and as open_pool.
     """
+    block = block or BLOCK
     blocks = [images.iloc[start : start + block] for start in range(0, len(images), block)]
     cache = collection.root / "cache"
     cache.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import cv2
-import mediapipe  # type: ignore[import-not-found]
+import mediapipe
 
 
 def main() -> None:
@@ -20,15 +20,21 @@ def main() -> None:
     paths = [line.strip() for line in sys.stdin if line.strip()]
     cv2.setNumThreads(1)
     with mediapipe.solutions.pose.Pose(static_image_mode=True, model_complexity=complexity) as pose:
-        pose.process(cv2.cvtColor(cv2.imread(paths[0]), cv2.COLOR_BGR2RGB))  # the first call loads the models
+        pose.process(picture(paths[0]))  # the first call loads the models
         begun = time.perf_counter()
         for path in paths:
-            image = cv2.imread(path)
-            found = pose.process(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            image = picture(path)
+            found = pose.process(image)
             if not timed:
                 print(json.dumps(joints(found, image.shape[1], image.shape[0])), flush=True)
         if timed:
             print(json.dumps({"seconds": time.perf_counter() - begun}))
+
+
+def picture(path: str) -> Any:
+    """(height, width, 3) uint8, RGB."""
+    image: Any = cv2.imread(path)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def joints(found: Any, width: int, height: int) -> list[list[float]] | None:

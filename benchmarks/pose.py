@@ -12,6 +12,7 @@ the same weights. The photographs of 4,000 pixels are some of photos18, enlarged
     python -m benchmarks.pose                a quarter of an hour on 2 cores
     python -m benchmarks.pose --quick        fewer files, less than a minute; says little, and asks for 0.7 of each rate
     python -m benchmarks.pose --reference    writes MediaPipe's answers for tests/curate/pose
+    python -m benchmarks.pose --sheet        draws the picture of docs/pose.md
 """
 
 import argparse
@@ -34,6 +35,7 @@ from benchmarks.common import PHOTOS, spread
 from curate.collection.directory import Collection
 from curate.importing.importer import import_folder
 from curate.pose import keypoints
+from curate.pose.drawing import drawn
 from curate.pose.estimating import estimate
 from curate.pose.people import COCO, Person
 from curate.pose.settings import PoseSettings
@@ -46,6 +48,7 @@ REFERENCE = HERE.parent / "tests" / "curate" / "pose" / "mediapipe.json"
 LEAST_RATIO = {1: 1.0, 2: 1.8}  # theirs over ours, by CPUs
 LEAST_RATE, LEAST_RATE_LARGE, LEAST_FOUND = 45.0, 40.0, 0.99
 ASKED_IN_HASTE = 0.7
+SHEET, SHOWN = HERE.parent / "docs" / "images" / "keypoints.png", 30
 LARGE = 4_000  # pixels of the longer side
 
 
@@ -68,6 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--sheet", action="store_true")
     parser.add_argument("--photos", type=Path, default=PHOTOS / "photos18", help="a folder per class")
     parser.add_argument("--one", nargs=2, type=Path, help=argparse.SUPPRESS)  # a process that is measured
     options = parser.parse_args()
@@ -75,6 +79,8 @@ def main() -> int:
         return look(*options.one)
     if options.reference:
         return write_reference()
+    if options.sheet:
+        return write_sheet()
     size = QUICK if options.quick else WHOLE
     with tempfile.TemporaryDirectory() as folder:
         files = sorted(options.photos.glob("*/*"))
@@ -275,6 +281,23 @@ def write_reference() -> int:
         ]
     REFERENCE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     print(f"{REFERENCE}: {len(lines)} images")
+    return 0
+
+
+def write_sheet() -> int:
+    """Rendered people, and the skeletons that were found on them."""
+    estimator, side = PoseSettings().load(), 200
+    with tempfile.TemporaryDirectory() as folder:
+        render_folder(Path(folder), poses.chosen("all"), 1, size=320, seed=3)
+        files = sorted(Path(folder).glob("*/*.jpg"))[:SHOWN]
+        sheet = Image.new("RGB", (6 * side, -(-len(files) // 6) * side), "white")
+        for number, file in enumerate(files):
+            with Image.open(file) as image:
+                picture = image.convert("RGB")
+            small = drawn(picture, estimator.people(picture)).resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (number % 6 * side, number // 6 * side))
+    sheet.quantize(128).save(SHEET, optimize=True)
+    print(SHEET)
     return 0
 
 

@@ -35,7 +35,7 @@ def main() -> None:
         collection = demo(Path(folder))
         served = Served(collection.root)
         try:
-            with browser.opened(chromium, served.url, served.dataset, size=SIZE) as app:
+            with browser.opened(chromium, served, size=SIZE) as app:
                 save(app, out / "curation-app.png", show_suspicious)
                 save(app, out / "curation-drop.png", show_form)
         finally:

@@ -148,6 +148,7 @@ BEHAVIOURS = {
     "damaged-gzip": _final(Outcome.DAMAGED),
     "bomb-png": _final(Outcome.TOO_MANY_PIXELS),
     "bomb-gzip": _final(Outcome.TOO_LARGE),
+    "bomb-scans": _final(Outcome.TOO_MUCH_WORK),
     "gif-1x1": _final(Outcome.TOO_SMALL),
     "side-63": _final(Outcome.TOO_SMALL),
     "placeholder": Behaviour(Outcome.KEPT, Outcome.PLACEHOLDER, content="placeholder"),
@@ -261,6 +262,16 @@ def _chunk(body: bytes) -> bytes:
 def _bomb() -> bytes:
     """A picture and a lot of zeros; gzip's members can be put one after the other."""
     return gzip.compress(picture(0)) + gzip.compress(bytes(1 << 20)) * (_BOMB >> 20)
+
+
+@cache
+def jpeg_of_scans(side: int, scans: int) -> bytes:
+    """A grey progressive JPEG that goes over its frame so often: it repeats its last scan, which changes nothing."""
+    file = io.BytesIO()
+    Image.new("L", (side, side), 128).save(file, "JPEG", progressive=True, quality=50)
+    content = file.getvalue()
+    last, there = content.rindex(b"\xff\xda"), content.count(b"\xff\xda")
+    return content[:-2] + content[last:-2] * (scans - there) + b"\xff\xd9"
 
 
 # What is asked, and how it is answered
@@ -477,6 +488,7 @@ _FIXED: dict[str, Callable[[int], bytes]] = {
     "damaged-gzip": lambda n: _answer(picture(n), "Content-Encoding: gzip"),
     "bomb-png": lambda n: _answer(_png(50_000, 50_000, zlib.compress(bytes(1000))), kind="image/png"),
     "bomb-gzip": lambda n: _answer(_bomb(), "Content-Encoding: gzip"),
+    "bomb-scans": lambda n: _answer(jpeg_of_scans(2000, 1000)),
     "redirect-file": lambda n: _answer(b"", "Location: file:///etc/passwd", status="302 Found"),
     "redirect-nowhere": _plain("301 Moved Permanently"),
     "redirect-bad-host": lambda n: _answer(b"", "Location: http://[::1/", status="301 Moved Permanently"),

@@ -8,12 +8,13 @@ import typer
 from curate.app.command import app as open_app
 from curate.app.command import sync
 from curate.checks.command import check
-from curate.collection.commands import drop, export, keep, log, relabel, sets, undo
+from curate.collection.commands import drop, export, keep, log, merge, relabel, sets, undo
 from curate.download.command import download
 from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 from curate.pose.command import pose
 from curate.workers.settings import WorkerSettings
 
@@ -44,12 +45,13 @@ def _curate() -> None:
 @commands.command("import")
 @command
 def import_(
-    source: Annotated[Path, typer.Argument(help="A folder with a folder per class, or a CSV (path,label).")],
+    source: Annotated[Path, typer.Argument(help="A folder with a folder per class, or a table (path,label).")],
     collection: Annotated[Path, typer.Argument(help="The collection to make, or to add to.")],
     link: Annotated[bool, option("Refer to the files where they are; copy nothing.")] = False,
     max_pixels: Annotated[int, option("Pixels, above which an image is rejected.", ge=1)] = 64_000_000,
     max_bytes: Annotated[int, option("Bytes, above which a file is rejected.", ge=1)] = 50_000_000,
     workers: shared_options.Threads = None,
+    cache: shared_options.Cache = None,
 ) -> None:
     """Bring images into a collection. Run again, it adds what is new and changes nothing else.
 
@@ -57,19 +59,23 @@ def import_(
 
     Example: curate import photos/ runs/yoga
     """
+    from curate.importing.listing import require
+
+    require(source)
+
     from curate.images.decoding import Limits
     from curate.importing.importer import import_folder
     from curate.status import status as read_status
 
     limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
-    summary = import_folder(source, collection, link=link, limits=limits, workers=workers)
+    summary = import_folder(source, collection, link=link, limits=limits, workers=workers, caches=cache)
     _print_import(summary, read_status(summary.collection))
 
 
 commands.command()(command(download))
 commands.command()(command(pose))
 commands.command()(command(check))
-for decide in (drop, keep, relabel, undo, log, sets, export):
+for decide in (drop, keep, relabel, undo, log, merge, sets, export):
     commands.command()(command(decide))
 commands.command("app")(command(open_app))
 commands.command()(command(sync))
@@ -79,6 +85,7 @@ commands.command()(command(sync))
 @command
 def status(
     collection: shared_options.CollectionPath,
+    cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
     """Say what a collection holds: classes, copies, conflicts, rejects, caches.
@@ -86,11 +93,14 @@ def status(
     Example: curate status runs/yoga
     """
     from curate.collection.directory import Collection
+
+    opened = Collection.open(collection, cache)
+
     from curate.status import status as read_status
 
-    found = read_status(Collection.open(collection))
+    found = read_status(opened)
     if json:
-        console.out.print_json(data=found.json(), indent=1)
+        console.say_json(found.json())
     else:
         _print_status(found)
 
@@ -106,7 +116,7 @@ def _print_import(summary: "ImportSummary", found: "Status") -> None:
     if len(summary.changed) > _NAMED:
         say(f"  and {len(summary.changed) - _NAMED} more that differ from what is in the collection")
     _print_warnings(found)
-    say(f"next: curate status {found.root}")
+    say(f"next: {command_line('curate', 'status', found.root)}")
 
 
 def _print_status(found: "Status") -> None:
@@ -147,7 +157,8 @@ def _print_warnings(found: "Status") -> None:
     for conflict in found.conflicts[:_NAMED]:
         say(f"conflict: the same bytes as {' and as '.join(conflict.labels)}: {', '.join(conflict.keys)}")
     if len(found.conflicts) > _NAMED:
-        say(f"conflicts: {len(found.conflicts)} in all; curate status {found.root} --json lists them")
+        advice = command_line("curate", "status", found.root, "--json")
+        say(f"conflicts: {len(found.conflicts)} in all; {advice} lists them")
     if found.decisions:
         _print_decisions(found.decisions)
     if found.rejects:
@@ -156,8 +167,9 @@ def _print_warnings(found: "Status") -> None:
 
 
 def _print_decisions(decided: "Decided") -> None:
+    disputed = f", {decided.disputed} disputed (curate sets --why names them)" if decided.disputed else ""
     absent = f", {decided.absent} of them not in the collection" if decided.absent else ""
-    say(f"decided: {decided.kept} kept, {decided.dropped} dropped, {decided.relabelled} relabelled{absent}")
+    say(f"decided: {decided.kept} kept, {decided.dropped} dropped, {decided.relabelled} relabelled{disputed}{absent}")
 
 
 @commands.command()
@@ -170,16 +182,19 @@ def embed(
     checkpoint: shared_options.Checkpoint = None,
     device: shared_options.Device = "auto",
     fit: shared_options.Fit = "crop",
+    cache: shared_options.Cache = None,
 ) -> None:
     """Compute CLIP image features of every image; only what is new is decoded and computed.
 
     Example: curate embed runs/yoga --model ViT-B-32/openai
     """
     from curate.collection.directory import Collection
+
+    opened = Collection.open(collection, cache)
+
     from curate.models import clip_models, embeddings
     from curate.models.embedding_workers import embed_ahead
 
-    opened = Collection.open(collection)
     clip = clip_models.load(model, checkpoint=checkpoint, device=device)
     embed_ahead(opened, opened.images(), clip, workers, fit=fit, checkpoint=checkpoint, device=device)
     features = embeddings.embed(opened, opened.images(), clip, fit=fit)

@@ -43,6 +43,7 @@ class Decided:
     kept: int
     dropped: int
     relabelled: int
+    disputed: int  # what people disagree on counts for none of these
     absent: int  # images with decisions that the collection doesn't hold; they wait for them
 
 
@@ -73,7 +74,7 @@ def status(collection: Collection) -> Status:
     groups = images["group"].value_counts()
     groups = groups[groups > 1]
     rejects, links = collection.rejects(), None
-    if (collection.root / "links.parquet").exists():
+    if collection.file("links.parquet").exists():
         from curate.download.results import progress  # what a folder of photographs needs nothing of
 
         table = progress.link_states(collection)
@@ -89,7 +90,7 @@ def status(collection: Collection) -> Status:
         largest_group=int(groups.max()) if len(groups) else min(1, len(images)),
         conflicts=conflicts(images),
         rejects=_rejects(rejects),
-        caches={path.name: _size(path) for path in sorted(collection.cache().glob("*"))},
+        caches={path.name: _size(path) for path in sorted(collection.cache().glob("*")) if not path.is_symlink()},
         links=links,
         decisions=_decided(collection, images),
     )
@@ -102,6 +103,7 @@ def _decided(collection: Collection, images: pd.DataFrame) -> Decided | None:
         kept=verdicts["keep"],
         dropped=verdicts["drop"],
         relabelled=len(state.label),
+        disputed=len(state.disputed),
         absent=len(state.ids() - set(images["id"])),
     )
     return decided if state.ids() else None

@@ -10,6 +10,7 @@ from curate.foundation import console, shared_options
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.option_flags import Given, command
 from curate.foundation.options import declared, option
+from curate.foundation.text import command_line
 from fewshot import flags
 from fewshot.bench.command import bench
 from fewshot.explaining.command import explain
@@ -41,7 +42,8 @@ def _print_template(asked: bool) -> None:
     if asked:
         from fewshot.studies.config import template
 
-        typer.echo(template(), nl=False)
+        for line in template().splitlines():
+            console.say(line)
         raise typer.Exit
 
 
@@ -72,38 +74,46 @@ def sweep(
 
     Which recipe? --config recipes.yaml, with "methods: {finetune: {lr: [1e-5, 1e-4]}}": a sweep for each, and a table.
     """
+    from curate.collection.directory import Collection
+
+    Collection.open(collection)  # says what is wrong, before anything is loaded
+
     from fewshot.studies import config as file
-    from fewshot.studies import grid_search
-    from fewshot.sweeping.run import run_sweep
+    from fewshot.sweeping import plan
 
     values = {name: value for name, value in given.items() if name in declared(*FILE)}
     asked = file.Asked(values).over(file.read(config) if config else file.Asked())
     asked = file.Asked(recipes=flags.of_methods(asked.methods, given)).over(asked)
     grid_points = file.grid_points(asked, collection, out)
+    plan.asked(grid_points[0].settings)  # likewise: the collection is that of all of them, and so are the names
+
+    from fewshot.studies import grid_search
+    from fewshot.sweeping.run import run_sweep
+
     if len(grid_points) == 1 and not grid_points[0].name:
         _say_how_it_went([run_sweep(grid_points[0].settings, retry_failed=retry_failed)], out)
         return
     summaries = grid_search.run(grid_points, out, retry_failed=retry_failed)
-    console.out.print(grid_search.terminal_table(grid_search.table(grid_points)))
-    console.out.print(f"table: {out / grid_search.TABLE}", markup=False, soft_wrap=True)
-    _say_how_it_went(summaries, out, f"{out}/{grid_points[0].name}")
+    console.show(grid_search.terminal_table(grid_search.table(grid_points)))
+    console.say(f"table: {out / grid_search.TABLE}")
+    _say_how_it_went(summaries, out, out / grid_points[0].name)
 
 
-def _say_how_it_went(summaries: "list[SweepSummary]", out: Path, reported: str = "") -> None:
+def _say_how_it_went(summaries: "list[SweepSummary]", out: Path, reported: Path | None = None) -> None:
     """Say what was done; exit code 1 where trials failed."""
     done, found = sum(each.done for each in summaries), sum(each.found for each in summaries)
-    console.out.print(f"{done} trials done ({found} were there already) in {out}", markup=False, soft_wrap=True)
+    console.say(f"{done} trials done ({found} were there already) in {out}")
     dropped = dict.fromkeys(name for each in summaries for name in each.dropped_classes)
     if dropped:
-        console.out.print(f"left out, too few images: {', '.join(dropped)}", markup=False, soft_wrap=True)
+        console.say(f"left out, too few images: {', '.join(dropped)}")
     failed: Counter[str] = Counter()
     for each in summaries:
         failed.update(each.failed)
     for cause, count in failed.items():
-        console.err.print(f"{count} trials failed: {cause}; fewshot report names them", style="yellow", markup=False)
+        console.note(f"{count} trials failed: {cause}; fewshot report names them", style="yellow")
     for pace in filter(None, (each.pace for each in summaries)):
-        console.out.print(pace, markup=False, soft_wrap=True)
-    console.out.print(f"next: fewshot report {reported or out}", markup=False, soft_wrap=True)
+        console.say(pace)
+    console.say(f"next: {command_line('fewshot', 'report', reported or out)}")
     if failed:
         raise typer.Exit(1)
 
@@ -139,21 +149,30 @@ def report(
 
 
 def _report(sweep: Path, out: Path | None) -> None:
+    from curate.sweeps.records import require
+
+    require(sweep)
+
     from fewshot.reporting import terminal_table, write_report
 
     files = write_report(sweep, out)
-    console.out.print(terminal_table(files))
-    console.out.print(f"page: {files.html}", markup=False, soft_wrap=True)
+    console.show(terminal_table(files))
+    console.say(f"page: {files.html}")
 
 
 def _compare(first: Path, other: Path, out: Path | None) -> None:
+    from curate.sweeps.records import require
+
+    require(first)
+    require(other)
+
     from fewshot.reporting.compare import terminal_table, write_comparison
 
     files = write_comparison(first, other, out)
-    console.out.print(terminal_table(files.comparison))
+    console.show(terminal_table(files.comparison))
     for sentence in files.comparison.notes:
-        console.out.print(sentence, markup=False, soft_wrap=True)
-    console.out.print(f"table: {files.table}, text: {files.markdown}", markup=False, soft_wrap=True)
+        console.say(sentence)
+    console.say(f"table: {files.table}, text: {files.markdown}")
 
 
 @commands.command()
@@ -174,6 +193,7 @@ def paper(
     ] = 0,
     workers: Annotated[int, option("Number of processes that share the trials; 0: one, or one a card.", ge=0)] = 0,
     retry_failed: flags.RetryFailed = False,
+    cache: shared_options.Cache = None,
 ) -> None:
     """Make the tables of arXiv 2501.07221 on your images, each row beside the paper's number where it is known.
 
@@ -181,16 +201,22 @@ def paper(
 
     Example: fewshot paper runs/yoga82 --out runs/paper --model ViT-B-32/openai
     """
+    from curate.collection.directory import Collection
+
+    Collection.open(collection)  # says what is wrong, before anything is loaded
+
     from fewshot.studies.paper import PaperSettings, run_paper
 
-    settings = PaperSettings(collection, out, quick, classes, model, checkpoint, device, splits, workers, retry_failed)
+    settings = PaperSettings(
+        collection, out, quick, classes, model, checkpoint, device, splits, workers, retry_failed, cache
+    )
     try:
         made = run_paper(settings)
     except OSError as error:
         raise FewposeError(f"{out} can't be written to ({error.strerror}); choose another --out") from error
     for table in made.terminal_tables():
-        console.out.print(table)
-    console.out.print(f"page: {made.html}", markup=False, soft_wrap=True)
+        console.show(table)
+    console.say(f"page: {made.html}")
 
 
 commands.command()(train)

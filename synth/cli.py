@@ -55,12 +55,12 @@ def render(
     shown = chosen(poses, pose_file)
     done = render_folder(out, shown, per_class, size=size, seed=seed, workers=workers, planted_defects=planted_defects)
     rate = f", {60 * done.rendered / done.seconds:.0f} a minute" if done.rendered else ""
-    console.out.print(f"{out}: {done.rendered} images drawn{rate}; {done.present} were there already", soft_wrap=True)
-    console.out.print(f"keypoints: {sidecar(done.out)}", soft_wrap=True)
+    console.say(f"{out}: {done.rendered} images drawn{rate}; {done.present} were there already")
+    console.say(f"keypoints: {sidecar(done.out)}")
     if done.planted:
         kinds = [plant.kind for plant in done.planted]
         counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-        console.out.print(f"defects planted: {counted}; listed in {listing(done.out)}", soft_wrap=True)
+        console.say(f"defects planted: {counted}; listed in {listing(done.out)}")
 
 
 @commands.command()
@@ -76,10 +76,10 @@ def poses(pose_file: PoseFile = None) -> None:
 
     table = Table("pose", Column("folder in Yoga-82", overflow="fold"), box=None)
     for pose in (load(pose_file) if pose_file else shipped()).values():
-        table.add_row(pose.name, pose.yoga82 or "none")
+        table.add_row(*console.texts((pose.name, pose.yoga82 or "none")))
     for pose in () if pose_file else everyday().values():
         table.add_row(pose.name, f"none; --poses {EVERYDAY}")
-    console.out.print(table)
+    console.show(table)
 
 
 @commands.command()
@@ -102,7 +102,7 @@ def sheet(
     from synth.rendering.sheet import sheet as write_sheet
 
     width, height = write_sheet(out, chosen(poses, pose_file), columns, size=size, seed=seed, workers=workers)
-    console.out.print(f"{out}: {width} x {height} pixels", soft_wrap=True)
+    console.say(f"{out}: {width} x {height} pixels")
 
 
 commands.command()(command(generate))

@@ -1,7 +1,8 @@
 """What the tests share."""
 
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,23 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared/data, which lies beside the maintainers' checkouts only")
     return SHARED
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """Has a folder lie on a read-only disk until the test's end; permissions alone are no hindrance for root."""
+    mounted: list[Path] = []
+
+    def protect(folder: Path) -> None:
+        for how in (("--bind", folder, folder), ("-o", "remount,ro,bind", folder)):
+            if subprocess.run(["mount", *how], capture_output=True, check=False).returncode:
+                pytest.skip("needs to mount a folder read-only (root)")
+            if folder not in mounted:
+                mounted.append(folder)
+
+    yield protect
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture(scope="session")

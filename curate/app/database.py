@@ -2,26 +2,31 @@
 
 FiftyOne would start a MongoDB by itself, but joins any that it finds the same user running, whatever its folder. So we
 start one for each collection, in COLLECTION/cache/fiftyone/db (or FIFTYONE_DATABASE_DIR). It listens on a socket that
-only its user can open, and on no port.
+only its user can open, and on no port. A database that came with somebody else's collection is not opened.
 """
 
 import atexit
+import json
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from curate.app import fiftyone_library
+from curate.app import fiftyone_library, private
 from curate.collection.directory import Collection
+from curate.foundation.cache import explaining_write_errors
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.inside import check_no_links
 from curate.foundation.locks import Lock
+from curate.foundation.text import command_line
 
 _PING_SECONDS = 2
 _START_SECONDS = 60  # after a crash it reads its journal first
@@ -31,30 +36,40 @@ _CACHE_GB = 0.5  # of memory, at most; MongoDB's default is half of the machine'
 
 @dataclass(frozen=True)
 class Database:
-    """uri: as pymongo takes it.  where: for people.  ours: whether this process started it, and ends it."""
+    """uri: as pymongo takes it.  where, advice: for people.  ours: whether this process started it, and ends it."""
 
     uri: str
     where: str
     ours: bool
+    advice: str = ""  # where it is damaged
 
 
 def connect(collection: Collection, *, share: bool = False) -> Database:
     """Find or start the collection's database, and prepare FiftyOne for it. Call it before FiftyOne is imported.
 
     What this process starts ends with it. share: where another process has the database open, use it there.
-    Raises UsageError where FiftyOne or MongoDB is missing, FewposeError where the database does not answer or start,
-    or another process has it open.
+    Raises UsageError where FiftyOne or MongoDB is missing, or FiftyOne's settings are wrong; FewposeError where the
+    database does not answer or start, is somebody else's, or another process has it open.
     """
     fiftyone_library.require()
     database = _find(collection, share)
     fiftyone_library.prepare(database.uri)
     if not share:
-        fiftyone_library.install_plugins(collection.cache("fiftyone"))
+        fiftyone_library.install_plugins()
+    fiftyone_library.fo()  # now, since its settings may be wrong
     return database
 
 
 def ping(uri: str) -> None:
     """Raises FewposeError where no MongoDB answers at `uri` within 2 s; FiftyOne would wait for 30."""
+    if not _answers(uri):
+        raise FewposeError(
+            f"no MongoDB answers at {_without_password(uri)} within {_PING_SECONDS} s; start it, "
+            "or unset FIFTYONE_DATABASE_URI to use the collection's own"
+        )
+
+
+def _answers(uri: str) -> bool:
     import pymongo
     import pymongo.errors
 
@@ -62,11 +77,23 @@ def ping(uri: str) -> None:
         client: pymongo.MongoClient[Any]
         with pymongo.MongoClient(uri, serverSelectionTimeoutMS=_PING_SECONDS * 1000) as client:
             client.admin.command("ping")
-    except pymongo.errors.PyMongoError as error:
-        raise FewposeError(
-            f"no MongoDB answers at {_without_password(uri)} within {_PING_SECONDS} s; start it, "
-            "or unset FIFTYONE_DATABASE_URI to use the collection's own"
-        ) from error
+    except pymongo.errors.PyMongoError:
+        return False
+    return True
+
+
+@contextmanager
+def damage_named(database: Database) -> Iterator[None]:
+    """Raises FewposeError for what MongoDB can't do: its files are damaged, or it has ended."""
+    import pymongo.errors
+
+    try:
+        yield
+    except BrokenPipeError:  # of the terminal
+        raise
+    except (pymongo.errors.PyMongoError, ConnectionError) as error:  # FiftyOne raises the second where it connects
+        what = str(error).partition(", Timeout:")[0]
+        raise FewposeError(f"the database {database.where} failed ({what}). {database.advice}") from error
 
 
 def _find(collection: Collection, share: bool) -> Database:
@@ -75,28 +102,47 @@ def _find(collection: Collection, share: bool) -> Database:
         ping(given)
         return Database(given, f"at {_without_password(given)}", ours=False)
     folder = _folder(collection)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = Lock(folder.with_name(f"{folder.name}.lock"))
-    if lock.taken():
+    with explaining_write_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        taken = lock.taken()
+    if taken:
+        if not os.environ.get("FIFTYONE_DATABASE_DIR"):  # which the user chose
+            private.require_own(folder)
         server = _Server(folder)
         uri = server.start()
         lock.publish(uri=uri)
         # Registered before FiftyOne connects, so it runs after FiftyOne's own, which still talks to the database.
         atexit.register(lock.release)
         atexit.register(server.stop)
-        return Database(uri, f"in {folder}", ours=True)
+        return Database(uri, f"in {folder}", ours=True, advice=_advice(folder))
     if not share:
         raise FewposeError(
             f"{collection.root} is open in another curate app ({lock.who()}); use that one, or end it with Ctrl-C first"
         )
-    uri = lock.holder().get("uri", "mongodb://")  # while it is being started, nothing answers
-    ping(uri)
+    uri = str(lock.holder().get("uri", ""))  # while it is being started, there is none
+    if not uri or not _answers(uri):
+        raise FewposeError(
+            f"{collection.root} is open in another curate app ({lock.who()}), whose database does not answer: wait "
+            "until the App is there, or end it with Ctrl-C first; another account's can't be shared"
+        )
     return Database(uri, f"in {folder}, which {lock.who()} runs", ours=False)
 
 
 def _folder(collection: Collection) -> Path:
-    mine = os.environ.get("FIFTYONE_DATABASE_DIR")
-    return Path(mine).expanduser().absolute() if mine else collection.cache("fiftyone", "db").absolute()
+    if mine := os.environ.get("FIFTYONE_DATABASE_DIR"):
+        return Path(mine).expanduser().absolute()
+    folder = collection.cache("fiftyone", "db").absolute()
+    check_no_links(folder)  # MongoDB would write where they lead
+    return folder
+
+
+def _advice(folder: Path) -> str:
+    """For a database that can't be opened. It takes nothing away."""
+    return (
+        f"Where its files are damaged, go on with a new one: {command_line('mv', folder, f'{folder}.damaged')} (all of "
+        "it is made again from the collection, but for tags that were made in the App and not synced)"
+    )
 
 
 def _without_password(uri: str) -> str:
@@ -111,7 +157,6 @@ class _Server:
         self.folder = folder
         self.log = folder.with_name(f"{folder.name}.log")
         self._process: subprocess.Popen[bytes] | None = None
-        self._sockets: Path | None = None
 
     def start(self) -> str:
         """The uri. Raises UsageError where there is no mongod, FewposeError where it ends at once."""
@@ -119,21 +164,24 @@ class _Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._end_leftover()
         self.log.unlink(missing_ok=True)
-        self._sockets = Path(tempfile.mkdtemp(prefix="fewpose-"))  # short, as sockets' names must be; for us alone
-        socket = self._sockets / "db.sock"
+        socket = private.folder() / "db.sock"
+        # It makes a second one at any rate, unless said in /tmp, in place of the one that is there, whoever uses that.
+        listen = ("--bind_ip", socket, "--unixSocketPrefix", socket.parent)
         # A smaller journal than the default's 300 MB: there is one for each collection.
         journal = ("--wiredTigerEngineConfigString", "log=(file_max=16MB)", "--wiredTigerCacheSizeGB", str(_CACHE_GB))
-        quiet = ("--quiet", "--setParameter", "diagnosticDataCollectionEnabled=false")
+        # FiftyOne has no use for JavaScript in the database; a request could bring some.
+        quiet = ("--quiet", "--setParameter", "diagnosticDataCollectionEnabled=false", "--noscripting")
         self._process = process = subprocess.Popen(
-            [program, "--dbpath", self.folder, "--bind_ip", socket, "--logpath", self.log, *journal, *quiet],
+            [program, "--dbpath", self.folder, *listen, "--logpath", self.log, *journal, *quiet],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us: FiftyOne needs its database until its end
         )
-        self._wait_for(socket, process)
         # journal: a write is confirmed when it is on disk, so that no crash takes back what the App has said.
-        return f"mongodb://{quote(str(socket), safe='')}/?journal=true"
+        uri = f"mongodb://{quote(str(socket), safe='')}/?journal=true"
+        self._wait_for(socket, uri, process)
+        return uri
 
     def stop(self) -> None:
         if self._process:
@@ -143,19 +191,26 @@ class _Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        if self._sockets:
-            shutil.rmtree(self._sockets, ignore_errors=True)
 
-    def _wait_for(self, socket: Path, process: "subprocess.Popen[bytes]") -> None:
+    def _wait_for(self, socket: Path, uri: str, process: "subprocess.Popen[bytes]") -> None:
+        """Until it answers: the socket is there before its files are read, and they may be damaged."""
         limit = time.monotonic() + _START_SECONDS
-        while not socket.exists():
+        while not (socket.exists() and _answers(uri)):
             if process.poll() is not None or time.monotonic() > limit:
                 self.stop()
-                raise FewposeError(
-                    f"MongoDB did not start; see {self.log}. The database holds nothing but tags that were not synced: "
-                    f"deleting {self.folder} makes a new one"
-                )
+                raise FewposeError(f"MongoDB did not start{self._reason()}; see {self.log}. {_advice(self.folder)}")
             time.sleep(0.02)
+
+    def _reason(self) -> str:
+        """What its log says last of an error, in parentheses."""
+        said = ""
+        with suppress(OSError):
+            for line in self.log.read_bytes().splitlines():
+                with suppress(ValueError, KeyError, TypeError, AttributeError):
+                    entry = json.loads(line)
+                    if entry["s"] in ("E", "F"):  # error, fatal
+                        said = str(entry.get("attr", {}).get("error", entry["msg"]))
+        return f" ({' '.join(said.split())})" if said else ""  # some have several lines
 
     def _end_leftover(self) -> None:
         """A mongod whose curate app was killed runs on: MongoDB's own lock file holds its process id."""
@@ -166,11 +221,12 @@ class _Server:
         command = _command(pid)
         if str(self.folder) not in command:  # another process by now has that number
             return
-        os.kill(pid, signal.SIGTERM)
+        with suppress(OSError):  # it has ended by itself
+            os.kill(pid, signal.SIGTERM)
         limit = time.monotonic() + _STOP_SECONDS
         while _command(pid) and time.monotonic() < limit:
             time.sleep(0.02)
-        shutil.rmtree(Path(command[command.index("--bind_ip") + 1]).parent, ignore_errors=True)
+        private.remove_leftover(Path(command[command.index("--bind_ip") + 1]).parent)
 
 
 def _command(pid: int) -> list[str]:

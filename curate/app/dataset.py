@@ -4,9 +4,6 @@ Everything here can be computed again from the collection, and is: `build` compa
 should, and writes the difference. What people made in the App (tags, fields, views of their own) is not touched.
 """
 
-import hashlib
-import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,6 +18,7 @@ from curate.collection import findings, sets, synthetic
 from curate.collection.directory import Collection
 from curate.collection.findings import Findings, Kind
 from curate.collection.ledger import Ledger, State
+from curate.foundation import json_files
 
 _BATCH = 2000  # samples a write
 
@@ -67,8 +65,11 @@ def refresh(dataset: Any, collection: Collection) -> None:
     found = findings.read(collection)
     decided: dict[str, dict[str, Any]] = {
         "label.label": dict(zip(images["key"], images["label"], strict=True)),
-        "verdict": {key: state.verdict.get(id, "") for key, id in zip(images["key"], images["id"], strict=True)},
-        "reason": {key: state.reason.get(id, "") for key, id in zip(images["key"], images["id"], strict=True)},
+        "verdict": {key: state.verdict_of(id) for key, id in zip(images["key"], images["id"], strict=True)},
+        "reason": {
+            key: state.dispute(id) or state.reason.get(id, "")
+            for key, id in zip(images["key"], images["id"], strict=True)
+        },
         "filtered": dict.fromkeys(made["key"]) | _passed(photographs, found, state),
         "suspicious": dict.fromkeys(made["key"], False)
         | dict(zip(photographs["key"], suspicious(photographs, found, state).tolist(), strict=True)),
@@ -111,24 +112,17 @@ def suspicious(images: pd.DataFrame, found: Findings | None, state: State) -> pd
     return pd.Series(doubted, index=images.index) & ~images["id"].isin(state.verdict.keys())
 
 
-def name_of(collection: Collection) -> str:
-    """The dataset's name: the folder's, and a digest of its path, since a database may hold several collections."""
-    path = collection.root.resolve()
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name).strip("-") or "collection"
-    return f"{readable}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
-
-
 def opened(collection: Collection) -> Any | None:
     """The dataset as it is, or None where there is none yet."""
     fo = fiftyone_library.fo()
-    name = name_of(collection)
+    name = collection.name  # a database may hold several
     return _repaired(fo.load_dataset(name)) if fo.dataset_exists(name) else None
 
 
 def _opened(collection: Collection) -> Any:
     dataset = opened(collection)
     if dataset is None:
-        dataset = fiftyone_library.fo().Dataset(name_of(collection), persistent=True)
+        dataset = fiftyone_library.fo().Dataset(collection.name, persistent=True)
     _declare(dataset)
     if dataset.app_config.active_fields is None:  # else every rule's "fine" would cover the pictures
         dataset.app_config.active_fields = fiftyone_library.fo().ActiveFields(paths=["label"])
@@ -216,7 +210,8 @@ def _write_synthetic(dataset: Any, images: pd.DataFrame) -> None:
     for name, kind in {_ACCEPTED: fo.BooleanField, **dict.fromkeys(_MADE, fo.StringField)}.items():
         if not dataset.has_sample_field(name):
             dataset.add_sample_field(name, kind)
-    told = {key: json.loads(text or "{}") for key, text in zip(made["key"], made["provenance"], strict=True)}
+    rows = zip(made["key"], made["provenance"], strict=True)
+    told = {key: json_files.parse_object(text or "{}") for key, text in rows}
     _write(dataset, {name: {key: facts.get(name) for key, facts in told.items()} for name in _MADE})
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 
 from curate.app import fiftyone_library
 from curate.collection.directory import Collection
-from curate.models import embeddings
 
 SEARCH = "text"  # the brain key of the index
 _TEXT_MODEL = "fewpose-clip"  # curate/app/zoo/manifest.json
@@ -31,7 +30,7 @@ def embedded(collection: Collection, images: pd.DataFrame, model: str, checkpoin
 
     Raises FewposeError where the model can't be had or there are no images.
     """
-    from curate.models import clip_models
+    from curate.models import clip_models, embeddings
 
     values = embeddings.embed(collection, images, clip_models.load(model, checkpoint=checkpoint))
     unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)

@@ -1,22 +1,28 @@
 """Open the App over a collection, wait until the user ends it, and take the tags over into the ledger."""
 
+import atexit
 import getpass
+import html
+import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
-from curate.app import database, dataset, fiftyone_library, index, predictions, sync
+from curate.app import database, dataset, fiftyone_library, index, predictions, service, sync
 from curate.app.index import Features
 from curate.app.options import Options
 from curate.collection import findings, synthetic
 from curate.collection.directory import Collection
 from curate.foundation.console import count, say
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 
 DEFAULT_MODEL = "lite0"
 _PORT = 5151  # FiftyOne's own
@@ -33,20 +39,32 @@ def launch(collection: Collection, options: Options) -> None:
     port = free_port(options.port)
     images = collection.images()
     if images.empty:
-        raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
+        raise FewposeError(
+            f"{collection.root} has no images yet; {command_line('curate', 'import', 'PHOTOS', collection.root)}"
+        )
     told = predictions.read(options.sweep) if options.sweep else None
     if told is not None and not told["key"].isin(images["key"]).any():
         raise UsageError(f"{options.sweep} tested no image of {collection.root}; name a sweep over this collection")
-    features = _features(collection, options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through Python's end, which ends the database
-    opened = database.connect(collection)
-    built = dataset.build(collection, features, told)
-    _say_what_is_missing(collection)
-    with _asked_to_end() as ended, _served(built, port):
-        _say_where(built.name, port, opened, options)
-        ended.wait()
-        say("closing the App")
-        take_tags(built, collection)
+    opened = database.connect(collection)  # before what takes long: it may be that it can't be opened
+    features = _features(collection, options)
+    with database.damage_named(opened):
+        built = dataset.build(collection, features, told)
+        _say_what_is_missing(collection)
+        with _asked_to_end() as ended, service.served(built, collection, port) as address:
+            _say_where(address, port, opened, options)
+            with _opened_in_browser(address, collection, options):
+                ended.wait()
+            say("closing the App")
+            take_tags(built, collection)
+
+
+def end() -> NoReturn:
+    """End this process now, and well: what Python does at its end after the hooks takes FiftyOne seconds."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 def free_port(wanted: int | None) -> int:
@@ -78,7 +96,7 @@ def take_tags(built: Any, collection: Collection) -> None:
     for entry in entries[:_NAMED]:
         say(f"  {entry.action} {entry.key}{f' as {entry.label}' if entry.label else ''}")
     if len(entries) > _NAMED:
-        say(f"  and {len(entries) - _NAMED} more: curate log {collection.root}")
+        say(f"  and {len(entries) - _NAMED} more: {command_line('curate', 'log', collection.root)}")
 
 
 def say_refused(difference: sync.Diff) -> None:
@@ -103,28 +121,36 @@ def _features(collection: Collection, options: Options) -> Features | None:
 def _say_what_is_missing(collection: Collection) -> None:
     found = findings.read(collection)
     if found is None or found.images != findings.digest(synthetic.real(collection.images())):
-        say(f"not all images are checked, so the view filtered is empty: curate check {collection.root}")
+        advice = command_line("curate", "check", collection.root)
+        say(f"not all images are checked, so the view filtered is empty: {advice}")
 
 
-def _say_where(name: str, port: int, opened: database.Database, options: Options) -> None:
-    url = f"http://127.0.0.1:{port}/datasets/{name}"
+def _say_where(address: str, port: int, opened: database.Database, options: Options) -> None:
     say(f"database: {opened.where}")
-    say(f"the App is at {url}")
+    say(f"the App is at {address}")
+    say("the address holds the key to the App: it is for you alone")
     if options.remote:
         say(f"from your own machine: ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.getfqdn()}")
-    elif options.browser:
-        webbrowser.open(url)
     say("tags drop, keep, drop:REASON and relabel:LABEL are taken over at the end; Ctrl-C ends")
 
 
 @contextmanager
-def _served(built: Any, port: int) -> Iterator[None]:
-    # remote: FiftyOne opens no browser by itself, and gives no advice.
-    session = fiftyone_library.fo().launch_app(built, address="127.0.0.1", port=port, remote=True, auto=False)
+def _opened_in_browser(address: str, collection: Collection, options: Options) -> Iterator[None]:
+    """Have the browser open a file that leads on: what a program is started with, all accounts see."""
+    if options.remote or not options.browser:
+        yield
+        return
+    place = collection.cache("fiftyone")  # where a browser that may not look into /tmp finds it
+    place.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=place, prefix="open-", suffix=".html")  # which nobody else may read
+    page = Path(name)
     try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(address)}">')
+        webbrowser.open(page.absolute().as_uri())
         yield
     finally:
-        session.close()  # or its server lingers
+        page.unlink(missing_ok=True)
 
 
 @contextmanager

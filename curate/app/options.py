@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from curate.foundation import shared_options
+from pydantic import AfterValidator
+
+from curate.foundation import model_names, shared_options
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option, settings
 
@@ -12,12 +14,17 @@ from curate.foundation.options import option, settings
 class Options:
     """Raises UsageError for what makes no sense."""
 
-    model: Annotated[str, option("CLIP model whose embeddings are shown; that of the last check unless said.")] = ""
+    model: Annotated[
+        str,
+        AfterValidator(model_names.model),
+        option("CLIP model whose embeddings are shown; that of the last check unless said."),
+    ] = ""
     checkpoint: shared_options.Checkpoint = None
     sweep: Annotated[
         Path | None,
         option("Sweep that says how often each image was wrong, and as what; with a report, what hurts training."),
     ] = None
+    cache: shared_options.Cache = None
     port: Annotated[int | None, option("Port to listen on; 5151, or a free one, unless said.", ge=1, le=65535)] = None
     remote: Annotated[bool, option("Print how to reach the App from another machine.")] = False
     browser: Annotated[bool, option("Open the App in the browser, or don't.", flag="--browser/--no-browser")] = True

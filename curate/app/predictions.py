@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from curate.foundation import console
+from curate.foundation.csv_files import original
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.inside import inside
+from curate.foundation.text import command_line
 from curate.sweeps.records import Predictions, Sweep, Trial, read_predictions, read_sweep
 
 COLUMNS = ("key", "tested", "wrong_share", "confused_with")
@@ -34,8 +38,11 @@ def read(sweep: Path) -> pd.DataFrame:
         found = read_sweep(sweep)
     except FewposeError as error:  # --sweep named what is none
         raise UsageError(str(error)) from error
+    if lacking := len(found.planned) - len(found.records):
+        trials = f"{lacking} of {len(found.planned)} trials"
+        console.warn(f"{sweep}: {trials} have not run; the fewshot sweep command that made it goes on with them")
     told = _counted(_best_cell(found), found.classes)
-    return _with_influence(told, sweep / "influence.csv")
+    return _with_influence(told, inside(sweep, "influence.csv"))
 
 
 def _with_influence(told: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -44,9 +51,16 @@ def _with_influence(told: pd.DataFrame, path: Path) -> pd.DataFrame:
         return told
     try:
         names = {"shrunk_points": "influence", "q_value": "influence_q"}
-        table = pd.read_csv(path, usecols=["key", *names], dtype={"key": str}).rename(columns=names)
+        table = pd.read_csv(
+            path,
+            usecols=["key", *names],
+            converters={"key": original},
+            keep_default_na=False,  # NA may be a key
+            na_values={name: [""] for name in names},
+        ).rename(columns=names)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} can't be read; write it again with fewshot report {path.parent}") from error
+        again = command_line("fewshot", "report", path.parent)
+        raise UsageError(f"{path} can't be read; write it again with {again}") from error
     known = table.dropna().set_index("key").astype(float)
     values = {name: pd.Series([known[name].get(key) for key in told["key"]], dtype=object) for name in INFLUENCE}
     return told.assign(**values)

@@ -1,22 +1,20 @@
 """The check: every rule over every image of a collection, to findings that are written whole at the end."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
 
 from curate.checks import runner, settings
 from curate.checks.rules import RULES
 from curate.checks.rules.rule import Inputs
+from curate.checks.settings import Setting
 from curate.collection import findings, sets, synthetic
 from curate.collection.directory import Collection
 from curate.collection.findings import Findings
+from curate.foundation import console
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 from curate.images.signatures import Signatures
-from curate.models import clip_models
-from curate.models.embedding_workers import embed_ahead
 from curate.workers.settings import WorkerSettings
 
 
@@ -34,8 +32,10 @@ def check(
     Synthetic images are `synth accept`'s: no finding of a photograph depends on them.
 
     model, checkpoint, device: of the features that some rules need (as in clip_models.load); model None: no features.
+        No model is loaded where no such rule runs.
     rules: names of those to run; all, unless said. What the others found earlier stays where it was found in the same
-        images with features of the same model, by the same version of the rule; otherwise they count as not run.
+        images by the same version of the rule, and with features of the same model where the rules that run look at
+        any; otherwise they count as not run.
     workers: who measures and embeds; this process unless said, with a thread for each CPU.
 
     What a rule lacks is recorded (Ran.not_run), so are features that cannot be had. The same collection and settings
@@ -47,19 +47,46 @@ def check(
     with collection.locked():
         images = synthetic.real(sets.labelled(collection)).reset_index(drop=True)
         if images.empty:
-            raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
+            raise FewposeError(
+                f"{collection.root} has no images yet; {command_line('curate', 'import', 'PHOTOS', collection.root)}"
+            )
         chosen = settings.load(collection, RULES)
-        features, whose = _features(collection, images, model, checkpoint, device, asked)
+        features, whose = None, runner.NO_MODEL
+        if runner.features_are_needed(RULES, chosen, wanted):
+            from curate.checks.features import features_of  # it loads torch
+
+            features, whose = features_of(collection, images, model, checkpoint, device, asked)
         try:
             with Signatures(collection) as signatures:
                 threads = os.cpu_count() or 1
                 inputs = Inputs(collection, images, signatures, features, whose, threads, asked=asked)
-                earlier = findings.read(collection) if len(wanted) < len(RULES) else None
+                earlier = _earlier(collection, chosen, needed=len(wanted) < len(RULES))
                 found = runner.run_rules(RULES, inputs, chosen, settings.NAME, wanted=wanted, earlier=earlier)
             findings.write(collection, found)
         except OSError as error:
             raise FewposeError(f"cannot write {error.filename or collection.root}: {error.strerror}") from error
     return found
+
+
+def _earlier(collection: Collection, chosen: Mapping[str, Setting], *, needed: bool) -> Findings | None:
+    """What the last check found, where it is `needed`. Says which settings are others than they were then: nobody else
+    would, where a disk and no person has changed them.
+    """
+    try:
+        earlier = findings.read(collection)
+    except FewposeError:
+        if needed:
+            raise
+        return None  # they are damaged, and replaced
+    for name, ran in (earlier.rules if earlier else {}).items():
+        if name not in chosen or ran.not_run:
+            continue
+        was, now = ({"drops": each.drops, **each.parameters} for each in (ran, chosen[name]))
+        if chosen[name].enabled and was != now:
+            differ = ", ".join(f"{key} is {now[key]:g}, was {was[key]:g}" for key in now if was.get(key) != now[key])
+            path = collection.root / settings.NAME
+            console.note(f"{path}: other settings of {name} than in the last check: {differ}")
+    return earlier if needed else None
 
 
 def _named(names: Sequence[str] | None) -> set[str]:
@@ -68,24 +95,3 @@ def _named(names: Sequence[str] | None) -> set[str]:
         if name not in known:
             raise UsageError(f"there is no rule {name!r}; there are {', '.join(known)}")
     return set(known if names is None else names)
-
-
-def _features(
-    collection: Collection,
-    images: pd.DataFrame,
-    model: str | None,
-    checkpoint: Path | None,
-    device: str,
-    asked: WorkerSettings,
-) -> tuple[np.ndarray | None, str]:
-    """Features of length 1, and the name of their model; or None, and why there are none."""
-    if model is None:
-        return None, runner.NO_MODEL
-    try:
-        clip = clip_models.load(model, checkpoint=checkpoint, device=device)
-        embed_ahead(collection, images, clip, asked, checkpoint=checkpoint, device=device)
-        return runner.unit_features(collection, images, clip), clip.name
-    except UsageError:  # a name that makes no sense is not a model that cannot be had
-        raise
-    except FewposeError as error:
-        return None, str(error)

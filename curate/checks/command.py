@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from curate.foundation import console, shared_options
 from curate.foundation.errors import FewposeError
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def check(
     sheets: Annotated[
         Path | None, option("Folder to write to, for each rule, a picture of the 50 worst images.")
     ] = None,
+    cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
     """Say which images look suspicious, by rules whose settings are in COLLECTION/curation.yaml.
@@ -42,11 +44,13 @@ def check(
 
     Example: curate check runs/yoga
     """
-    from curate.checks.check import check as run_check
-    from curate.collection import sets
     from curate.collection.directory import Collection
 
-    opened = Collection.open(collection)
+    opened = Collection.open(collection, cache)
+
+    from curate.checks.check import check as run_check
+    from curate.collection import sets
+
     found = run_check(
         opened,
         model=None if model == shared_options.NO_MODEL else model,
@@ -59,7 +63,7 @@ def check(
         _draw(opened, found, sheets)
     said = summary(found, sets.labelled(opened))
     if json:
-        console.out.print_json(data=said, indent=1)
+        console.say_json(said)
     else:
         _print(said, collection)
 
@@ -118,7 +122,8 @@ def _print(said: dict[str, Any], collection: Path) -> None:
             console.say(f"not run: {name}: {rule['not_run']}")
     console.say(f"{collection}: {console.count(said['flagged'], 'image')} flagged by at least one rule")
     console.say(f"settings: {collection / 'curation.yaml'}")
-    console.say(f"next: curate app {collection}, or curate sets {collection}")
+    app, sets = (command_line("curate", name, collection) for name in ("app", "sets"))
+    console.say(f"next: {app}, or {sets}")
 
 
 def _classes(counts: dict[str, int]) -> str:

@@ -1,20 +1,16 @@
 """How rules are run over images, each to findings or to why it did not run: for `curate check` and `synth accept`."""
 
 from collections.abc import Collection as Names
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.checks.settings import Setting
 from curate.collection import findings
-from curate.collection.directory import Collection
 from curate.collection.findings import Findings, Ran
 from curate.foundation import console
-from curate.models import embeddings
-from curate.models.clip_models import ClipModel
 
 NOTHING = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in findings.COLUMNS.items()})
 
@@ -22,11 +18,12 @@ NOTHING = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in findings.C
 NO_MODEL = "no model was asked for; add --model lite0, say"  # why there are no features
 
 
-def unit_features(collection: Collection, images: pd.DataFrame, clip: ClipModel) -> np.ndarray:
-    """The features (n, d) float32 of images, each of length 1. Raises FewposeError where they cannot be computed."""
-    features = embeddings.embed(collection, images, clip)
-    result: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return result
+def features_are_needed(
+    rules: Iterable[Rule[Any]], chosen: Mapping[str, Setting], wanted: Names[str] | None = None
+) -> bool:
+    """Whether a rule that is to run looks at image features. wanted: as for `run_rules`."""
+    running = (rule for rule in rules if wanted is None or rule.name in wanted)
+    return any(rule.needs_features and chosen[rule.name].enabled for rule in running)
 
 
 def run_rules(
@@ -41,18 +38,21 @@ def run_rules(
     """Run `rules` over the images of `inputs`, by the settings `chosen` from the file of that name.
 
     wanted: names of those to run; all, unless said. What the others found stays as it is in `earlier`, as far as it
-        was found in the same images with features of the same model, by the same version of the rule.
+        was found in the same images by the same version of the rule; what was found in features, unless the rules that
+        run look at those of another model.
     """
     images, model = findings.digest(inputs.images), inputs.model if inputs.features is not None else ""
-    if earlier and (earlier.images, earlier.model) != (images, model):
+    if earlier and earlier.images != images:
         earlier = None
+    if earlier and not features_are_needed(rules, chosen, wanted):
+        model = earlier.model  # of what stays
     tables, ran = [NOTHING], {}
     with console.progress("checking", len(rules)) as advance:
         for rule in rules:
             if wanted is None or rule.name in wanted:
                 ran[rule.name], table = _run(rule, inputs, chosen[rule.name], settings_name)
             else:
-                ran[rule.name], table = _kept(rule, earlier, chosen[rule.name])
+                ran[rule.name], table = _kept(rule, earlier, model, chosen[rule.name])
             tables.append(table)
             advance(1)
     table = pd.concat(tables).astype(findings.COLUMNS).sort_values(["key", "rule"], ignore_index=True)
@@ -69,10 +69,12 @@ def _run(rule: Rule[Any], inputs: Inputs, setting: Setting, settings_name: str) 
     return _ran(rule, setting, table), table
 
 
-def _kept(rule: Rule[Any], earlier: Findings | None, setting: Setting) -> tuple[Ran, pd.DataFrame]:
-    """What a rule that does not run this time found the last time."""
+def _kept(rule: Rule[Any], earlier: Findings | None, model: str, setting: Setting) -> tuple[Ran, pd.DataFrame]:
+    """What a rule that does not run this time found the last time. model: whose features the findings are of now."""
     before = earlier.rules.get(rule.name) if earlier else None
     if earlier is None or before is None or before.version != rule.version:
+        return _ran(rule, setting, not_run="it was not asked for"), NOTHING
+    if rule.needs_features and earlier.model != model:
         return _ran(rule, setting, not_run="it was not asked for"), NOTHING
     return before, earlier.table[earlier.table["rule"] == rule.name]
 

@@ -45,14 +45,14 @@ def load(collection: Collection, rules: Sequence[Rule[Any]], name: str = NAME, h
     name: of the file in the collection.  head: what it begins with: comments.
     Raises UsageError with the line where the file makes no sense, FewposeError where it cannot be read.
     """
-    path = collection.root / name
+    path = collection.file(name)
     text = _read(path) if path.exists() else head
     found = _File(path, text)
     found.check(rules)
     lacking = found.lacking(rules)
     if lacking or not path.exists():
         if path.exists():
-            console.err.print(f"{path}: added {', '.join(lacking)}, with the defaults", markup=False, soft_wrap=True)
+            console.note(f"{path}: added {', '.join(lacking)}, with the defaults")
         text = found.completed(rules)
         found = _File(path, text)
         atomic.write_text(path, text)

@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from curate.collection.directory import Collection
 from curate.foundation import atomic
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image
 
 MOST = 50  # pictures on a sheet
 
@@ -23,28 +24,30 @@ def sheet(collection: Collection, findings: pd.DataFrame, path: Path) -> int:
     """Write a PNG of the MOST pictures with the highest scores, worst first, each with its score and key.
 
     findings: rows of Findings.table, of one rule. Returns how many pictures are on the sheet; without any, no file is
-    written. A picture that cannot be read is said so in its place. Raises OSError where `path` cannot be written.
+    written. A picture that cannot be read, or has changed, is said so in its place. Raises OSError where `path` cannot
+    be written.
     """
     worst = findings.sort_values(["score", "key"], ascending=[False, True]).head(MOST)
     if worst.empty:
         return 0
-    files = collection.images().set_index("key")["file"]
+    images = collection.images().set_index("key")
     rows = -(-len(worst) // _COLUMNS)
     page = Image.new("RGB", (_COLUMNS * SIDE, rows * (SIDE + 2 * LINE)), PAPER)
     for place, (key, score) in enumerate(zip(worst["key"], worst["score"], strict=True)):
         left, top = place % _COLUMNS * SIDE, place // _COLUMNS * (SIDE + 2 * LINE)
-        page.paste(thumbnail(collection.path(files[key])), (left + 1, top + 1))
+        page.paste(thumbnail(collection, images["file"][key], images["id"][key]), (left + 1, top + 1))
         write(page, left, top + SIDE, f"{score:.3f}", key)
     with atomic.replacing(path) as temporary:
         page.save(temporary, format="PNG")
     return len(worst)
 
 
-def thumbnail(file: Path) -> Image.Image:
+def thumbnail(collection: Collection, file: str, content_id: str) -> Image.Image:
     """(SIDE - 2) pixels square: the picture, whole and in the middle, or the reason why there is none."""
     square = (SIDE - 2, SIDE - 2)
     try:
-        picture = open_image(read_file(file, NO_LIMITS), limits=NO_LIMITS, draft=square).image
+        content = originals.read(collection, file, content_id)
+        picture = open_image(content, limits=NO_LIMITS, draft=square).image
     except Unreadable as reason:
         blank = Image.new("RGB", square, PAPER)
         ImageDraw.Draw(blank).text((4, SIDE // 2), str(reason.cause), fill="white", font_size=_WRITING)

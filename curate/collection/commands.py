@@ -1,10 +1,9 @@
-"""`curate drop`, `keep`, `relabel`, `undo`, `log`, `sets` and `export`: their options, and what they print."""
+"""`curate drop`, `keep`, `relabel`, `undo`, `log`, `merge`, `sets` and `export`: options, and what they print."""
 
-import json as jsons
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,10 +11,12 @@ from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 
 if TYPE_CHECKING:
     from curate.collection.directory import Collection
     from curate.collection.ledger import Entry
+    from curate.collection.merging import Disagreement, Merged
     from curate.collection.sets import Comparison
 
 _NAMED = 3  # images named on the terminal
@@ -33,10 +34,12 @@ def drop(collection: shared_options.CollectionPath, keys: _Keys, reason: _Reason
 
     Example: curate drop runs/yoga tree/17.jpg --reason "two people"
     """
-    from curate.collection import decisions
     from curate.collection.directory import Collection
 
     opened, names = Collection.open(collection), _names(keys)
+
+    from curate.collection import decisions
+
     _print(opened, names, decisions.drop(opened, names, reason=reason, who=who), "dropped")
 
 
@@ -47,10 +50,12 @@ def keep(collection: shared_options.CollectionPath, keys: _Keys, reason: _Reason
 
     Example: curate keep runs/yoga tree/17.jpg tree/18.jpg --reason "two frames, not copies"
     """
-    from curate.collection import decisions
     from curate.collection.directory import Collection
 
     opened, names = Collection.open(collection), _names(keys)
+
+    from curate.collection import decisions
+
     entries = decisions.keep(opened, names, reason=reason, who=who)
     _print(opened, names, entries, "kept")
     _print_still_left_out(opened, names)
@@ -68,10 +73,12 @@ def relabel(
 
     Example: curate relabel runs/yoga tree/17.jpg --to plank
     """
-    from curate.collection import decisions
     from curate.collection.directory import Collection
 
     opened, names = Collection.open(collection), _names(keys)
+
+    from curate.collection import decisions
+
     entries = decisions.relabel(opened, names, to, new_label=new_label, reason=reason, who=who)
     _print(opened, names, entries, f"labelled {to}")
 
@@ -90,18 +97,20 @@ def undo(
 
     Example: curate undo runs/yoga --last 1
     """
-    from curate.collection import decisions
     from curate.collection.directory import Collection
-    from curate.collection.ledger import Ledger
 
     if bool(names) == bool(last):
         raise UsageError("say what to undo: entries of curate log, images, or --last 1")
     opened = Collection.open(collection)
+
+    from curate.collection import decisions
+    from curate.collection.ledger import Ledger
+
     entries = decisions.undo(opened, _names(names or []), last=last or 0, reason=reason, who=who)
     known = {entry.entry: entry for entry in Ledger(opened).entries}
     for entry in entries[:_NAMED]:
         of = known[entry.of]
-        say(f"undone: {_decision(of)} {of.key}, by {of.who or 'nobody named'}")
+        say(f"undone: {of.said} {of.key}, by {of.who or 'nobody named'}")
     if len(entries) > _NAMED:
         say(f"  and {len(entries) - _NAMED} more")
     if not entries:
@@ -122,10 +131,12 @@ def log(
 
     opened = Collection.open(collection)
     ledger = Ledger(opened)
+    state = ledger.state()
     undone = {entry.of: entry.entry for entry in ledger.entries}
+    disputed = {entry.entry for entries in state.disputed.values() for entry in entries}
     shown = ledger.entries[-last:] if last else ledger.entries
     if json:
-        console.out.print_json(jsons.dumps([_as_json(entry, undone) for entry in shown]), indent=1)
+        console.say_json([_as_json(entry) | _standing(entry, undone, disputed) for entry in shown])
         return
     table(
         ("entry", "when", "who", "decision", "image", "reason"),
@@ -134,7 +145,7 @@ def log(
                 entry.entry,
                 entry.when[:16].replace("T", " "),
                 entry.who,
-                f"{_decision(entry)}{' (undone)' if entry.entry in undone else ''}",
+                f"{_decision(entry)}{_mark(entry, undone, disputed)}",
                 entry.key or entry.id[:12],
                 entry.reason,
             )
@@ -142,10 +153,43 @@ def log(
         ),
         numbers=(),
     )
-    absent = ledger.state().ids() - set(opened.images()["id"])
+    absent = state.ids() - set(opened.images()["id"])
     say(f"{count(len(ledger.entries), 'entry', 'entries')}, {len(ledger.effective())} in force")
     if absent:
         say(f"{count(len(absent), 'image')} decided of that the collection doesn't hold; the decisions wait for them")
+
+
+def merge(
+    collection: shared_options.CollectionPath,
+    others: Annotated[
+        list[Path],
+        typer.Argument(metavar="OTHER...", help="Ledgers of other people, or collections.", show_default=False),
+    ],
+    dry_run: Annotated[bool, option("Say what would come of it, and join nothing.")] = False,
+    json: shared_options.Json = False,
+) -> None:
+    """Join other people's decisions into the ledger, and say where people disagree and how far they agree.
+
+    It makes no difference who joins whose ledger, in which order, or how often. Where people disagree on an image,
+    none of their words counts until somebody decides again: curate drop, keep or relabel.
+
+    Example: curate merge runs/yoga ann/ledger.jsonl --dry-run
+    """
+    from curate.collection.directory import Collection
+
+    opened = Collection.open(collection)
+
+    from curate.collection.merging import merge as join
+
+    done = join(opened, others, dry_run=dry_run)
+    if json:
+        console.say_json(_merged_as_json(done))
+        return
+    would = "would be " if dry_run else ""
+    say(f"{collection}: {count(done.joined, 'entry', 'entries')} {would}joined, {done.known} known before")
+    for agreement in done.agreements:
+        say(agreement.sentence())
+    _print_disagreements(done.disagreements, collection)
 
 
 def sets(
@@ -160,16 +204,18 @@ def sets(
     from dataclasses import asdict
 
     from curate.collection.directory import Collection
-    from curate.collection.sets import compare, explain
 
     opened = Collection.open(collection)
+
+    from curate.collection.sets import compare, explain
+
     found = compare(opened)
     explained = explain(opened)
     explained = explained[explained["why"].ne("")]
     if json:
         listed = explained.drop(columns="verdict").to_dict("records") if why else []
         told = asdict(found) | ({"why": listed} if why else {})
-        console.out.print_json(jsons.dumps(told), indent=1)
+        console.say_json(told)
         return
     _print_sets(found)
     if why:
@@ -196,9 +242,12 @@ def export(
     Example: curate export runs/yoga yoga-filtered --set filtered --format webdataset
     """
     from curate.collection.directory import Collection
+
+    opened = Collection.open(collection)
+
     from curate.collection.export import export as write
 
-    done = write(Collection.open(collection), out, name=set_, form=form, link=link, shard_size=shard_size)
+    done = write(opened, out, name=set_, form=form, link=link, shard_size=shard_size)
     say(
         f"{out}: {count(done.images, 'image')} in {count(len(done.classes), 'class', 'classes')} as {done.format}, "
         f"{done.set} {done.digest}"
@@ -232,9 +281,8 @@ def _print(collection: "Collection", names: list[str], entries: "list[Entry]", d
     if len(entries) < len(named):
         say(f"  {count(len(named) - len(entries), 'image')} decided so already: nothing new")
     if entries:
-        say(
-            f"next: curate sets {collection.root}; to take it back: curate undo {collection.root} --last {len(entries)}"
-        )
+        undo_them = command_line("curate", "undo", collection.root, "--last", len(entries))
+        say(f"next: {command_line('curate', 'sets', collection.root)}; to take it back: {undo_them}")
 
 
 def _print_still_left_out(collection: "Collection", names: list[str]) -> None:
@@ -260,15 +308,53 @@ def _print_sets(found: "Comparison") -> None:
         "dropped": found.dropped,
         "kept or relabelled against a rule": found.kept,
         "relabelled in all": found.relabelled,
+        "disputed": found.disputed,
     }
     table(("by people", "images"), ((what, number) for what, number in people.items() if number))
 
 
+def _print_disagreements(found: "list[Disagreement]", collection: Path) -> None:
+    from curate.collection.ledger import who_said
+
+    table(
+        ("disputed", "content id", "who said what"),
+        ((each.key, each.id[:12], who_said(each.decisions)) for each in found),
+        numbers=(),
+    )
+    if found:
+        say(f"{count(len(found), 'disagreement')}: none of these words counts until somebody decides again")
+        decide, look = command_line("curate", "drop", collection, "KEY"), command_line("curate", "app", collection)
+        say(f"next: {decide} (or keep, or relabel), or {look}")
+
+
 def _decision(entry: "Entry") -> str:
-    return f"relabel to {entry.label}" if entry.label else f"undo {entry.of}" if entry.of else str(entry.action)
+    return f"{entry.action} {entry.of}" if entry.of else entry.said
 
 
-def _as_json(entry: "Entry", undone: dict[str, str]) -> dict[str, str]:
+def _mark(entry: "Entry", undone: dict[str, str], disputed: set[str]) -> str:
+    return " (undone)" if entry.entry in undone else " (disputed)" if entry.entry in disputed else ""
+
+
+def _standing(entry: "Entry", undone: dict[str, str], disputed: set[str]) -> dict[str, Any]:
+    """What became of an entry."""
+    return {"undone_by": undone.get(entry.entry, ""), "disputed": entry.entry in disputed}
+
+
+def _merged_as_json(done: "Merged") -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(entry) | {"undone_by": undone.get(entry.entry, "")}
+    return {
+        "joined": done.joined,
+        "known": done.known,
+        "agreement": [asdict(each) | {"share": each.share} for each in done.agreements],
+        "disagreements": [
+            {"id": each.id, "key": each.key, "decisions": [_as_json(entry) for entry in each.decisions]}
+            for each in done.disagreements
+        ],
+    }
+
+
+def _as_json(entry: "Entry") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(entry)

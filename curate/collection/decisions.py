@@ -24,7 +24,8 @@ def drop(
     keys: keys of the image table, content ids, or beginnings of such that are unique (6 hex digits at least).
     reason: what those should know who see the decision later; may be empty.
     who: the user's name from the environment unless said. by: where it was decided.
-    Returns the new entries, one a content; none for what is dropped already.
+    Returns the new entries, one a content; none for what is dropped already. Where people disagree on an image, this
+    settles it.
     Raises UsageError for keys that the collection doesn't have, FewposeError where the ledger can't be read or written.
     """
     return _decide(collection, keys, Action.DROP, "", reason=reason, who=who, by=by)
@@ -56,7 +57,7 @@ def relabel(
     new_label: whether `label` may be one that no image has so far.
     Raises UsageError for a new label without that, and for one that is empty or not printable.
     """
-    if not label.strip() or label != label.strip() or not label.isprintable():
+    if not can_be_label(label):
         raise UsageError(f"{label!r} can't be a label: give printable text without spaces around it")
     if not new_label:
         known = set(collection.images()["label"]) | set(sets.labelled(collection)["label"])
@@ -101,12 +102,14 @@ def undo(
         if id not in last_of:
             raise UsageError(f"nothing was decided of {key}, or it was undone already")
         undone.append(last_of[id])
-    entries = [
-        Entry(Action.UNDO, of=entry, key=known[entry].key, reason=reason, who=who or user(), by=by)
-        for entry in dict.fromkeys(undone)
-    ]
+    entries = [ledger.undone(known[entry], reason=reason, who=who or user(), by=by) for entry in dict.fromkeys(undone)]
     ledger.append(entries)
     return entries
+
+
+def can_be_label(text: str) -> bool:
+    """Whether it is printable, and has no spaces around it."""
+    return bool(text) and text == text.strip() and text.isprintable()
 
 
 def resolve(
@@ -155,11 +158,8 @@ def _decide(
     named = resolve(collection, keys)
     ledger = Ledger(collection)
     state = ledger.state()
-    entries = [
-        Entry(action, id=id, key=key, label=label, reason=reason, who=who or user(), by=by)
-        for id, key in named.items()
-        if not _holds(state, id, action, label)
-    ]
+    new = {id: key for id, key in named.items() if not _holds(state, id, action, label)}
+    entries = ledger.decided(action, new, label=label, reason=reason, who=who or user(), by=by)
     ledger.append(entries)
     return entries
 
@@ -171,6 +171,8 @@ def _holds(state: State, id: str, action: Action, label: str) -> bool:
 def _not_undoable(entry: Entry) -> str:
     if entry.action is Action.UNDO:
         return f"{entry.entry} is an undo itself; make the decision again instead"
+    if entry.action is Action.APART:
+        return f"{entry.entry} is no decision: it says that two were made apart"
     return f"{entry.entry} ({entry.action} {entry.key}) was undone already"
 
 

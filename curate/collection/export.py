@@ -1,12 +1,12 @@
 """Export: a training set as files that other programs read, whole or not at all, with a manifest of what it is."""
 
-import csv
 import errno
 import hashlib
 import io
 import json
 import os
 import posixpath
+import re
 import shutil
 import tarfile
 import uuid
@@ -20,7 +20,7 @@ import pandas as pd
 
 from curate.collection import sets
 from curate.collection.directory import Collection
-from curate.foundation import atomic, console
+from curate.foundation import atomic, console, csv_files
 from curate.foundation.errors import FewposeError, UsageError
 
 _NAMED = 3  # files in a message
@@ -126,12 +126,12 @@ def folder_name(label: str) -> str:
 
     Different labels have different names.
     """
-    special = {i for i, c in enumerate(label) if c in '%/\\<>:"|?*' or not c.isprintable()}
-    if label.startswith("."):  # hidden, or no name at all
-        special.add(0)
-    if label.endswith((".", " ")):
-        special.add(len(label) - 1)
-    return "".join(_spelt(c) if i in special else c for i, c in enumerate(label))
+    return _spelt(label, '%/\\<>:"|?*')
+
+
+def file_name(key: str) -> str:
+    """The last part of a key as the name of a file, in the same spelling; most are as they are."""
+    return _spelt(posixpath.basename(key), '\\<>:"|?*')
 
 
 # The formats
@@ -141,18 +141,18 @@ def _folder(job: _Job) -> None:
     """OUT/label/name.jpg, the name being the last part of the key."""
     taken: set[str] = set()
     for row in job.rows(job.images):
-        folder, name = folder_name(row["label"]), posixpath.basename(row["key"])
+        folder, name = folder_name(row["label"]), file_name(row["key"])
         job.place(row, job.out / folder / _free(folder, name, row["id"], taken))
 
 
 def _csv(job: _Job) -> None:
     """OUT/images.csv, which names the files where they are; `curate import OUT/images.csv` reads it."""
-    with (job.out / "images.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "label", "split", "key", "id"))
-        for row in job.rows(job.images):
-            path = job.collection.path(row["file"]).absolute()
-            writer.writerow((path, row["label"], row["official_split"], row["key"], row["id"]))
+    rows = []
+    for row in job.rows(job.images):
+        job.content(row)  # a file that it names is the image of that id, as in the other formats
+        path = job.collection.path(row["file"]).absolute()
+        rows.append((str(path), row["label"], row["official_split"], row["key"], row["id"]))
+    atomic.write_text(job.out / "images.csv", csv_files.text([("path", "label", "split", "key", "id"), *rows]))
 
 
 def _webdataset(job: _Job) -> None:
@@ -248,14 +248,15 @@ def _cannot_write(error: OSError, out: Path) -> str:
 
 
 def _extension(row: dict[Any, Any]) -> str:
-    return _EXTENSIONS.get(row["format"], str(row["format"]).lower())
+    """Without the dot. Of a table from elsewhere the format may be any text, and this becomes a part of a path."""
+    return _EXTENSIONS.get(row["format"]) or re.sub("[^a-z0-9]", "", str(row["format"]).lower()) or "image"
 
 
 def _free(folder: str, name: str, content_id: str, taken: set[str]) -> str:
-    """`name`, or one like it where the folder has one; a file system may not tell Tree.jpg from tree.jpg."""
+    """`name`, or one like it where it is too long or taken; a file system may not tell Tree.jpg from tree.jpg."""
     stem, dot = posixpath.splitext(name)
     number, tried = 1, name
-    while f"{folder}/{tried}".casefold() in taken:
+    while f"{folder}/{tried}".casefold() in taken or len(tried.encode()) > _LONGEST:
         ending = f"-{content_id[:12]}{f'-{number}' if number > 1 else ''}{dot}"
         tried = stem.encode()[: _LONGEST - len(ending.encode())].decode(errors="ignore") + ending
         number += 1
@@ -263,5 +264,14 @@ def _free(folder: str, name: str, content_id: str, taken: set[str]) -> str:
     return tried
 
 
-def _spelt(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode())
+def _spelt(name: str, forbidden: str) -> str:
+    special = {i for i, c in enumerate(name) if c in forbidden or not c.isprintable()}
+    if name.startswith("."):  # hidden, or no name at all
+        special.add(0)
+    if name.endswith((".", " ")):
+        special.add(len(name) - 1)
+    return "".join(_as_bytes(c) if i in special else c for i, c in enumerate(name))
+
+
+def _as_bytes(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))

@@ -1,16 +1,16 @@
 """Findings: what each rule said of each image (findings.parquet), and which rules ran (checks.json)."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from curate.collection.directory import Collection
-from curate.foundation import atomic
+from curate.foundation import json_files, parquet
 from curate.foundation.errors import FewposeError
+from curate.foundation.text import command_line
 
 COLUMNS = {
     "key": "str",
@@ -42,12 +42,12 @@ class Kind(StrEnum):
 class _Places(NamedTuple):
     table: str
     rules: str
-    command: str
+    command: tuple[str, str]
 
 
 _PLACES = {
-    CHECK: _Places("findings.parquet", "checks.json", "curate check"),
-    ACCEPTANCE: _Places("acceptance.parquet", "acceptance.json", "synth accept"),
+    CHECK: _Places("findings.parquet", "checks.json", ("curate", "check")),
+    ACCEPTANCE: _Places("acceptance.parquet", "acceptance.json", ("synth", "accept")),
 }
 
 
@@ -89,24 +89,37 @@ def write(collection: Collection, findings: Findings, name: str = CHECK) -> None
     """Raises OSError."""
     table = findings.table[list(COLUMNS)].astype(COLUMNS).sort_values(["key", "rule"], ignore_index=True)
     places = _PLACES[name]
-    with atomic.replacing(collection.root / places.table) as temporary:
-        table.to_parquet(temporary, index=False)
+    digest = parquet.write(collection.file(places.table), table)
     # Last: it is the commit mark.
     said = {name: value for name, value in asdict(findings).items() if name != "table"}
-    atomic.write_json(collection.root / places.rules, said | {"order": list(findings.rules)})
+    json_files.write(collection.file(places.rules), said | {"order": list(findings.rules), "table": digest})
 
 
 def read(collection: Collection, name: str = CHECK) -> Findings | None:
     """None where the collection was never checked. Raises FewposeError where the findings are damaged."""
     places = _PLACES[name]
+    path = collection.file(places.rules)
+    again = f"{command_line(*places.command, collection.root)} makes it again"
     try:
-        said = json.loads((collection.root / places.rules).read_bytes())
-        table = pd.read_parquet(collection.root / places.table)
-        rules = {name: Ran(**said["rules"][name]) for name in said["order"]}
-        return Findings(table, rules, said["images"], said["model"], said["settings"])
+        said = json_files.read(path)
+        rules = {name: _ran(said["rules"][name]) for name in json_files.entry(said, "order", list)}
+        images, model, digest = (str(said.get(name, "")) for name in ("images", "model", "table"))
+        table = parquet.read(collection.file(places.table), COLUMNS, again, digest=digest)
+        return Findings(table, rules, images, model, said.get("settings", {}))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FewposeError(
-            f"{collection.root / places.table} is damaged ({error}); {places.command} {collection.root} makes it again"
-        ) from error
+    except OSError as error:
+        raise FewposeError(f"{path} cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise FewposeError(f"{path} is damaged ({_why(error)}); {again}") from error
+
+
+def _ran(told: dict[str, Any]) -> Ran:
+    """Raises TypeError, NotJson."""
+    for name, kind in (("title", str), ("version", int), ("kind", str), ("drops", bool), ("parameters", dict)):
+        json_files.entry(told, name, kind)
+    return Ran(**told)
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, json_files.NotJson) else "its entries are not those of findings"

@@ -11,6 +11,7 @@ from curate.collection.directory import Collection
 from curate.collection.findings import Findings, Kind
 from curate.collection.ledger import Ledger, State
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 
 NAMES = ("unfiltered", "filtered")
 
@@ -35,6 +36,7 @@ class Comparison:
     dropped: int  # images that a person left out, whatever the rules say of them
     kept: int  # images that rules alone would leave out, and a person has kept or relabelled
     relabelled: int  # images of the collection whose label is a person's
+    disputed: int  # images that people disagree on; nobody's word counts until somebody decides again
 
 
 def compare(collection: Collection) -> Comparison:
@@ -56,6 +58,7 @@ def compare(collection: Collection) -> Comparison:
         dropped=int(table["verdict"].eq("drop").sum()),
         kept=int((table["filtered"] & ~by_rules["filtered"]).sum()),
         relabelled=int(images["id"].isin(state.label).sum()),
+        disputed=int(images["id"].isin(state.disputed).sum()),
     )
 
 
@@ -92,9 +95,9 @@ def labelled(collection: Collection) -> pd.DataFrame:
 def explain(collection: Collection) -> pd.DataFrame:
     """What of a collection is `filtered`, and why; one row a photograph, in the order of the image table.
 
-    Columns: key, id, label (by the ledger), filtered (bool), verdict ("", "keep" or "drop"), rules (names of the rules
-    that leave it out, separated by spaces, as far as no person overruled them), why (a clause for people: the person,
-    or else the rules; "" where there is nothing to say).
+    Columns: key, id, label (by the ledger), filtered (bool), verdict ("", keep, drop or disputed), rules (names of the
+    rules that leave it out, separated by spaces, as far as no person overruled them), why (a clause for people: the
+    person, or else the rules; "" where there is nothing to say).
     Raises FewposeError where the images were not checked.
     """
     images, state = _real(collection)
@@ -112,12 +115,13 @@ def explained(images: pd.DataFrame, found: Findings, state: State) -> pd.DataFra
 
     A person's word beats a rule's. drop leaves an image out. keep overrules every rule but two: the same bytes twice
     teach nothing, and of bytes under two labels keep doesn't say which is right. relabel overrules what doubts labels.
+    Where people disagree, no word of theirs counts; an image whose label they disagree on is out until it is settled.
     """
     table = images[["key", "id", "label"]].reset_index(drop=True)
     holding = _holding(table, found, state)
-    table["verdict"] = _column(state.verdict.get(id, "") for id in table["id"])
+    table["verdict"] = _column(state.verdict_of(id) for id in table["id"])
     table["rules"] = _column(holding.get(key, "") for key in table["key"])
-    left_out = table["verdict"].eq("drop") | table["rules"].ne("")
+    left_out = table["verdict"].eq("drop") | table["rules"].ne("") | table["id"].isin(state.label_disputed())
     if _drops(found, "exact_duplicate"):  # bytes that stood under two labels before a person gave them one
         twice = ~left_out & table["id"].where(~left_out).duplicated() & table["id"].isin(state.label)
         table.loc[twice, "rules"] = "exact_duplicate"
@@ -154,7 +158,8 @@ def _acceptance(collection: Collection, images: pd.DataFrame) -> Findings:
     found = findings.read(collection, findings.ACCEPTANCE)
     if found is None or found.images != findings.digest(images):
         raise FewposeError(
-            f"{collection.root} has synthetic images that nobody has looked at; first: synth accept {collection.root}"
+            f"{collection.root} has synthetic images that nobody has looked at; "
+            f"first: {command_line('synth', 'accept', collection.root)}"
         )
     return found
 
@@ -163,11 +168,13 @@ def _findings(collection: Collection, images: pd.DataFrame) -> Findings:
     found = findings.read(collection)
     if found is None:
         raise FewposeError(
-            f"{collection.root} was never checked, so nothing is filtered; first: curate check {collection.root}"
+            f"{collection.root} was never checked, so nothing is filtered; "
+            f"first: {command_line('curate', 'check', collection.root)}"
         )
     if found.images != findings.digest(images):
         raise FewposeError(
-            f"{collection.root} has other images than when it was last checked; first: curate check {collection.root}"
+            f"{collection.root} has other images than when it was last checked; "
+            f"first: {command_line('curate', 'check', collection.root)}"
         )
     return found
 
@@ -197,6 +204,8 @@ def _column(values: Iterable[str]) -> pd.Series:
 
 
 def _why(id: str, verdict: str, rules: str, state: State) -> str:
+    if verdict == "disputed":
+        return "; ".join([state.dispute(id), *rules.replace("_", " ").split(" ")]) if rules else state.dispute(id)
     reason = f": {state.reason[id]}" if state.reason.get(id) else ""
     if verdict == "drop":
         return f"dropped by {state.who[id]}{reason}"

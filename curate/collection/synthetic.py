@@ -4,10 +4,12 @@ They only ever join what is trained on. Rules that doubt photographs, splits and
 synthetic ones are worth training on, `synth accept` and people say.
 """
 
-import json
 import re
 
 import pandas as pd
+
+from curate.foundation import json_files
+from curate.foundation.errors import FewposeError
 
 SOURCE = "synthetic"
 KINDS = ("rendered", "augmented", "generated")  # by our renderer; from real images, without a model; by a model
@@ -49,4 +51,8 @@ def kind(images: pd.DataFrame) -> pd.Series:
 
 
 def _fact(provenance: str, name: str) -> str:
-    return str(json.loads(provenance).get(name, "")) if provenance else ""
+    """Raises FewposeError for a provenance that a foreign table holds: ours are JSON."""
+    try:
+        return str(json_files.parse_object(provenance).get(name, "")) if provenance else ""
+    except json_files.NotJson as why:
+        raise FewposeError(f"images.parquet holds a provenance that can't be read: {why}") from why

@@ -8,8 +8,9 @@ import typer
 
 from curate.download.web.outcome import Retry
 from curate.download.web.settings import ARCHIVE, Settings
-from curate.foundation import console
+from curate.foundation import console, shared_options
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def download(
     archive_endpoint: Annotated[str, option("Address of that archive's availability API (Wayback-style).")] = ARCHIVE,
     settings: Settings,
     workers: WorkerSettings,
+    cache: shared_options.Cache = None,
 ) -> None:
     """Download link lists into a collection. Run again, it goes on: nothing that had an answer is asked twice.
 
@@ -44,6 +46,10 @@ def download(
 
     Example: curate download yoga_dataset_links/ runs/yoga82 --splits yoga_train.txt,yoga_test.txt
     """
+    from curate.download.lists.source import require
+
+    require(links)
+
     import pyarrow
 
     from curate.collection.directory import Collection
@@ -55,11 +61,18 @@ def download(
     settings = replace(settings, archive=archive_endpoint if archive else "")
     make_engine = run.engine_for(workers)
     summary = run.download(
-        links, collection, splits=splits, settings=settings, retry=retry, minutes=minutes, make_engine=make_engine
+        links,
+        collection,
+        splits=splits,
+        settings=settings,
+        retry=retry,
+        minutes=minutes,
+        make_engine=make_engine,
+        caches=cache,
     )
     _print(summary)
     display.summary(Progress.of(Collection.open(collection)), warn_below, collection)
-    console.say(f"next: curate status {collection}")
+    console.say(f"next: {command_line('curate', 'status', collection)}")
 
 
 def _print(summary: "DownloadSummary") -> None:

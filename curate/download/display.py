@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.foundation import console
+from curate.foundation.text import command_line
 
 if TYPE_CHECKING:
     from curate.download.results.progress import Progress
@@ -75,7 +76,7 @@ class Display:
         done = self._answered * 10 // max(self._total, 1)
         if done > tenths or now - since >= _QUIET:
             self._said = (now, done)
-            console.err.print(self._line(), markup=False, soft_wrap=True)
+            console.note(self._line())
 
     def _line(self) -> str:
         slowest = f", slowest {self._slowest[0]} ({self._slowest[1]:,} left)" if self._slowest else ""
@@ -132,7 +133,7 @@ def summary(progress: "Progress", warn_below: int, root: Path) -> None:
         rows = ((one.label, one.kept, one.links, f"below {warn_below}") for one in few[:_NAMED])
         console.table(("class", "kept", "of links", ""), rows, numbers=(1, 2))
     if len(few) > _NAMED:
-        console.say(f"and {len(few) - _NAMED} more; curate status {root} lists them")
+        console.say(f"and {len(few) - _NAMED} more; {command_line('curate', 'status', root)} lists them")
 
 
 def totals(progress: "Progress") -> None:

@@ -25,6 +25,7 @@ from curate.download.lists import links, split_files
 from curate.download.lists.formats import Problem
 from curate.download.lists.links import Link
 from curate.download.results import pending, tables
+from curate.download.results.journal import NAME as JOURNAL
 from curate.download.results.journal import Journal, Row
 from curate.download.results.store import Store
 from curate.download.web import archive, urls
@@ -111,6 +112,7 @@ def download(
     retry: Retry = Retry.TRANSIENT,
     minutes: float | None = None,
     make_engine: Callable[[Settings], Engine] = on_threads,
+    caches: Path | None = None,
 ) -> DownloadSummary:
     """Bring what the links of `source` still hold into `collection`, which is made where it doesn't exist.
 
@@ -118,6 +120,7 @@ def download(
     splits: the official split's files (see `split_files.read`).
     retry: which links that had an answer are asked again.
     minutes: ask nobody after that; the tables are made of what there is by then.
+    caches: as of `Collection`.
 
     Raises UsageError where the lists make no sense, FewposeError where the machine is offline or the disk is full.
     KeyboardInterrupt passes through; whatever was answered by then is in the journal.
@@ -127,7 +130,7 @@ def download(
     problems = [*listing.problems, *(official.problems if official else ())]
     unsplit = sum(not link.official_split for link in listing.links) if official else 0
     try:
-        target = Collection.create(collection)
+        target = Collection.create(collection, caches)
         with target.locked(), FileWriter(target) as writer:
             store = Store(target, writer)
             run = _Run(target, listing.links, settings or Settings(), store, make_engine)
@@ -179,18 +182,20 @@ class _Run:
         """Ask, write the tables; the URLs that were left when the time was up."""
         until = time.monotonic() + minutes * 60 if minutes is not None else float("inf")
         with (
-            Journal.open(self.target.root / "downloads.jsonl") as self.journal,
+            Journal.open(self.target.file(JOURNAL)) as self.journal,
             Signatures(self.target) as self.signatures,
         ):
-            if self.journal.damaged:
-                damaged = console.count(self.journal.damaged, "damaged line")
-                said = f"{self.journal.path}: {damaged} passed over; what stood there is asked again"
-                console.err.print(said, markup=False, soft_wrap=True)
-            missing = [url for url in sorted(self.keys) if not self._have(url)]
+            lost = pending.lost_rows(self.target.images(missing_ok=True), self.journal)
+            if self.journal.damaged or lost:
+                known = f"{console.count(len(lost), 'picture')} taken from the image table, "
+                console.warn(f"{self.journal.damage()}; {known if lost else ''}what else stood there is asked again")
+            for row in lost:
+                self.journal.append(row)
+            missing = [url for url in self.keys if not self._have(url)]
             left = self._ask(list(pending.jobs(missing, self.journal.rows, self.settings, retry)), until)
-            lost = self._tables(problems)
+            replaceable = self._tables(problems)
             if self.settings.archive and not left:
-                jobs = list(pending.archive_jobs(lost, self.journal.rows, self.settings, retry))
+                jobs = list(pending.archive_jobs(replaceable, self.journal.rows, self.settings, retry))
                 left = self._ask(jobs, until)
                 if jobs:
                     self._tables(problems)
@@ -230,7 +235,7 @@ class _Run:
         self.engine = self.make_engine(self.settings)
         try:
             with Display("downloading", total) as display:
-                for job in jobs:
+                for job in pending.in_turn(jobs, self.journal.rows, run=self.journal.lines):
                     self.engine.submit(job)
                 del jobs
                 while not self.engine.idle and time.monotonic() < until:
@@ -262,7 +267,8 @@ class _Run:
         before = self.transient.pop(job.url, None)
         if answer.outcome is Outcome.HOST_ASIDE and before:
             answer = before  # that is why its host was set aside
-        self._finish(job, answer, spent)
+        if answer.outcome is not Outcome.HOST_ASIDE or not job.failed_before:  # else the row that it has says more
+            self._finish(job, answer, spent)
         if self.settings.archive and not job.via and answer.outcome in LOST:
             self.engine.submit(archive.job(job.url, self.settings.archive))
         else:

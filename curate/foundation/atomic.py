@@ -15,11 +15,12 @@ _MODE = 0o666 & ~_UMASK
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; renamed onto it when the block ends well, removed when not."""
+    """A temporary path beside `path`; renamed onto it when the block ends well, removed when not.
+
+    An OSError, of a full disk say, names `path`: the system names no file that is open, or the temporary one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = _named_beside(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -27,8 +28,23 @@ def replacing(path: Path) -> Iterator[Path]:
         # mkstemp makes files that only their owner may read; a collection is shared like any other folder.
         temporary.chmod(_MODE)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, os.fspath(temporary)):
+            error.filename = os.fspath(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _named_beside(path: Path) -> Path:
+    """A new, empty file."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
+    os.close(descriptor)
+    return Path(name)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -7,17 +7,35 @@ appears whole or not at all, so that what is killed loses one shard at most. Wha
 """
 
 import hashlib
-import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from curate.foundation import atomic
+from curate.foundation import atomic, json_files
+from curate.foundation.errors import FewposeError
+from curate.foundation.inside import is_file
 
 SHARD = 512  # rows: 77 MB of pixels at 224 px, and what an interruption can lose
+
+
+class CannotWrite(FewposeError):
+    """A cache can't be written to. Nothing is wrong with what it is made of, so nothing goes on without it."""
+
+
+@contextmanager
+def explaining_write_errors(folder: Path) -> Iterator[None]:
+    """Turns an OSError of the block, which writes into a cache in `folder`, into a CannotWrite that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(
+            f"the cache {folder} can't be written to ({error.strerror or error}); make room or make it writable, or "
+            "name another folder for caches: --cache DIR, or FEWPOSE_CACHE in the environment"
+        ) from error
 
 
 @dataclass
@@ -50,7 +68,7 @@ class RowCache:
         return [content_id for content_id in wanted if content_id not in self._places]
 
     def add(self, ids: Sequence[str], rows: np.ndarray) -> None:
-        """Keep `rows` (n, ...), one an id, as a shard. Raises OSError where it can't be written."""
+        """Keep `rows` (n, ...), one an id, as a shard. Raises CannotWrite."""
         if len(ids) != len(rows):
             raise ValueError(f"{len(ids)} ids and {len(rows)} rows")
         if not ids:
@@ -59,12 +77,16 @@ class RowCache:
         # Named by the ids: two processes that fill one cache write the same files. Where they have computed other rows,
         # an array may end up beside the other's index: then it does not count, and is computed again.
         name, checksum = _name(ids), zlib.crc32(rows.data)
-        with atomic.replacing(self.folder / f"{name}.npy") as temporary:
-            with temporary.open("wb") as file:
-                np.save(file, rows)
-            kept = np.lib.format.open_memmap(temporary, mode="r")  # stays, should somebody delete the file
-        described = {"dtype": rows.dtype.str, "shape": rows.shape[1:], "crc32": checksum}
-        atomic.write_json(self.folder / f"{name}.json", {"ids": list(ids)} | described)
+        with explaining_write_errors(self.folder):
+            with atomic.replacing(self.folder / f"{name}.npy") as temporary:
+                with temporary.open("wb") as file:
+                    # As np.save, which tells a full disk by an OSError without a number.
+                    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(rows))
+                    file.write(rows.data)
+                kept = np.lib.format.open_memmap(temporary, mode="r")  # stays, should somebody delete the file
+            described = {"dtype": rows.dtype.str, "shape": rows.shape[1:], "crc32": checksum}
+            # Each of its entries is compared with the array, or with the file's name: it needs no seal.
+            atomic.write_json(self.folder / f"{name}.json", {"ids": list(ids)} | described)
         self._hold(name, ids, _Shard(kept, checksum, checked=True))
 
     def take(self, ids: Iterable[str]) -> np.ndarray:
@@ -84,10 +106,14 @@ class RowCache:
         return taken
 
     def _open(self, index: Path) -> None:
+        array = index.with_suffix(".npy")
+        if not (is_file(index) and is_file(array)):  # a pipe would be waited for, and a link leads elsewhere
+            self._remove(index.stem)
+            return
         try:
-            described = json.loads(index.read_bytes())
+            described = json_files.read(index)
             ids, dtype, shape = described["ids"], described["dtype"], described["shape"]
-            rows = np.lib.format.open_memmap(index.with_suffix(".npy"), mode="r")
+            rows = np.lib.format.open_memmap(array, mode="r")
             promised = (index.stem, [len(ids), *shape], dtype, True)
             whole = (_name(ids), list(rows.shape), rows.dtype.str, rows.flags.c_contiguous) == promised
             shard = _Shard(rows, described["crc32"])
@@ -115,7 +141,8 @@ class RowCache:
         self._shards.pop(name, None)
         self._places = {content_id: place for content_id, place in self._places.items() if place[0] != name}
         for suffix in (".json", ".npy"):
-            (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
+            with suppress(OSError):  # on a disk that can't be written to it stays, and counts as little
+                (self.folder / f"{name}{suffix}").unlink()
 
 
 def in_shards(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -14,3 +14,7 @@ class UsageError(FewposeError):
     """What was asked for makes no sense (exit code 2)."""
 
     exit_code = 2
+
+
+class Busy(FewposeError):
+    """Another process is at work there; later it may be done."""

@@ -14,7 +14,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.inside import inside
 
 _POLL_SECONDS = 0.01  # between two attempts to take a lock that is waited for
 
@@ -50,8 +52,8 @@ class Lock:
 
     def holder(self) -> dict[str, Any]:
         """The facts that its holder published; empty in the moment before it has."""
-        with suppress(OSError, ValueError, TypeError):
-            return dict(json.loads(self.file.read_bytes()))
+        with suppress(OSError, json_files.NotJson):
+            return json_files.read(self.file)
         return {}
 
     def who(self) -> str:
@@ -103,7 +105,7 @@ def only_one(out: Path, command: str) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(out / ".lock", refusal))
+            stack.enter_context(held(inside(out, ".lock"), refusal))
         except OSError as error:
             raise FewposeError(f"{out} can't be written to ({error.strerror}); choose another --out") from error
         yield

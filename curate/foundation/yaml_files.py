@@ -15,7 +15,13 @@ import yaml
 from curate.foundation.errors import UsageError
 
 _MERGE = "tag:yaml.org,2002:merge"  # <<: the entries of another mapping
+_PLAIN = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}  # other mappings and lists are Python's, or sets
 _Pair = tuple[yaml.Node, yaml.Node]  # key and value
+
+_MOST_DEPTH = 50  # lists and mappings within each other
+_MOST_NODES = 100_000  # values of a file, what an *alias repeats counted each time: a page can stand for billions
+_MOST_NUMBER = 10**30
+_SHOWN = 80  # characters of a value in a sentence
 
 
 def read(path: Path, option: str = "", expected: str = "") -> "Entry | None":
@@ -46,12 +52,23 @@ def parse(text: str, named: str, expected: str = "") -> "Entry | None":
         line = text.count("\n", 0, error.position) + 1
         raise UsageError(f"{named}, line {line}: this is no YAML ({error.reason}){_ending(expected)}") from error
     except RecursionError:
-        raise UsageError(f"{named}: this is nested too deeply{_ending(expected)}") from None
+        line = _too_deep(text)
+        raise UsageError(f"{named}, line {line}: this is nested too deeply{_ending(expected)}") from None
     if root is None:
         return None
     found = Entry(named, root)
-    _check(found, set())
+    _check(found, {})
     return None if found.is_null else found
+
+
+def _too_deep(text: str) -> int:
+    """The line where a text is nested too deeply, from 1."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):  # does not call itself
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_DEPTH and event.start_mark is not None:
+            return event.start_mark.line + 1
+    return 1
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
@@ -130,44 +147,67 @@ class Entry:
 
     def shown(self) -> str:
         """As it would be written in Python, for sentences."""
-        return repr(self.plain())
+        return _short(repr(self.plain()))
 
 
-def _check(entry: Entry, seen: set[yaml.Node], inside: tuple[yaml.Node, ...] = ()) -> None:
-    """Raises UsageError for a name that stands twice or is no single value, for a value that cannot be made, and for an
-    *alias of what it stands in. seen: what was checked; inside: what `entry` stands in.
+def _check(entry: Entry, sizes: dict[yaml.Node, int], inside: tuple[yaml.Node, ...] = ()) -> int:
+    """How many values an entry stands for.
+
+    Raises UsageError for a name that stands twice or is no single value, for a value that cannot be made, for an *alias
+    of what it stands in, and for too many or too deep. sizes: of what was checked; inside: what `entry` stands in.
     """
     if entry.node in inside:
         raise Entry(entry.file, inside[-1]).wrong("something here holds itself")
-    if entry.node in seen:
-        return
-    seen.add(entry.node)
-    within = (*inside, entry.node)
+    if len(inside) > _MOST_DEPTH:
+        raise entry.wrong("this is nested too deeply")
+    if entry.node not in sizes:
+        parts = _parts(entry)
+        size = 1 + sum(_check(part, sizes, (*inside, entry.node)) for part in parts)
+        if size > _MOST_NODES:
+            raise entry.wrong("this stands for too many values")
+        sizes[entry.node] = size
+        if isinstance(entry.node, yaml.MappingNode):
+            list(_merged(entry.file, entry.node))
+    return sizes[entry.node]
+
+
+def _parts(entry: Entry) -> list[Entry]:
+    """What a mapping or a list holds, names included. Raises UsageError as `_check`, for this node alone."""
+    if isinstance(entry.node, yaml.CollectionNode) and entry.node.tag not in _PLAIN:
+        raise entry.wrong(f"{_kind(entry)} is nothing that may stand here")
     if isinstance(entry.node, yaml.MappingNode):
         names: set[str] = set()
-        for key, value in entry.node.value:
+        for key, _ in entry.node.value:
             place = Entry(entry.file, key)
             if not isinstance(key, yaml.ScalarNode):
                 raise place.wrong("a name is plain text")
             if key.value in names:
                 raise place.wrong(f"{key.value} stands here twice")
             names.add(key.value)
-            _check(place, seen, within)
-            _check(Entry(entry.file, value), seen, within)
-        list(_merged(entry.file, entry.node))
-    elif isinstance(entry.node, yaml.SequenceNode):
-        for item in entry.items():
-            _check(item, seen, within)
-    elif entry.node.tag != _MERGE:
+        return [Entry(entry.file, node) for pair in entry.node.value for node in pair]
+    if isinstance(entry.node, yaml.SequenceNode):
+        return entry.items()
+    if entry.node.tag != _MERGE:
         _check_scalar(entry)
+    return []
 
 
 def _check_scalar(entry: Entry) -> None:
+    written = _short(repr(entry.written))
     try:
-        entry.plain()
+        value = entry.plain()
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):  # !!int many, 2024-13-45, !!python/...
-        kind = entry.node.tag.removeprefix("tag:yaml.org,2002:")
-        raise entry.wrong(f"{entry.written!r} is no {kind}; put it in quotes if it is text") from None
+        raise entry.wrong(f"{written} is no {_kind(entry)}; put it in quotes if it is text") from None
+    if isinstance(value, int | float) and not -_MOST_NUMBER <= value <= _MOST_NUMBER:  # .nan, .inf, 1e999, too
+        raise entry.wrong(f"{written} is no number that can be used; put it in quotes if it is text")
+
+
+def _kind(entry: Entry) -> str:
+    return str(entry.node.tag).removeprefix("tag:yaml.org,2002:")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _merged(file: str, node: yaml.MappingNode) -> Iterator[_Pair]:

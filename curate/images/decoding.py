@@ -10,7 +10,7 @@ picture everywhere:
 * 16-bit grey is scaled to 8 bits (never clipped); 32-bit integers and floats, whose white is not defined, are
   stretched from their smallest to their largest value.
 
-Sizes are checked before anything is decoded, and only FORMATS are tried.
+Sizes, and what a file would cost its decoder (`work`), are checked before anything is decoded. Only FORMATS are tried.
 """
 
 import io
@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image, features
 
 from curate.foundation.errors import UsageError
+from curate.images.work import TooMuchWork, check_work
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 
@@ -55,12 +56,14 @@ class Cause(StrEnum):
     EMPTY = "empty file"
     TOO_MANY_BYTES = "too many bytes"
     TOO_MANY_PIXELS = "too many pixels"
+    TOO_MUCH_WORK = "too much work"
     NOT_AN_IMAGE = "not an image"
     TRUNCATED = "truncated"
     DAMAGED = "damaged"
     UNSUPPORTED = "unsupported"
     OUT_OF_MEMORY = "out of memory"
     NO_ACCESS = "cannot be opened"
+    CHANGED = "changed since import"
 
 
 class Unreadable(Exception):
@@ -119,6 +122,8 @@ def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
             return file.read(status.st_size)  # without a size, a file that grows would never end
     except OSError as error:
         raise Unreadable(Cause.NO_ACCESS, error.strerror or type(error).__name__) from error
+    except ValueError as error:  # a NUL in the name
+        raise Unreadable(Cause.NO_ACCESS, f"no file can have this name ({error})") from error
 
 
 def open_image(
@@ -137,6 +142,7 @@ def open_image(
     form = _format(content, limits)
     file = _Watched(content)
     try:
+        frames = check_work(content, form)
         with Image.open(file, formats=[form]) as image:
             width, height = image.size
             check_pixels(width, height, limits)
@@ -148,9 +154,11 @@ def open_image(
             orientation = _orientation(image)
             picture = _upright(_l(image) if grey else _rgb(image), orientation)
             name = image.format or form
-            frames = _frames(image)
+            frames = frames or _frames(image)
     except Unreadable:
         raise
+    except TooMuchWork as error:
+        raise Unreadable(Cause.TOO_MUCH_WORK, f"{form} with {error}") from error
     except Image.DecompressionBombError as error:
         raise Unreadable(Cause.TOO_MANY_PIXELS, f"more than {_PILLOW_MOST_PIXELS:,} pixels") from error
     except MemoryError as error:

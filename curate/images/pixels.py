@@ -1,6 +1,5 @@
 """Every image decoded once: a memory-mapped uint8 cache, keyed by content and transform."""
 
-import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,8 @@ from curate.collection.directory import Collection
 from curate.foundation import console
 from curate.foundation.cache import RowCache, in_shards
 from curate.foundation.errors import FewposeError
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image
 from curate.images.transform import Transform
 
 
@@ -47,13 +47,11 @@ class PixelCache:
         return self._rows.take(ids).reshape(-1, size, size, 3).astype(np.uint8, copy=False)  # of none, too
 
     def _decode(self, key: str, file: str, image_id: str) -> np.ndarray:
-        path = self.collection.path(file)
-        way_out = "put the old file back, or import the folder into a new collection"
         try:
-            content = read_file(path, NO_LIMITS)
-            if hashlib.sha256(content).hexdigest() != image_id:
-                raise FewposeError(f"{key}: {path} has changed since it was imported; {way_out}")
-            # The import's limits, which may have been raised, let these bytes in.
+            content = originals.read(self.collection, file, image_id)
             return self.transform.apply(open_image(content, limits=NO_LIMITS, draft=self.transform.draft_size()).image)
         except Unreadable as error:
-            raise FewposeError(f"{key}: {path} can't be read ({error}); {way_out}") from error
+            raise FewposeError(
+                f"{key}: {self.collection.root / file} can't be read ({error}); put the old file back, or import the "
+                "folder into a new collection"
+            ) from error

@@ -19,6 +19,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from curate.foundation.cache import explaining_write_errors
+from curate.foundation.inside import NO_FOLLOW
 from curate.images.decoding import DEFAULT_LIMITS, Limits, check_pixels, open_image
 
 SIDE = 64  # of the thumbnail, pixels
@@ -61,10 +63,13 @@ class Signatures:
     """The signatures of a collection by content id. Its owner holds `Collection.locked`: there is one writer."""
 
     def __init__(self, collection: HasCache) -> None:
-        """Raises OSError where they can be neither read nor written."""
+        """Raises cache.CannotWrite."""
         file = collection.cache("signatures", VERSION, "records")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        self._folder = file.parent
+        with explaining_write_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
         self._adding = threading.Lock()
         self._place: dict[bytes, int] = {}  # content id: number of its record
         self._count = 0  # records in the file, damaged ones among them
@@ -94,7 +99,7 @@ class Signatures:
     def of(self, content_id: str, content: bytes, limits: Limits = DEFAULT_LIMITS) -> Signature:
         """The signature of these bytes: the one that is kept, or a new one, which is then kept. Safe in threads.
 
-        Raises Unreadable; a picture that passed other limits before must pass these now. Raises OSError as `add` does.
+        Raises Unreadable; a picture that passed other limits before must pass these now. Raises CannotWrite as `add`.
         """
         if content_id not in self:
             signature = signature_of(content, limits)
@@ -105,8 +110,8 @@ class Signatures:
         return known
 
     def add(self, content_id: str, signature: Signature) -> None:
-        """Keep a signature, on disk; one that is known stays. Safe in threads. Raises OSError, of a full disk say."""
-        with self._adding:
+        """Keep a signature, on disk; one that is known stays. Safe in threads. Raises cache.CannotWrite."""
+        with self._adding, explaining_write_errors(self._folder):
             if content_id in self:
                 return
             # Right behind the last whole one: what a kill or a full disk cut off is written over.

@@ -1,1 +1,1 @@
-"""Folders and CSV files become images of a collection."""
+"""Folders and tables become images of a collection."""

@@ -65,13 +65,16 @@ def import_folder(
     link: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     workers: int | None = None,
+    caches: Path | None = None,
 ) -> ImportSummary:
     """Bring the images of `source` into `collection`, which is made where it doesn't exist.
 
-    source: a folder with a folder per class (the label is the first part of the path), or a CSV with the columns
-        path (relative to the CSV) and label, and, if there is an official split, split (train or test).
+    source: a folder with a folder per class (the label is the first part of the path), or a table (CSV, JSON lines,
+        Parquet) with the columns path (relative to the table) and label, and, if there is an official split, split
+        (train or test).
     link: refer to the files where they are; otherwise they are copied to images/KEY.
     workers: threads; one for each CPU unless said.
+    caches: as of `Collection`.
 
     What is in the collection stays as it is, whatever has become of its file in the source.
     Raises UsageError where the source makes no sense, FewposeError where nothing in it can be read.
@@ -82,7 +85,7 @@ def import_folder(
         raise FewposeError(f"there are no files in {source}; it should hold a folder of images for each class")
     workers = workers or os.cpu_count() or 1
     try:
-        target = Collection.create(collection)
+        target = Collection.create(collection, caches)
         with target.locked():
             outcomes = _import(target, entries, rejects, limits=limits, link=link, workers=workers)
     except OSError as error:  # reading a file that fails is a reject; this is writing
@@ -102,7 +105,7 @@ def import_folder(
 def _import(
     target: Collection, entries: list[Entry], rejects: list[Reject], *, limits: Limits, link: bool, workers: int
 ) -> list[Outcome]:
-    before = target.images()
+    before = target.images(missing_ok=True)
     with Signatures(target) as signatures:
         outcomes = [*_Import(target, before, signatures, limits, link).run(entries, workers), *rejects]
         added = tables.frame([outcome.row for outcome in outcomes if isinstance(outcome, Added)], COLUMNS)

@@ -1,6 +1,5 @@
-"""What a source lists: the files of a folder per class, or of a CSV, and what is refused by its name alone."""
+"""What a source lists: the files of a folder per class, or of a table, and what is refused by its name alone."""
 
-import csv
 import posixpath
 import stat
 from collections.abc import Iterator
@@ -8,6 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from curate.foundation.errors import UsageError
+from curate.lists import tables
+from curate.lists.columns import Wanted
+from curate.lists.lines import SUFFIXES, NotAList
+from curate.lists.tables import Record
+
+_WANTED = Wanted(("path", "label"), ("split",))
+_TABLES = ", ".join(SUFFIXES)
 
 
 class Entry(NamedTuple):
@@ -30,21 +36,28 @@ class Reject(NamedTuple):
 
 def listed(source: Path, collection: Path | None = None) -> tuple[list[Entry], list[Reject]]:
     """The files to import into `collection`, or to read only, sorted by key; and what is refused by its name alone."""
+    require(source)
     if source.is_dir():
         outside = source.resolve()
         inside = collection.resolve() if collection else None
         if inside and (inside.is_relative_to(outside) or outside.is_relative_to(inside)):
             raise UsageError(f"{collection} and {source} lie inside each other; put the collection somewhere else")
         found = [_of_folder(source, path, problem) for path, problem in _walk(source)]
-    elif not source.exists():
-        raise UsageError(f"{source} does not exist; name a folder with a folder per class, or a CSV (path,label)")
-    elif source.suffix.lower() != ".csv":
-        raise UsageError(f"{source} is neither a folder with a folder per class nor a CSV (path,label)")
+    elif source.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            f"{source} is neither a folder with a folder per class nor a table with path and label ({_TABLES})"
+        )
     else:
-        found = _of_csv(source)
+        found = _of_table(source)
     named = [_with_a_storable_name(one) for one in found]
     entries = sorted(one for one in named if isinstance(one, Entry))
     return entries, sorted(one for one in named if isinstance(one, Reject))
+
+
+def require(source: Path) -> None:
+    """Raises UsageError where there is nothing to import."""
+    if not source.exists():
+        raise UsageError(f"{source} does not exist; name a folder with a folder per class, or a CSV (path,label)")
 
 
 def _walk(source: Path) -> Iterator[tuple[Path, str]]:
@@ -91,45 +104,46 @@ def _of_folder(source: Path, path: Path, problem: str) -> Entry | Reject:
     return Entry(key, label, path)
 
 
-def _of_csv(source: Path) -> list[Entry | Reject]:
-    """Raises UsageError where the file is no CSV with the columns path and label (and, if it likes, split)."""
-    found: list[Entry | Reject] = []
-    lines: dict[str, int] = {}
-    for line, path, label, split in _csv_rows(source):
-        place = source.parent / path
-        # Absolute or not, ".." or not: the key stays inside the collection, and depends on no other row.
-        key = posixpath.normpath("/" + path).lstrip("/") if path else f"{source.name}:{line}"
-        if not path:
-            found.append(Reject(key, "no path", f"line {line} of {source.name} names no file", str(source)))
-        elif not label:
-            found.append(Reject(key, "no class", f"line {line} of {source.name} has no label", str(place)))
-        elif key in lines:
-            detail = f"line {line} of {source.name} ({label}) repeats line {lines[key]}, which counts"
-            found.append(Reject(key, "listed twice", detail, str(place)))
-        else:
-            lines[key] = line
-            found.append(Entry(key, label, place, split))
-    return found
-
-
-def _csv_rows(source: Path) -> Iterator[tuple[int, str, str, str]]:
-    """(line number, path, label, official split) of each row; the last is "" where there is no column split."""
+def _of_table(source: Path) -> list[Entry | Reject]:
+    """Raises UsageError where the file is no table with the columns path and label (and, if it likes, split)."""
     try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = {"path", "label"} - set(reader.fieldnames or ())
-            if missing:
-                columns = " and ".join(sorted(missing, reverse=True))
-                raise UsageError(f"{source} has no column {columns}; its first line should be: path,label")
-            for row in reader:
-                split = (row.get("split") or "").strip().lower()
-                if split not in ("", "train", "test"):
-                    raise UsageError(f"{source}, line {reader.line_num}: split is {split!r}; train, test or nothing")
-                yield reader.line_num, (row["path"] or "").strip(), (row["label"] or "").strip(), split
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{source} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except (csv.Error, OSError) as error:
-        raise UsageError(f"{source} cannot be read as CSV ({error})") from error
+        return list(_of_records(source, tables.read(source, _WANTED, any_encoding=False)))
+    except tables.NoHeader as why:
+        raise UsageError(f"{source} {why}; it should be like: path,label") from why
+    except NotAList as why:
+        raise UsageError(f"{source} {why}") from why
+
+
+def _of_records(source: Path, records: Iterator[Record]) -> Iterator[Entry | Reject]:
+    """Each row is an entry or a reject."""
+    lines: dict[str, int] = {}
+    for record in records:
+        path, label = record.values.get("path", ""), record.values.get("label", "")
+        key, place = _key(path) or f"{source.name}:{record.line}", source.parent / path
+        where = f"line {record.line} of {source.name}"
+        if record.wrong:
+            yield Reject(key, "unreadable row", f"{where}: {record.wrong}", str(source))
+        elif not path:
+            yield Reject(key, "no path", f"{where} names no file", str(source))
+        elif not label:
+            yield Reject(key, "no class", f"{where} has no label", str(place))
+        elif key in lines:
+            yield Reject(key, "listed twice", f"{where} ({label}) repeats line {lines[key]}, which counts", str(place))
+        else:
+            lines[key] = record.line
+            yield Entry(key, label, place, _split(source, record))
+
+
+def _key(path: str) -> str:
+    """Absolute or not, ".." or not: the key stays inside the collection, and depends on no other row."""
+    return posixpath.normpath(f"/{path}").lstrip("/") if path else ""
+
+
+def _split(source: Path, record: Record) -> str:
+    split = record.values.get("split", "").lower()
+    if split not in ("", "train", "test"):
+        raise UsageError(f"{source}, line {record.line}: split is {split!r}; train, test or nothing")
+    return split
 
 
 def _with_a_storable_name(one: Entry | Reject) -> Entry | Reject:

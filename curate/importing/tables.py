@@ -13,13 +13,17 @@ import pandas as pd
 
 from curate.collection import groups, synthetic
 from curate.collection.directory import Collection
-from curate.foundation import atomic, console
-from curate.images.decoding import NO_LIMITS, Unreadable, read_file
+from curate.foundation import console, parquet
+from curate.foundation.cache import explaining_write_errors
+from curate.foundation.errors import FewposeError
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable
 from curate.images.signatures import VERSION as SIGNATURES
 from curate.images.signatures import Signatures
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+_GROUPS = {"id": "str", "group": "str"}
 
 
 def frame(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
@@ -49,7 +53,7 @@ def find_groups(
     files: of each picture, by content id, as in the image table.
     made_from: as `synthetic.made_from` gives it, of the synthetic ones among them.
     workers: threads, for those whose signature was lost.
-    Raises OSError where the cache cannot be written.
+    Raises cache.CannotWrite.
     """
     real = {content_id: file for content_id, file in files.items() if content_id not in made_from}
     group = _cached("groups", collection, real, signatures, workers)
@@ -71,17 +75,17 @@ def _cached(
     group = _known_groups(cache)
     if group.keys() != files.keys():
         group = _groups(collection, files, signatures, workers)
-        with atomic.replacing(cache) as temporary:
-            pd.DataFrame(sorted(group.items()), columns=["id", "group"]).to_parquet(temporary, index=False)
+        with explaining_write_errors(cache.parent):
+            parquet.write(cache, pd.DataFrame(sorted(group.items()), columns=list(_GROUPS), dtype="str"))
     return group
 
 
 def _known_groups(cache: Path) -> dict[str, str]:
     """Of the pictures that were grouped the last time; none where the file is damaged."""
     try:
-        known = pd.read_parquet(cache)
+        known = parquet.read(cache, _GROUPS, "it is made again")
         return dict(zip(known["id"], known["group"], strict=True))
-    except (OSError, ValueError, KeyError):
+    except (FileNotFoundError, FewposeError):
         return {}
 
 
@@ -90,7 +94,7 @@ def _groups(collection: Collection, files: Mapping[str, str], signatures: Signat
     _restore_signatures(collection, [(i, files[i]) for i in ids if i not in signatures], signatures, workers)
     found = [i for i in ids if i in signatures]
     if found:
-        console.err.print(f"looking for copies among {len(found)} images", soft_wrap=True)
+        console.note(f"looking for copies among {len(found)} images")
     alone = dict(zip(ids, ids, strict=True))
     return alone | dict(zip(found, groups.assign(found, signatures.thumbnails(found)), strict=True))
 
@@ -98,13 +102,15 @@ def _groups(collection: Collection, files: Mapping[str, str], signatures: Signat
 def _restore_signatures(
     collection: Collection, lost: Sequence[tuple[str, str]], signatures: Signatures, workers: int
 ) -> None:
-    """Compute signatures that were deleted. A linked file that is gone has none: of it only exact copies are known."""
+    """Compute signatures that were deleted. A file that is gone or has changed has none: of it only exact copies are
+    known.
+    """
     if not lost:
         return
 
     def restore(content_id: str, file: str) -> None:
         with suppress(Unreadable):
-            signatures.of(content_id, read_file(collection.path(file), NO_LIMITS), NO_LIMITS)
+            signatures.of(content_id, originals.read(collection, file, content_id), NO_LIMITS)
 
     with console.progress("looking again", len(lost)) as advance:
         for _ in in_threads(lambda row: restore(*row), lost, workers):

@@ -9,6 +9,7 @@ NAME/random                  untrained weights, the same ones each time: for tim
 import copy
 import hashlib
 import textwrap
+import zipfile
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ import open_clip
 import requests
 import torch
 
-from curate.foundation import resources
+from curate.foundation import model_names, resources
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.quiet import quiet
 from curate.models.normalisation import Colour, Normalisation
@@ -161,7 +162,7 @@ def choose_device(name: str) -> torch.device:
             torch.empty(1, device=name).cpu()  # "meta" has devices without contents
         return torch.device(name)
     except (RuntimeError, AssertionError, ImportError) as error:
-        raise UsageError(f"--device {name} can't be used on this machine; try --device cpu") from error
+        raise model_names.unusable_device(name) from error
 
 
 def has_native_bf16(device: torch.device) -> bool:
@@ -185,20 +186,25 @@ def digest(module: torch.nn.Module) -> str:
 def _check_known(architecture: str) -> None:
     open_clip.add_model_config(resources.path("open_clip"))
     if architecture not in open_clip.list_models():  # its other functions take hub and file names, too
-        raise UsageError(
-            f"--model {architecture} is not known; lite0 or one of open_clip's, e.g. ViT-B-32/openai "
-            '(all: python -c "import open_clip; print(open_clip.list_models())")'
-        )
+        raise model_names.unknown_model(architecture)
     text = open_clip.get_model_config(architecture)["text_cfg"]
-    if ("hf_model_name" in text or "hf_tokenizer_name" in text) and find_spec("transformers") is None:
-        raise FewposeError(f"--model {architecture} needs a package for its texts: pip install transformers")
+    if "hf_model_name" in text or "hf_tokenizer_name" in text:
+        if find_spec("transformers") is None:
+            raise FewposeError(f"--model {architecture} needs a package for its texts: pip install transformers")
+        notice_missing_hub()  # that package asks it for what the texts need
 
 
-def _untrained(architecture: str, **options: Any) -> Any:
-    """The same untrained weights each time, without touching the global random state."""
-    with torch.random.fork_rng(devices=[]), quiet():
+def _untrained(architecture: str, *, device: str = "cpu", **options: Any) -> Any:
+    """The same untrained weights each time, without touching the global random state.
+
+    device: "meta" for a model of names and shapes alone, which takes no memory.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device(device), quiet():
         torch.default_generator.manual_seed(0)  # torch.manual_seed would set the GPUs' as well
-        return open_clip.create_model(architecture, pretrained_text=False, **options)
+        try:
+            return open_clip.create_model(architecture, pretrained_text=False, device=device, **options)
+        except OSError as error:  # what it is like is asked of the hub
+            raise FewposeError(f"the text tower of {architecture} can't be had from here; {OTHER_WAYS}") from error
 
 
 def shape(clip: ClipModel) -> tuple[str, bool]:
@@ -207,10 +213,13 @@ def shape(clip: ClipModel) -> tuple[str, bool]:
     return clip.name.partition("/")[0], quick
 
 
-def empty_tower(architecture: str, quick_gelu: bool) -> Any:
-    """An image tower (open_clip's `visual`) for weights to be loaded into. Raises UsageError for an unknown name."""
+def empty_tower(architecture: str, quick_gelu: bool, device: str = "cpu") -> Any:
+    """An image tower (open_clip's `visual`) for weights to be loaded into; on "meta", its names and shapes alone.
+
+    Raises UsageError for an unknown name.
+    """
     _check_known(architecture)
-    tower = _untrained(architecture, force_quick_gelu=quick_gelu).visual
+    tower = _untrained(architecture, force_quick_gelu=quick_gelu, device=device).visual
     if hasattr(tower, "output_tokens"):
         tower.output_tokens = False  # as in `load`
     return tower
@@ -261,20 +270,38 @@ def notice_missing_hub() -> None:
 def _from_checkpoint(architecture: str, tag: str, checkpoint: Path) -> Any:
     if tag:
         raise UsageError(f"--checkpoint replaces the weights: say --model {architecture}, without /{tag}")
-    if not checkpoint.is_file():
-        raise UsageError(f"--checkpoint {checkpoint}: no such file")
-    if checkpoint.suffix not in (".safetensors", ".pt", ".pth", ".bin"):
-        raise UsageError(f"--checkpoint {checkpoint}: expected .safetensors, .pt, .pth or .bin")
+    model_names.checkpoint(checkpoint)
+    _check_is_not_compressed(checkpoint)
+    # First without memory for the weights: what is not of this shape is told before gigabytes are taken for it.
+    _fill(_untrained(architecture, device="meta"), architecture, checkpoint)
     model = _untrained(architecture)
+    _fill(model, architecture, checkpoint)
+    if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
+        raise FewposeError(f"--checkpoint {checkpoint} holds weights that are not numbers; its training diverged")
+    return model
+
+
+def _check_is_not_compressed(checkpoint: Path) -> None:
+    """torch.save compresses nothing, and torch.load inflates what is: a thousandfold, into memory."""
+    if not zipfile.is_zipfile(checkpoint):
+        return
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            promised = sum(each.file_size for each in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return  # its reader says what is wrong with it
+    if promised > 2 * checkpoint.stat().st_size:
+        raise FewposeError(f"--checkpoint {checkpoint} is compressed, to {promised:,} bytes; save it with torch.save")
+
+
+def _fill(model: Any, architecture: str, checkpoint: Path) -> None:
+    """Raises FewposeError where a file does not hold the weights of a model."""
     try:
         with quiet():
             open_clip.load_checkpoint(model, str(checkpoint), weights_only=True)
     except Exception as error:  # whatever a foreign file makes the reader raise
         reason = _reason(error)
         raise FewposeError(f"--checkpoint {checkpoint} does not hold weights of {architecture}: {reason}") from error
-    if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
-        raise FewposeError(f"--checkpoint {checkpoint} holds weights that are not numbers; its training diverged")
-    return model
 
 
 def _reason(error: Exception) -> str:
@@ -289,7 +316,8 @@ def _reason(error: Exception) -> str:
 
 def _tokenizer(architecture: str) -> Any:
     try:
-        return open_clip.get_tokenizer(architecture)
+        with quiet():
+            return open_clip.get_tokenizer(architecture)
     except (RuntimeError, OSError, ImportError) as error:
         raise FewposeError(f"the tokenizer of {architecture} can't be had from here; {OTHER_WAYS}") from error
 

@@ -36,13 +36,13 @@ def embed_ahead(
         return
     missing = embeddings.missing(collection, images, clip, fit=fit)
     if not missing.empty:
-        make = _Embedding(collection.root.resolve(), fit, SameModel.as_(clip, checkpoint))
+        make = _Embedding(collection.absolute(), fit, SameModel.as_(clip, checkpoint))
         blocks.compute(make, collection, missing, asked, needs=needs, what=f"embedding with {clip.name}")
 
 
 @dataclass(frozen=True)
 class _Embedding:
-    root: Path
+    collection: Collection  # absolute
     fit: str
     model: SameModel
 
@@ -51,9 +51,9 @@ class _Embedding:
 
         blocks.quieten()
         torch.set_num_threads(place.threads)
-        collection, clip = Collection.open(self.root), self.model.load(place.device)
+        clip = self.model.load(place.device)
 
         def work(images: pd.DataFrame) -> None:
-            embeddings.embed(collection, images, clip, fit=self.fit)
+            embeddings.embed(self.collection, images, clip, fit=self.fit)
 
         return work

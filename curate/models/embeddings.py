@@ -9,6 +9,7 @@ from curate.collection.directory import Collection
 from curate.foundation import console
 from curate.foundation.cache import RowCache, in_shards
 from curate.foundation.errors import FewposeError
+from curate.foundation.text import command_line
 from curate.images.pixels import PixelCache
 from curate.images.transform import Transform
 from curate.models.clip_models import ClipModel
@@ -20,7 +21,9 @@ def embed(collection: Collection, images: pd.DataFrame, clip: ClipModel, *, fit:
     Only what the cache lacks is decoded and computed. Raises FewposeError where there are no images.
     """
     if images.empty:
-        raise FewposeError(f"{collection.root} has no images yet; curate import PHOTOS {collection.root}")
+        raise FewposeError(
+            f"{collection.root} has no images yet; {command_line('curate', 'import', 'PHOTOS', collection.root)}"
+        )
     transform = Transform(clip.image_size, fit)
     cache = RowCache(cache_folder(collection, clip, transform))
     lacking = cache.missing(images["id"])

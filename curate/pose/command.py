@@ -16,6 +16,7 @@ def pose(
     settings: PoseSettings,
     workers: WorkerSettings,
     *,
+    cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
     """Find the people in every image, with 33 keypoints each; only what is new is looked at.
@@ -23,12 +24,14 @@ def pose(
     Example: curate pose runs/yoga
     """
     from curate.collection.directory import Collection
+
+    opened = Collection.open(collection, cache)
+
     from curate.pose import estimating
 
-    opened = Collection.open(collection)
     found = estimating.estimate(opened, opened.images(), settings, workers)
     if json:
-        console.out.print_json(data=_told(found), indent=1)
+        console.say_json(_told(found))
     else:
         _print(str(opened.root), found)
 
@@ -51,5 +54,4 @@ def _print(root: str, found: "Estimated") -> None:
         f"{several:,} with several, {nobody:,} with nobody"
     )
     if found.unreadable:
-        said = f"{count(len(found.unreadable), 'image')} cannot be read, such as {found.unreadable[0]}"
-        console.err.print(said, markup=False, soft_wrap=True)
+        console.note(f"{count(len(found.unreadable), 'image')} cannot be read, such as {found.unreadable[0]}")

@@ -4,7 +4,6 @@ What was found is first kept in a cache, in shards, so that an interruption lose
 written from it when all is there, and the cache is emptied.
 """
 
-import hashlib
 import os
 import shutil
 import threading
@@ -19,7 +18,8 @@ import pandas as pd
 from curate.collection.directory import Collection
 from curate.foundation import console
 from curate.foundation.cache import RowCache
-from curate.images.decoding import NO_LIMITS, Cause, Unreadable, open_image, read_file
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image
 from curate.pose import keypoints
 from curate.pose.keypoints import Keypoints
 from curate.pose.people import Estimator, Person, scaled
@@ -51,7 +51,7 @@ def estimate(collection: Collection, images: pd.DataFrame, settings: PoseSetting
     have = known.knows(estimator.digest)
     lacking = _lacking(images, cache, have)
     if (asked.engine == "ray" or asked.workers > 1) and len(lacking) > SHARD:
-        make = _Estimating(collection.root.resolve(), settings)
+        make = _Estimating(collection.absolute(), settings)
         blocks.compute(make, collection, lacking, asked, what="finding people", block=SHARD)
         cache = RowCache(cache.folder)
     unreadable = _look(collection, _lacking(images, cache, have), settings, cache, os.cpu_count() or 1)
@@ -69,17 +69,16 @@ def _lacking(images: pd.DataFrame, cache: RowCache, have: set[str]) -> pd.DataFr
 
 @dataclass(frozen=True)
 class _Estimating:
-    root: Path
+    collection: Collection  # absolute
     settings: PoseSettings
 
     def __call__(self, place: Place) -> Callable[[pd.DataFrame], None]:
         blocks.quieten()
-        collection = Collection.open(self.root)
-        folder = _folder(collection, self.settings.load())
+        folder = _folder(self.collection, self.settings.load())
 
         def work(images: pd.DataFrame) -> None:
             # Whoever asked names what cannot be read.
-            _look(collection, images, self.settings, RowCache(folder), place.threads)
+            _look(self.collection, images, self.settings, RowCache(folder), place.threads)
 
         return work
 
@@ -94,7 +93,9 @@ def _look(
         if not hasattr(own, "estimator"):
             own.estimator = settings.load()
         try:
-            return keypoints.packed(_people(own.estimator, collection.path(file), content_id), settings.people)
+            return keypoints.packed(
+                _people(own.estimator, originals.read(collection, file, content_id)), settings.people
+            )
         except Unreadable as problem:
             return f"{key}: {problem}"
 
@@ -113,11 +114,8 @@ def _look(
     return unreadable
 
 
-def _people(estimator: Estimator, path: Path, content_id: str) -> Sequence[Person]:
-    """Coordinates are pixels of the whole upright image. Raises Unreadable, also where the file has other bytes now."""
-    content = read_file(path, NO_LIMITS)  # the import's limits, which may have been raised, let these bytes in
-    if hashlib.sha256(content).hexdigest() != content_id:
-        raise Unreadable(Cause.NO_ACCESS, f"{path} has changed since it was imported")
+def _people(estimator: Estimator, content: bytes) -> Sequence[Person]:
+    """Coordinates are pixels of the whole upright image. Raises Unreadable."""
     side = estimator.side
     decoded = open_image(content, limits=NO_LIMITS, draft=(side, side))
     image = decoded.image

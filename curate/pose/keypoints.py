@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from curate.collection.directory import Collection
-from curate.foundation import atomic
+from curate.foundation import parquet
+from curate.foundation.text import command_line
 from curate.pose.people import JOINTS, VALUES, Estimator, Person
 
 TABLE = "keypoints.parquet"
@@ -79,17 +80,17 @@ class Keypoints:
 
 def read(collection: Collection) -> Keypoints:
     """A collection's keypoints; none before `curate pose`. Raises FewposeError where the table is damaged."""
-    path = collection.root / TABLE
-    if not path.exists():
+    again = f"delete it: {command_line('curate', 'pose', collection.root)} makes it again"
+    try:
+        return Keypoints(parquet.read(collection.file(TABLE), COLUMNS, again))
+    except FileNotFoundError:
         return Keypoints(pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()}))
-    return Keypoints(pd.read_parquet(path))
 
 
 def write(collection: Collection, table: pd.DataFrame) -> Keypoints:
     """Replace the table, whole."""
     ordered = table[list(COLUMNS)].astype(COLUMNS).sort_values(["id", "person"], ignore_index=True)
-    with atomic.replacing(collection.root / TABLE) as temporary:
-        ordered.to_parquet(temporary, index=False)
+    parquet.write(collection.file(TABLE), ordered)
     return Keypoints(ordered)
 
 

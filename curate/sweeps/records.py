@@ -11,7 +11,6 @@ only when the trial is whole. Reports are computed from these files alone.
 import dataclasses
 import hashlib
 import io
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from curate.foundation import atomic
+from curate.foundation import atomic, console, json_files
 from curate.foundation.errors import FewposeError
+from curate.foundation.inside import inside
+
+FILE = "sweep.json"
 
 # 1 was without the keys of the training images. 1 and 2 kept only those settings of a method that differed from its
 # defaults of then, and no recipe's name. Both are read as before.
@@ -61,6 +63,9 @@ class Predictions:
         return buffer.getvalue()
 
 
+STATUSES = ("done", "failed")
+
+
 @dataclass(frozen=True)
 class Record:
     """A finished trial: `status` is "done", or "failed" with a `cause` (one word) and a `detail` (one sentence)."""
@@ -85,8 +90,8 @@ class Record:
 
 
 def trial_file(sweep: Path, trial: Trial, suffix: str) -> Path:
-    """The file of a trial: its record (.json) or its predictions (.npz)."""
-    return sweep / "trials" / f"{trial.path}{suffix}"
+    """The file of a trial: its record (.json) or its predictions (.npz). Raises FewposeError as `inside`."""
+    return inside(sweep, f"trials/{trial.path}{suffix}")
 
 
 def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
@@ -99,7 +104,7 @@ def write(sweep: Path, record: Record, predictions: Predictions | None) -> None:
             content = predictions.to_bytes()
             atomic.write_bytes(trial_file(sweep, record.trial, ".npz"), content)
             record = dataclasses.replace(record, predictions_sha256=hashlib.sha256(content).hexdigest())
-        atomic.write_json(trial_file(sweep, record.trial, ".json"), {"format": FORMAT} | dataclasses.asdict(record))
+        json_files.write(trial_file(sweep, record.trial, ".json"), {"format": FORMAT} | dataclasses.asdict(record))
 
 
 @contextmanager
@@ -121,11 +126,11 @@ def read(sweep: Path, trial: Trial) -> Record | None:
     Raises FewposeError for a record of a newer format.
     """
     try:
-        fields = json.loads(trial_file(sweep, trial, ".json").read_bytes())
+        fields = json_files.read(trial_file(sweep, trial, ".json"))
         if fields.pop("format") > FORMAT:
             raise FewposeError(f"{sweep} was written by a newer fewpose; update with pip install -U fewpose")
         record = Record(**fields | {"trial": Trial(**fields["trial"])})
-        if record.trial != trial:  # the file of another trial, copied here
+        if record.trial != trial or record.status not in STATUSES:  # the file of another trial, copied here
             return None
         if record.status == "done":
             content = trial_file(sweep, trial, ".npz").read_bytes()
@@ -164,16 +169,46 @@ def tells_all_settings(settings: Mapping[str, Any]) -> bool:
     return int(settings.get("format", 0)) >= WHOLE
 
 
+def require(directory: Path) -> None:
+    """Raises FewposeError where there is no sweep."""
+    if not (directory / FILE).is_file():
+        raise _no_sweep(directory)
+
+
+def _no_sweep(directory: Path) -> FewposeError:
+    return FewposeError(f"{directory} is not a sweep (there is no {FILE}); make one with fewshot sweep")
+
+
 def read_sweep(directory: Path) -> Sweep:
-    """Read a sweep, finished or not. Raises FewposeError where `directory` holds none."""
+    """Read a sweep, finished or not. Raises FewposeError where `directory` holds none, or a damaged one."""
+    settings = _settings(directory)
     try:
-        settings = json.loads((directory / "sweep.json").read_bytes())
-        if settings["format"] > FORMAT:
+        if json_files.entry(settings, "format", int) > FORMAT:
             raise FewposeError(f"{directory} was written by a newer fewpose; update with pip install -U fewpose")
-        planned = [Trial(**fields) for fields in settings["trials"]]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        planned = [Trial(**fields) for fields in json_files.entry(settings, "trials", list)]
+    except (json_files.NotJson, TypeError) as error:
+        why = f"{FILE} is another program's"
+        raise FewposeError(f"{directory} is not a sweep ({why}); make one with fewshot sweep elsewhere") from error
+    found = {trial: read(directory, trial) for trial in planned}
+    for trial, record in found.items():
+        if record is None and (file := trial_file(directory, trial, ".json")).exists():
+            console.warn(
+                f"{file} or the .npz beside it is damaged: it counts as not run, and fewshot sweep runs it again"
+            )
+    return Sweep(directory, settings, [record for record in found.values() if record is not None])
+
+
+def _settings(directory: Path) -> dict[str, Any]:
+    """What sweep.json holds. Raises FewposeError."""
+    path = inside(directory, FILE)
+    try:
+        return json_files.read(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _no_sweep(directory) from error
+    except OSError as error:
+        raise FewposeError(f"{path} cannot be read ({error.strerror})") from error
+    except json_files.NotJson as why:
         raise FewposeError(
-            f"{directory} is not a sweep (no readable sweep.json); make one with fewshot sweep"
-        ) from error
-    found = (read(directory, trial) for trial in planned)
-    return Sweep(directory, settings, [record for record in found if record is not None])
+            f"{path} is damaged ({why}); delete it and give the fewshot sweep command that made it again: "
+            "trials that are done are kept"
+        ) from why

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from curate.foundation import console
+from curate.foundation.cache import explaining_write_errors
 from curate.foundation.errors import FewposeError
 from curate.workers.opening import Shared, open_pool
 from curate.workers.places import Needs, Place
@@ -36,9 +37,10 @@ def compute(
     """
     block = block or BLOCK
     blocks = [images.iloc[start : start + block] for start in range(0, len(images), block)]
-    cache = collection.root / "cache"
-    cache.mkdir(exist_ok=True)
-    shared = Shared(cache, (collection.root / "images.parquet",))
+    cache = collection.cache()
+    with explaining_write_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+    shared = Shared(cache, (collection.file("images.parquet"),))
     with (
         console.progress(what, len(images)) as advance,
         open_pool(make, asked, most=len(blocks), needs=needs, halves=_halves, shared=shared) as pool,

@@ -19,10 +19,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Shared:
-    """What all machines of a cluster must see alike: a folder that can be written to, and other files."""
+    """What all machines of a cluster must see alike: a folder that can be written to, other files, and more such
+    folders.
+    """
 
     folder: Path
     others: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
 
 
 def in_this_process(asked: WorkerSettings, needs: Needs, most: int | None = None) -> bool:
@@ -79,7 +82,7 @@ def _on_cluster(
 
     cluster = stack.enter_context(Cluster(asked.address))
     room = places.on_cluster(list(cluster.nodes().values()), asked, needs, most)
-    files = stack.enter_context(same_files(shared.folder, *shared.others)) if shared else None
+    files = stack.enter_context(same_files(shared.folder, *shared.folders, files=shared.others)) if shared else None
     return Actors(cluster, make, room.claim, files=files), room.places
 
 

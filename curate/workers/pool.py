@@ -136,7 +136,7 @@ class RemotePool(Pool[Unit, Result]):
         if not any(worker.begun for worker in self._workers):
             from curate.foundation import console
 
-            console.err.print("no worker has begun yet: they load the model, or wait for a place", soft_wrap=True)
+            console.note("no worker has begun yet: they load the model, or wait for a place")
 
     def _note(self, worker: _Worker[Unit], event: Event) -> None:
         """Update what is known of a worker."""

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,22 +29,30 @@ class SameFiles:
 
 
 @contextmanager
-def same_files(folder: Path, *others: Path) -> Iterator[SameFiles]:
-    """Files that only machines with the same file systems have; `others`, and a new one in `folder` for the time of the
-    block.
+def same_files(*folders: Path, files: Iterable[Path] = ()) -> Iterator[SameFiles]:
+    """Files that only machines with the same file systems have: `files`, and a new one in each of `folders` for the
+    time of the block.
 
-    After a kill it is left there, as `.writing-*.json`. Raises FewposeError where it can't be written.
+    After a kill they are left there, as `.writing-*.json`. Raises FewposeError where one can't be written.
     """
+    tokens: list[Path] = []
+    try:
+        for folder in folders:
+            tokens.append(_token(folder.resolve()))  # noqa: PERF401  (each is known as soon as it is there)
+        yield SameFiles({file: _digest(file) for file in (*tokens, *(file.resolve() for file in files))})
+    finally:
+        for token in tokens:
+            token.unlink(missing_ok=True)
+
+
+def _token(folder: Path) -> Path:
     content = secrets.token_hex(16)
-    token = folder.resolve() / f".writing-{content[:8]}.json"
+    token = folder / f".writing-{content[:8]}.json"
     try:
         atomic.write_text(token, content)
     except OSError as error:
         raise FewposeError(f"{folder} can't be written to ({error.strerror or error})") from error
-    try:
-        yield SameFiles({file: _digest(file) for file in (token, *(other.resolve() for other in others))})
-    finally:
-        token.unlink(missing_ok=True)
+    return token
 
 
 def _digest(file: Path) -> str:

@@ -1,11 +1,11 @@
 """The command `fewshot bench`: its options, and what it prints."""
 
-import json as jsons
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
+from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import command
 from curate.foundation.options import Positive, option
 from fewshot import flags
@@ -25,7 +25,7 @@ def bench(
         option("Numbers of images at a time; several make several rows.", such_as="1,8,32", min_length=1),
     ] = (1, 8, 32),
     threads: Annotated[int | None, option("Number of threads; torch's own choice if left out.", ge=1)] = None,
-    seconds: Annotated[float, option("Seconds for each row; 20 calls at least.", ge=0)] = 3.0,
+    seconds: Annotated[float, option("Seconds for each row; 20 calls at least.", gt=0)] = 3.0,
     image: Annotated[Path | None, option("Photograph to decode; one is drawn if left out.")] = None,
     device: shared_options.Device = "auto",
     json: shared_options.Json = False,
@@ -38,6 +38,12 @@ def bench(
     """
     from dataclasses import asdict
 
+    from fewshot.trained import place
+
+    place.require(model)
+    if image is not None and not image.is_file():
+        raise UsageError(f"--image {image}: no such file")
+
     from fewshot.bench import latency
     from fewshot.trained import directory
 
@@ -45,7 +51,7 @@ def bench(
         directory.load(model, device), batches=batch, threads=threads, seconds=seconds, photograph=image
     )
     if json:
-        console.out.print_json(jsons.dumps(asdict(done)), indent=1)
+        console.say_json(asdict(done))
         return
     shares = any(each.limit_share for each in done.timings)
     headings = ("with", "from", "images", "p50 ms", "p95 ms", "p99 ms", "images/s", *(["of matmul"] if shares else []))

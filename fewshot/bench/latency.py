@@ -162,7 +162,7 @@ def _engines(model: TrainedModel, folder: Path, threads: int) -> tuple[list[Engi
         if has_the_same_output(captured, model):
             found.append(Engine("torch, CUDA graph", model.precision, captured))
         else:
-            console.err.print("the output of the CUDA graph differs from the model's: it is left out", style="yellow")
+            console.note("the output of the CUDA graph differs from the model's: it is left out", style="yellow")
     try:
         onnx.write(export.graph_of(model), folder / "model.onnx", {})
     except FewposeError as error:

@@ -1,14 +1,16 @@
 """The command `fewshot explain`: it parses, calls one function, and prints."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from pydantic import AfterValidator
 
-from curate.foundation import console, shared_options
+from curate.foundation import console, model_names, shared_options
 from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 
 
 @command
@@ -27,9 +29,12 @@ def explain(
     out: Annotated[Path | None, option("Directory of the pictures; explained unless said.")] = None,
     named: Annotated[tuple[str, ...], option("Class whose map is shown, too.", flag="--class", repeated=True)] = (),
     checkpoint: Annotated[
-        Path | None, option("File of the local weights that a sweep began with, if it was given any.")
+        Path | None,
+        AfterValidator(model_names.checkpoint),
+        option("File of the local weights that a sweep began with, if it was given any."),
     ] = None,
     device: shared_options.Device = "auto",
+    cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
     """Show what in a photograph spoke for the class that a model calls it, and for any other class.
@@ -42,12 +47,17 @@ def explain(
     Example: fewshot explain runs/sweep1 && fewshot report runs/sweep1
     """
     if (model / "sweep.json").exists():
-        _sweep(model, photos, out, named, checkpoint, device, json)
+        _sweep(model, photos, out, named, checkpoint, device, cache, json)
         return
     if not photos:
         raise UsageError("name the photographs: fewshot explain MODEL PHOTO.jpg")
     if checkpoint:
         raise UsageError("--checkpoint is for sweeps; a trained model has its weights")
+    from fewshot.trained import place
+
+    place.require(model)
+    if not any(photo.exists() for photo in photos):  # one that is missing among others is an error of its own
+        raise UsageError(f"{photos[0]} does not exist; name photographs")
     _photos(model, photos, out or Path("explained"), list(named), device, json)
 
 
@@ -63,12 +73,12 @@ def _photos(model: Path, photos: list[Path], out: Path, named: list[str], device
         )
         failed |= bool(each.error)
         if each.error:
-            console.err.print(f"{each.photo}: {each.error}", style="yellow", markup=False, soft_wrap=True)
+            console.note(f"{each.photo}: {each.error}", style="yellow")
         elif not json:
             shown = ", ".join(f"{name} {100 * chance:.1f} %" for name, chance in each.shown.items())
             console.say(f"{each.photo}: {shown if each.known else f'none of these; {shown}'} → {each.file}")
     if json:
-        _print(found)
+        console.say_json(found)
     if failed:
         raise typer.Exit(1)
 
@@ -80,27 +90,22 @@ def _sweep(
     named: tuple[str, ...],
     checkpoint: Path | None,
     device: str,
+    cache: Path | None,
     json: bool,
 ) -> None:
     if photos or named:
         raise UsageError(
             f"{sweep} is a sweep, whose own mistakes are shown; for other photographs or classes, train a model with "
-            f"fewshot train {sweep} --out MODEL"
+            f"{command_line('fewshot', 'train', sweep, '--out', 'MODEL')}"
         )
     if out:
         raise UsageError(f"a sweep's pictures go to {sweep / 'explained'}, where fewshot report looks for them")
     from fewshot.explaining.hardest import explain_sweep
 
-    made = explain_sweep(sweep, checkpoint, device)
+    made = explain_sweep(sweep, checkpoint, device, cache)
     if json:
-        _print(made.to_json())
+        console.say_json(made.to_json())
         return
     for sentence in made.sentences():
         console.say(sentence)
-    console.say(f"next: fewshot report {sweep}")
-
-
-def _print(value: Any) -> None:
-    import json as writer
-
-    typer.echo(writer.dumps(value, indent=1, ensure_ascii=False))
+    console.say(f"next: {command_line('fewshot', 'report', sweep)}")

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from curate.collection.directory import Collection
-from curate.foundation import atomic
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError, UsageError
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from curate.foundation.inside import inside
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.sweeps import records
@@ -42,16 +43,19 @@ class HardestMistakes:
     places: tuple[int, ...]
 
 
-def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "auto") -> Shown:
+def explain_sweep(
+    sweep: Path, checkpoint: Path | None = None, device: str = "auto", cache: Path | None = None
+) -> Shown:
     """Train again the trial that has most of the hardest mistakes, and write SWEEP/explained.
 
+    checkpoint, device, cache: as of a sweep's settings.
     Raises UsageError and FewposeError, in one sentence, where that can't be done.
     """
     palette.matplotlib()  # before any work
     found = records.read_sweep(sweep)
     mistaken = hardest(found)
     trial = mistaken.record.trial
-    runner = _runner(found, mistaken.record, checkpoint, device)
+    runner = _runner(found, mistaken.record, checkpoint, device, cache)
     fitting = Fitting(runner, trial)
     (fitted,) = fitting.fit([fitting.everything()], [""])
     test = runner.plan.split(trial.split).test
@@ -60,7 +64,8 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
     agreed = [now[key] == answer for key, answer in zip(mistaken.predictions.keys.tolist(), before, strict=True)]
     places = [place for place in mistaken.places if agreed[place]]
     with records.explaining_write_errors(sweep):
-        mistakes = _show(runner, fitted.classifier(), mistaken.predictions, places, sweep / FOLDER)
+        folder = inside(sweep, FOLDER)
+        mistakes = _show(runner, fitted.classifier(), mistaken.predictions, places, folder)
         shown = Shown(
             trial,
             mistaken.record.predictions_sha256,
@@ -69,7 +74,7 @@ def explain_sweep(sweep: Path, checkpoint: Path | None = None, device: str = "au
             tested=len(agreed),
             unread=len(places) - len(mistakes),
         )
-        atomic.write_json(sweep / FOLDER / FILE, shown.to_json())
+        json_files.write(folder / FILE, shown.to_json())
     return shown
 
 
@@ -104,7 +109,7 @@ def _of_pairs(predictions: Predictions, pairs: Sequence[tuple[int, ...]], most: 
     return places
 
 
-def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) -> Runner:
+def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str, cache: Path | None) -> Runner:
     """What runs this one trial as the sweep did."""
     trial = record.trial
     settings = settings_of(sweep.directory).replaced(
@@ -114,6 +119,7 @@ def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str) 
         splits=trial.split + 1,
         checkpoint=checkpoint,
         device=device,
+        cache=cache,
     )
     plan = planning.make(settings)
     if plan.split(trial.split).digest != record.digests.get("split"):
@@ -133,13 +139,13 @@ def _show(
     (folder / FILE).unlink(missing_ok=True)  # it must not describe pictures that are being replaced
     for old in folder.glob("[0-9][0-9].png"):
         old.unlink()
-    collection = Collection.open(runner.plan.settings.collection)
-    files = dict(zip(runner.plan.images["key"], runner.plan.images["file"], strict=True))
+    collection = runner.plan.settings.opened()
+    images = runner.plan.images.set_index("key")
     shown: list[Mistake] = []
     for place in places:
         mistake = _mistake(runner.plan.classes, predictions, place, f"{len(shown):02}.png")
         try:
-            content = read_file(collection.path(files[mistake.key]), NO_LIMITS)
+            content = originals.read(collection, images["file"][mistake.key], images["id"][mistake.key])
             page = _page(runner, classifier, content, mistake)
         except Unreadable:
             continue

@@ -1,6 +1,5 @@
 """The command `fewshot export`: its options, and what it prints."""
 
-import json as jsons
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +36,14 @@ def export(
         )
     if images is not None and not int8:
         raise UsageError("--images is for --int8; in fp32 nothing is lost")
+    from fewshot.exporting.names import json_path, require_images
+    from fewshot.trained import place
+
+    place.require(model)
+    json_path(onnx)
+    if images is not None:
+        require_images(images)
+
     from fewshot.exporting import library
     from fewshot.exporting.export import export as write
     from fewshot.trained import directory
@@ -44,7 +51,7 @@ def export(
     library.onnx()  # raises, if a package is missing, before a model is loaded
     done = write(directory.load(model, "cpu"), onnx, images)
     if json:
-        console.out.print_json(jsons.dumps(done.about, ensure_ascii=False), indent=1)
+        console.say_json(done.about)
         return
     about = done.about
     size, classes = about["onnx"]["bytes"] / 1e6, count(len(about["classes"]), "class", "classes")

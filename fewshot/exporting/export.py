@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curate.foundation import atomic
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError
 from fewshot.exporting import description, int8, onnx, quantisation_error, samples
 from fewshot.exporting.graph import Graph
+from fewshot.exporting.names import json_path
 from fewshot.exporting.samples import Samples
 from fewshot.trained.model import TrainedModel
 
@@ -37,7 +38,7 @@ def export(model: TrainedModel, path: Path, images: Path | None = None) -> Expor
     Raises UsageError for a path that is no name of an ONNX file, FewposeError where the extra is missing, onnxruntime's
     output differs from torch's, or there are too few images.
     """
-    _json_path(path)
+    json_path(path)
     tried = samples.read(images, model.classes, model.about.transform) if images else None
     if tried and len(tried) < FEWEST:
         raise FewposeError(
@@ -49,7 +50,7 @@ def export(model: TrainedModel, path: Path, images: Path | None = None) -> Expor
 
 def write(model: TrainedModel, path: Path, tried: Samples | None = None) -> Exported:
     """As `export`; as int8 if there are images to be `tried`: the first (CALIBRATION, or a third) set its ranges."""
-    beside = _json_path(path)
+    beside = json_path(path)
     graph = graph_of(model)
     properties = {
         "classes": json.dumps(model.classes, ensure_ascii=False),
@@ -75,21 +76,6 @@ def graph_of(model: TrainedModel) -> Graph:
     """The whole of a trained model as one module."""
     about = model.about
     return Graph(model.tower, model.head, about.mean, about.std, about.temperature, about.transform.size)
-
-
-def _json_path(path: Path) -> Path:
-    """Where the JSON goes. Another JSON is not overwritten: a model's own directory has one, too."""
-    if path.suffix != ".onnx":
-        raise UsageError(f"--onnx {path}: the name of the file to make ends in .onnx")
-    beside = path.with_suffix(".json")
-    if beside.exists():
-        try:
-            ours = "onnx" in json.loads(beside.read_bytes())
-        except (OSError, ValueError, TypeError):
-            ours = False
-        if not ours:
-            raise UsageError(f"--onnx {path}: {beside} is there, and describes no ONNX file; choose another name")
-    return beside
 
 
 def _int8(graph: Graph, path: Path, properties: dict[str, str], tried: Samples) -> dict[str, Any]:

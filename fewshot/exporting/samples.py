@@ -14,10 +14,12 @@ import numpy as np
 from curate.collection import sets, synthetic
 from curate.collection.directory import Collection
 from curate.foundation import console
-from curate.foundation.errors import FewposeError, UsageError
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from curate.foundation.errors import FewposeError
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Cause, Unreadable, open_image, read_file
 from curate.images.transform import Transform
 from curate.importing.listing import listed
+from fewshot.exporting.names import require_images
 
 MOST = 2000  # images that are looked at: 300 MB of pixels, and an accuracy to a point or two
 
@@ -61,7 +63,7 @@ def read(source: Path, classes: Sequence[str], transform: Transform, most: int =
     chosen = sorted({each.id: each for each in known}.values())[:most]
     with console.progress("decoding", len(chosen)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
         pixels, labels = [], []
-        for each, outcome in zip(chosen, pool.map(lambda one: _pixels(one.path, transform), chosen), strict=True):
+        for each, outcome in zip(chosen, pool.map(lambda one: _pixels(one, transform), chosen), strict=True):
             advance(1)
             if isinstance(outcome, Unreadable):
                 left_out[str(outcome.cause)] += 1
@@ -77,13 +79,17 @@ def _of_collection(source: Path) -> tuple[list[_Photograph], Counter[str]]:
     """Photographs alone: what synthetic images are called says nothing of the model's accuracy."""
     collection = Collection.open(source)
     images = synthetic.real(sets.labelled(collection))
-    rows = zip(images["id"], images["label"], images["file"], strict=True)
-    return [_Photograph(id, label, collection.path(file)) for id, label, file in rows], Counter()
+    found, left_out = [], Counter[str]()
+    for id, label, file in zip(images["id"], images["label"], images["file"], strict=True):
+        try:
+            found.append(_Photograph(id, label, collection.path(file)))
+        except FewposeError:
+            left_out[str(Cause.NO_ACCESS)] += 1
+    return found, left_out
 
 
 def _of_folder(source: Path) -> tuple[list[_Photograph], Counter[str]]:
-    if not source.is_dir():
-        raise UsageError(f"--images {source}: name a collection, or a folder with a folder of images per class")
+    require_images(source)
     entries, rejects = listed(source)
     found, left_out = [], Counter(reject.cause for reject in rejects)
     for entry in entries:
@@ -94,9 +100,9 @@ def _of_folder(source: Path) -> tuple[list[_Photograph], Counter[str]]:
     return found, left_out
 
 
-def _pixels(path: Path, transform: Transform) -> np.ndarray | Unreadable:
+def _pixels(photograph: _Photograph, transform: Transform) -> np.ndarray | Unreadable:
     try:
-        content = read_file(path, NO_LIMITS)
+        content = originals.read_at(photograph.path, photograph.id)
         return transform.apply(open_image(content, limits=NO_LIMITS, draft=transform.draft_size()).image)
     except Unreadable as error:
         return error

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
+from curate.foundation import csv_files
 from curate.sweeps import records
 from fewshot.measuring.bootstrap import Resampled
 from fewshot.measuring.measure import SCORES, Cell, Measured
@@ -284,6 +286,8 @@ def _wilson_low(wrong: int, tested: int, z: float = 1.96) -> float:
 
 
 def to_csv(table: pd.DataFrame) -> bytes:
-    """CSV with six decimals, "" for what isn't known, and Unix line ends."""
-    text = table.to_csv(index=False, float_format="%.6f", na_rep="", lineterminator="\n")
-    return text.encode()
+    """CSV with six decimals, "" for what isn't known, and Unix line ends; texts stand as `csv_files` has them."""
+    columns = {str(name): column for name, column in table.items() if not is_numeric_dtype(column.dtype)}
+    texts = {name: column.map(csv_files.cell) for name, column in columns.items()}
+    written = table.assign(**texts).to_csv(index=False, float_format="%.6f", na_rep="", lineterminator="\n")
+    return written.encode()

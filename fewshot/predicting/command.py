@@ -1,7 +1,8 @@
 """The command `fewshot predict`: it parses, asks for answers, and prints them."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,11 +26,12 @@ MANY = 100  # pictures, from which on the progress is shown
 def predict(
     model: flags.Kept,
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Pictures, videos, and folders of them.", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="Pictures, videos, folders of them, and lists of them.", show_default=False),
     ] = None,
     *,
     settings: PredictSettings,
-    urls: Annotated[bool, option("Read links from standard input, one a line.")] = False,
+    urls: Annotated[bool, option("Read links from standard input: one a line, or a table.")] = False,
     json: Annotated[bool, option("Print a line of JSON for each picture or frame.")] = False,
     csv: Annotated[bool, option("Print a table of pictures and frames.")] = False,
     device: shared_options.Device = "auto",
@@ -38,26 +40,33 @@ def predict(
 
     Example: fewshot predict models/yoga PHOTO.jpg FOLDER/ VIDEO.mp4
 
+    Example: fewshot predict models/yoga links.csv
+
     Example: fewshot predict models/yoga --urls --csv < links.txt > answers.csv
     """
-    from fewshot.predicting.predict import Predictor
-    from fewshot.predicting.sources import sources
-    from fewshot.trained.directory import load
+    from curate.lists.lines import decoded
+    from fewshot.predicting.sources import of_lines, sources
+    from fewshot.trained import place
 
     if json and csv:
         raise UsageError("--json or --csv, not both")
     if not (paths or urls):
         raise UsageError("name pictures, videos or folders, or say --urls and give links on standard input")
+    place.require(model)
     found, others = sources(paths or ())
+
+    from fewshot.predicting.predict import Predictor
+    from fewshot.trained.directory import load
+
     predictor = Predictor(load(model, device), settings)
     parts = predictor.sources(found)
     if urls:
-        parts = _both(parts, predictor.links(filter(None, (line.strip() for line in sys.stdin))))
+        parts = chain(parts, predictor.sources(of_lines(map(decoded, sys.stdin.buffer))))
     failed, asked = _write(_writer(settings, json, csv), parts, len(found))
     if others:
-        console.err.print(f"{console.count(others, 'other file')} in these folders: neither picture nor video")
+        console.note(f"{console.count(others, 'other file')} in these folders: neither picture nor video")
     if failed:
-        console.err.print(f"{failed} of {asked} could not be looked at", style="red")
+        console.note(f"{failed} of {asked} could not be looked at", style="red")
         raise typer.Exit(1)
 
 
@@ -67,25 +76,18 @@ def _writer(settings: PredictSettings, json: bool, csv: bool) -> "Writer":
     return Json() if json else Csv(settings.top) if csv else Text(settings.fps)
 
 
-def _both(first: "Iterator[list[Answer]]", then: "Iterator[list[Answer]]") -> "Iterator[list[Answer]]":
-    yield from first
-    yield from then
-
-
 def _write(writer: "Writer", parts: "Iterable[list[Answer]]", total: int) -> tuple[int, int]:
     """Print all answers and errors. Returns how many files failed, and how many there were."""
     failed = asked = 0
     with console.progress("looking", total if total >= MANY and not sys.stdout.isatty() else 0, "file") as advance:
         for line in writer.head():
-            typer.echo(line)
+            console.say(line)
         for answers in parts:
             for line in writer.lines(answers):
-                typer.echo(line)
+                console.say(line)
             if answers[0].error:
                 failed += 1
-                console.err.print(
-                    f"error: {answers[0].file}: {answers[0].error}", style="red", soft_wrap=True, markup=False
-                )
+                console.note(f"error: {answers[0].file}: {answers[0].error}", style="red")
             asked += 1
             advance(1)
     return failed, asked

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from fewshot.predicting import video
 from fewshot.predicting.answers import Answer, answer
 from fewshot.predicting.links import fetched
 from fewshot.predicting.settings import PredictSettings
-from fewshot.predicting.sources import Source
+from fewshot.predicting.sources import Kind, Source
 from fewshot.trained.model import TrainedModel
 
 AT_ONCE = 32  # pictures
@@ -28,16 +28,20 @@ class Predictor:
         self.threshold = model.about.threshold if settings.threshold is None else settings.threshold
 
     def sources(self, given: Iterable[Source]) -> Iterator[list[Answer]]:
-        """Each picture's answer, each video's answers; a failure is an answer with an error."""
+        """Each picture's and each link's answer, each video's answers; a failure is an answer with an error."""
         with ThreadPoolExecutor() as pool:
-            for part in _parts(given):
-                if part[0].video:
-                    yield self._video(part[0].path)
+            for kind, run in groupby(given, key=lambda each: each.kind):
+                if kind is Kind.VIDEO:
+                    yield from (self._video(Path(each.name)) for each in run)
+                elif kind is Kind.LINK:
+                    yield from self._links(each.name for each in run)
+                elif kind is Kind.UNUSABLE:
+                    yield from ([Answer(each.name, error=each.error)] for each in run)
                 else:
-                    yield from ([each] for each in self._pictures(pool.map(self._file, [each.path for each in part])))
+                    while part := [Path(each.name) for each in islice(run, AT_ONCE)]:
+                        yield from ([each] for each in self._pictures(pool.map(self._file, part)))
 
-    def links(self, links: Iterable[str]) -> Iterator[list[Answer]]:
-        """Each link's answer."""
+    def _links(self, links: Iterable[str]) -> Iterator[list[Answer]]:
         named = ((link, self._pixels(found) if isinstance(found, bytes) else found) for link, found in fetched(links))
         while part := list(islice(named, AT_ONCE)):
             yield from ([each] for each in self._pictures(part))
@@ -83,18 +87,3 @@ class Predictor:
 
     def _answer(self, name: str, probabilities: np.ndarray) -> Answer:
         return answer(name, probabilities, self.model.classes, top=self.settings.top, threshold=self.threshold)
-
-
-def _parts(given: Iterable[Source]) -> Iterator[list[Source]]:
-    """Pictures that follow each other together, AT_ONCE at most; videos alone."""
-    part: list[Source] = []
-    for each in given:
-        if part and (each.video or len(part) == AT_ONCE):
-            yield part
-            part = []
-        if each.video:
-            yield [each]
-        else:
-            part.append(each)
-    if part:
-        yield part

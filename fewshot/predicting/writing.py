@@ -1,12 +1,10 @@
 """Answers as lines: for people, as JSON lines, as CSV. Each is written as soon as it is known."""
 
-import csv
-import io
-import json
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from curate.foundation.console import shown
+from curate.foundation import csv_files
+from curate.foundation.text import json_text, shown
 from fewshot.predicting import video
 from fewshot.predicting.answers import NONE, Answer
 
@@ -50,7 +48,7 @@ class Json:
             time = {} if each.time is None else {"time": each.time}
             top = [{"class": name, "probability": round(share, 4)} for name, share in each.top]
             result: dict[str, Any] = {"error": each.error} if each.error else time | {"answer": each.label, "top": top}
-            yield json.dumps({"file": each.file} | result, ensure_ascii=False)
+            yield json_text({"file": each.file} | result)
 
 
 class Csv:
@@ -72,9 +70,7 @@ class Csv:
 
 
 def _row(cells: list[str]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(cells)
-    return buffer.getvalue()
+    return csv_files.text([cells]).removesuffix("\n")
 
 
 def _likeliest(answer: Answer) -> str:

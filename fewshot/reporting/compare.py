@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from curate.foundation import atomic
+from curate.foundation import atomic, console
 from curate.foundation.errors import UsageError
+from curate.foundation.markdown import escape, table
 from curate.sweeps.records import read_sweep, tells_all_settings
 from fewshot.measuring.measure import Cell, Measured, measure
 from fewshot.measuring.statistics import LEVEL, NAN, Interval, paired, summarize
 from fewshot.measuring.tables import of_cell, rows_of, to_csv, verdict
-from fewshot.reporting.elements.markdown import escape, table
 from fewshot.reporting.elements.wording import UNKNOWN, counted, interval, listing, percent, points
 
 if TYPE_CHECKING:
@@ -285,7 +285,6 @@ def markdown(comparison: Comparison) -> str:
 def terminal_table(comparison: Comparison) -> "Table":
     """What fits a terminal of the comparison: the interval is the one that decides the outcome."""
     from rich.table import Table
-    from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("set", "method"):
@@ -297,5 +296,5 @@ def terminal_table(comparison: Comparison) -> "Table":
         cells = _cells_of(row)
         deciding = cells[7] if cells[7] != UNKNOWN else cells[6]
         splits = str(row.splits) if row.pairing == "paired" else f"{row.first_splits}, {row.other_splits}"
-        shown.add_row(*map(Text, [*cells[:6], deciding, splits, cells[9]]))
+        shown.add_row(*console.texts([*cells[:6], deciding, splits, cells[9]]))
     return shown

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fewshot.reporting.elements.markdown import escape
+from curate.foundation.markdown import escape
 from fewshot.reporting.elements.wording import counted
 
 if TYPE_CHECKING:

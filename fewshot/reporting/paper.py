@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from curate.foundation import console
+from curate.foundation.markdown import bullets, escape, table
+from curate.foundation.text import shown
 from fewshot.reporting.elements import templates
-from fewshot.reporting.elements.markdown import bullets, escape, table
 from fewshot.reporting.elements.wording import UNKNOWN
 
 if TYPE_CHECKING:
@@ -74,19 +76,21 @@ class Pages:
         from rich.table import Table
         from rich.text import Text
 
-        shown = []
+        tables = []
         for each in self.content.tables:
             if not each.rows:
                 continue
-            table = Table(title=Text(each.title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+            table = Table(
+                title=Text(shown(each.title)), title_justify="left", box=None, pad_edge=False, header_style="bold"
+            )
             table.add_column("", overflow="fold")
             for name in ("splits", "here %", "95 %", "paper %"):
                 table.add_column(name, justify="right")
             table.add_column("")
             for row in each.rows:
-                table.add_row(*map(Text, (row.what, *row.cells[2:])))
-            shown.append(table)
-        return shown
+                table.add_row(*console.texts((row.what, *row.cells[2:])))
+            tables.append(table)
+        return tables
 
 
 def markdown(content: PaperContent) -> str:

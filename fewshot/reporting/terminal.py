@@ -2,8 +2,8 @@
 
 import pandas as pd
 from rich.table import Table
-from rich.text import Text
 
+from curate.foundation import console
 from fewshot.measuring.tables import rows_of
 from fewshot.reporting.elements.wording import count, interval, percent
 
@@ -35,5 +35,5 @@ def results_table(results: pd.DataFrame) -> Table:
                 f"{row.unfinished} to come" if row.unfinished else "",
             ]
             cells.append(", ".join(filter(None, parts)))
-        table.add_row(*map(Text, cells))
+        table.add_row(*console.texts(cells))
     return table

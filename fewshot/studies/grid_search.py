@@ -13,11 +13,12 @@ from curate.sweeps.records import read_sweep
 from fewshot import methods
 from fewshot.measuring import tables
 from fewshot.measuring.measure import measure
-from fewshot.sweeping.run import SweepSummary, run_sweep
 from fewshot.sweeping.settings import SweepSettings, options
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from fewshot.sweeping.run import SweepSummary
 
 TABLE = "recipes.csv"
 RESULTS = (
@@ -44,7 +45,7 @@ def grid_point(name: str, out: Path, settings: SweepSettings, varied: dict[str, 
 
 def run(
     grid_points: Sequence[GridPoint], out: Path, *, retry_failed: bool = False, say: Callable[[str], None] | None = None
-) -> list[SweepSummary]:
+) -> "list[SweepSummary]":
     """Run what is missing of each point, and write `out`/recipes.csv after each, to have a table before the end.
 
     The settings of all are checked before the first runs. `say` gets a line on each before it runs. Raises what
@@ -55,6 +56,8 @@ def run(
     for each in grid_points:
         for name in each.settings.grid.methods:
             methods.build(name, options(each.settings.method_settings(name))[0])
+    from fewshot.sweeping.run import run_sweep  # it loads torch, which what is asked is understood without
+
     summaries = []
     for number, each in enumerate(grid_points, 1):
         (say or _say)(f"{number}/{len(grid_points)}: {each.name}")
@@ -64,7 +67,7 @@ def run(
 
 
 def _say(text: str) -> None:
-    console.err.print(text, markup=False, soft_wrap=True)
+    console.note(text)
 
 
 def table(grid_points: Sequence[GridPoint]) -> pd.DataFrame:
@@ -114,7 +117,6 @@ def of_base(names: Sequence[str], base: str) -> tuple[str, ...]:
 def terminal_table(results: pd.DataFrame) -> "Table":
     """The grid search as a rich Table: what is varied, and accuracy with its interval over splits."""
     from rich.table import Table
-    from rich.text import Text
 
     from fewshot.reporting.elements.wording import count, interval, percent
 
@@ -127,5 +129,5 @@ def terminal_table(results: pd.DataFrame) -> "Table":
     for row in results.to_dict("records"):
         cells = [_text(row[name]) for name in varied] + [row["set"], row["method"], str(row["shots"])]
         cells += [count(row["n"]), percent(row["mean"]), interval(row["ci_low"], row["ci_high"])]
-        shown.add_row(*map(Text, [*cells, str(row["diverged"] or "")]))
+        shown.add_row(*console.texts([*cells, str(row["diverged"] or "")]))
     return shown

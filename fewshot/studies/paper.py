@@ -16,6 +16,7 @@ from curate.collection.directory import Collection
 from curate.collection.sets import labelled
 from curate.foundation import atomic, resources
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 from curate.sweeps.records import read_sweep
 from fewshot.measuring.measure import Measured, measure
 from fewshot.measuring.tables import differences, results, rows_of
@@ -45,6 +46,7 @@ class PaperSettings:
     splits: int = 0
     workers: int = 0
     retry_failed: bool = False
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,11 @@ def run_paper(settings: PaperSettings) -> Pages:
 
 def make(settings: PaperSettings) -> Plan:
     """Which sweeps it takes."""
-    collection = Collection.open(settings.collection)
+    collection = Collection.open(settings.collection, settings.cache)
     photographs = synthetic.real(labelled(collection))
     if photographs.empty:
-        raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
+        advice = command_line("curate", "import", "PHOTOS", settings.collection)
+        raise FewposeError(f"{settings.collection} has no images yet; {advice}")
     sizes = photographs["label"].value_counts()
     facts = _facts()
     grid = facts["quick" if settings.quick else "full"]
@@ -120,6 +123,7 @@ def _grid_points(plan: Plan, sizes: pd.Series) -> list[GridPoint]:
             "model": settings.model,
             "checkpoint": settings.checkpoint,
             "device": settings.device,
+            "cache": settings.cache,
             "workers": settings.workers,
             "short": "all",
             "classes": classes,

@@ -28,8 +28,7 @@ def run(plan: Plan, clip: ClipModel, batches: list[TrialBatch]) -> None:
     """Run batches wherever the settings say. Raises FewposeError where no batch can be run."""
     settings, trials = plan.settings, sum(len(batch.missing) for batch in batches)
     with deterministic(settings.compute.deterministic):
-        with records.explaining_write_errors(settings.collection):  # its cache
-            runner = Runner(plan, clip)  # decodes and embeds in this process, for all
+        runner = Runner(plan, clip)  # decodes and embeds in this process, for all
         if in_this_process(settings.work, _needs(plan)):
             with console.progress("trials", trials, "trial") as advance:
                 for batch in batches:
@@ -77,7 +76,9 @@ def hand_out(
     memory).
     """
     settings = plan.settings
-    shared = Shared(settings.out, (settings.collection / "images.parquet",))
+    collection = settings.opened()
+    elsewhere = (collection.cache(),) if collection.caches else ()
+    shared = Shared(settings.out, (collection.file("images.parquet"),), elsewhere)
     with open_pool(
         make, settings.work, most=len(batches), needs=_needs(plan), halves=TrialBatch.halves, shared=shared
     ) as pool:
@@ -100,7 +101,8 @@ def _needs(plan: Plan) -> Needs:
 
 
 def _with_absolute_paths(plan: Plan) -> Plan:
-    """The plan for workers whose working directory is another."""
+    """The plan for workers whose working directory is another, and whose environment may name no caches."""
     settings = plan.settings
-    absolute = replace(settings, collection=settings.collection.resolve(), out=settings.out.resolve())
+    there = settings.opened().absolute()
+    absolute = settings.replaced(collection=there.root, out=settings.out.resolve(), cache=there.caches)
     return replace(plan, settings=absolute)

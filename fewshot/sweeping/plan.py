@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from curate.collection import synthetic
-from curate.collection.directory import Collection
 from curate.collection.sets import TrainingSet, labelled
 from curate.collection.splits import Split, draw, split
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 from curate.sweeps.records import Trial
 from fewshot import methods
 from fewshot.sweeping import prompts, shortage
@@ -59,15 +59,25 @@ class Plan:
         return images[images["label"].isin(self.classes)]
 
 
-def make(settings: SweepSettings) -> Plan:
-    """Plan a sweep. Raises UsageError or FewposeError, in one sentence, for what can't be done."""
-    collection = Collection.open(settings.collection)
+def asked(settings: SweepSettings) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, TrainingSet]]:
+    """The photographs, the classes and the sets that are asked for.
+
+    Raises as `make` for all that their names and their images say, and loads no torch.
+    """
+    collection = settings.opened()
     images = synthetic.real(labelled(collection))
     if images.empty:
-        raise FewposeError(f"{settings.collection} has no images yet; curate import PHOTOS {settings.collection}")
+        advice = command_line("curate", "import", "PHOTOS", settings.collection)
+        raise FewposeError(f"{settings.collection} has no images yet; {advice}")
     classes = _classes(settings, images)
     sets = {name: additions.training_set(collection, name) for name in settings.grid.sets}
     prompts.check(settings, images["label"])
+    return images, classes, sets
+
+
+def make(settings: SweepSettings) -> Plan:
+    """Plan a sweep. Raises UsageError or FewposeError, in one sentence, for what can't be done."""
+    images, classes, sets = asked(settings)
     settings = replace(settings, settled={name: settings.resolved(name) for name in settings.grid.methods})
     for name in settings.grid.methods:
         _check_version(name, settings.resolved(name).version)

@@ -1,5 +1,6 @@
 """A sweep: a grid of trials, each stored when whole, so that the same command goes on where it was stopped."""
 
+import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 from curate.collection import synthetic
 from curate.collection.sets import TrainingSet
-from curate.foundation import atomic
+from curate.foundation import json_files
+from curate.foundation.errors import UsageError
+from curate.foundation.inside import inside
 from curate.foundation.locks import only_one
 from curate.models import clip_models
 from curate.sweeps import records
-from curate.sweeps.records import Trial
+from curate.sweeps.records import Record, Trial
 from fewshot import methods
 from fewshot.sweeping import engines, prompts
 from fewshot.sweeping import plan as planning
@@ -79,7 +82,7 @@ def check_methods(plan: Plan, clip: clip_models.ClipModel) -> None:
 
 def _clear_debris(out: Path) -> None:
     """Remove what a killed sweep was writing; a report may be writing its own files in `out` at this moment."""
-    for path in [*out.glob(".writing-*.json"), *(out / "trials").rglob(".writing-*")]:
+    for path in [*out.glob(".writing-*.json"), *inside(out, "trials").rglob(".writing-*")]:
         path.unlink(missing_ok=True)
 
 
@@ -98,12 +101,46 @@ def _summary(plan: Plan, ran: int, seconds: float) -> SweepSummary:
 
 def _write_settings(plan: Plan, clip: clip_models.ClipModel) -> None:
     """Write sweep.json, or check that the one that is there describes the same sweep and widen its grid."""
-    path = plan.settings.out / "sweep.json"
+    path = inside(plan.settings.out, records.FILE)
     new = _describe(plan, clip)
     if path.exists():
         new = widened(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
+    else:
+        _check_left(plan, clip)
     with records.explaining_write_errors(plan.settings.out):
-        atomic.write_json(path, new)
+        json_files.write(path, new)
+
+
+def _check_left(plan: Plan, clip: clip_models.ClipModel) -> None:
+    """Where sweep.json was deleted, its trials are there: those of another sweep would count as ours.
+
+    Raises UsageError for one that tells of another model, other images or settings.
+    """
+    out = plan.settings.out
+    for trial in plan.trials:
+        record = records.read(out, trial)
+        if record is not None and (name := _other(record, plan, clip)):
+            raise UsageError(
+                f"{out} has no {records.FILE}, and holds a trial with another {name} ({trial.path}); "
+                "choose another --out"
+            )
+
+
+def _other(record: Record, plan: Plan, clip: clip_models.ClipModel) -> str:
+    """What a record tells otherwise than this sweep would; "" where it tells nothing else."""
+    trial = record.trial
+    told: dict[str, Any] = {"model": record.model, **record.digests}
+    ours: dict[str, Any] = {
+        "model": clip.name,
+        "image_weights": clip.image_digest,
+        "set": plan.sets[trial.set].digest,
+        "split": plan.split(trial.split).digest,
+    }
+    if record.method_version:  # older records don't tell all settings
+        told["settings"] = record.settings
+        ours["settings"] = json.loads(json.dumps(plan.settings.resolved(trial.method).fields()["settings"]))
+    words = {"image_weights": "weights of the model", "set": "content of its training set"}
+    return next((words.get(name, name) for name in ours if told.get(name, ours[name]) != ours[name]), "")
 
 
 def _describe(plan: Plan, clip: clip_models.ClipModel) -> dict[str, Any]:

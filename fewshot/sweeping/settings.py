@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -13,6 +13,9 @@ from curate.foundation.options import Positive, declared, option, settings
 from curate.workers.settings import WorkerSettings
 from fewshot import methods
 from fewshot.methods.listed import LISTED, listing
+
+if TYPE_CHECKING:
+    from curate.collection.directory import Collection
 
 Augment = Literal["none", "flip", "crop", "flip+crop"]
 ClassWeights = Annotated[
@@ -25,6 +28,12 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         methods.parse(name)
     return names
+
+
+def _recipe(name: str) -> str:
+    if name and name not in (recipes := resources.load("recipes.yaml")):
+        raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
+    return name
 
 
 def _read(descriptions: Any) -> Any:
@@ -118,6 +127,7 @@ class Training:
 
     recipe: Annotated[
         str,
+        AfterValidator(_recipe),
         option(
             f"Recipe of data/recipes.yaml for {listing(each.name for each in LISTED if each.recipe)}: paper or lite0; "
             "the one that suits the model if empty."
@@ -142,6 +152,7 @@ class Compute:
     deterministic: Annotated[
         bool, option("Compute the same bits each time on the same machine, even if that is slower.")
     ] = False
+    cache: shared_options.Cache = None
 
 
 @settings
@@ -212,6 +223,12 @@ class SweepSettings:
             raise TypeError(f"a sweep has no option {' and no option '.join(sorted(unknown))}")
         return replace(self, **changed, **options)
 
+    def opened(self) -> "Collection":
+        """The collection, with its caches where they are asked for. Raises as Collection.open."""
+        from curate.collection.directory import Collection  # pandas, which --help goes without
+
+        return Collection.open(self.collection, self.compute.cache)
+
     def method_settings(self, method: str) -> dict[str, Any]:
         """All settings of a method: see `resolved`."""
         return self.resolved(method).settings
@@ -271,8 +288,6 @@ def plain(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _of_recipe(name: str, base: str) -> dict[str, Any]:
     recipes = resources.load("recipes.yaml")
-    if name not in recipes:
-        raise UsageError(f"--recipe {name}: there are {', '.join(recipes)}")
     of_all = {setting: value for setting, value in recipes[name].items() if not isinstance(value, dict)}
     result: dict[str, Any] = of_all | recipes[name].get(base, {})  # the latter: where a method differs
     return result

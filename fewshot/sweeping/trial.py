@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 
 from curate.collection import synthetic
-from curate.collection.directory import Collection
 from curate.collection.splits import Split, draw_digest, trial_seed
 from curate.images.pixels import PixelCache
 from curate.images.transform import Transform
@@ -151,7 +150,7 @@ class Runner:
 
 def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     """The frozen features of every image of the plan's classes, and where methods need them, pixels and activations."""
-    collection = Collection.open(plan.settings.collection)
+    collection = plan.settings.opened()
     transform = Transform(clip.image_size, plan.settings.data.fit)
     features: dict[str, np.ndarray] = {}
     caches = {key: ActivationCache(collection, clip, transform, key[0], mirrored=key[1]) for key in _activations(plan)}

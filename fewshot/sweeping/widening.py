@@ -99,11 +99,9 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
 
 
 def _warn_assumed(names: list[str], out: Path) -> None:
-    console.err.print(
+    console.note(
         f"{out} was begun by an older fewpose, which kept only settings that differed from its defaults: whether the "
-        f"defaults of {' and '.join(names)} were the same then is not known, and it is taken for granted",
-        markup=False,
-        soft_wrap=True,
+        f"defaults of {' and '.join(names)} were the same then is not known, and it is taken for granted"
     )
 
 

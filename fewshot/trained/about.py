@@ -1,7 +1,6 @@
 """The description of a trained model in its directory: model.json, checked entry by entry when it is read."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,9 +93,14 @@ def _texts(value: Any) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(_text(each) for each in prompts) for prompts in value)
 
 
-def _colour(value: Any) -> Colour:
-    red, green, blue = (_number(0, math.inf)(each) for each in value)
-    return red, green, blue
+def _colour(least: float, most: float) -> Callable[[Any], Colour]:
+    """Of three channels, in parts of the brightest value."""
+
+    def check(value: Any) -> Colour:
+        red, green, blue = (_number(least, most)(each) for each in value)
+        return red, green, blue
+
+    return check
 
 
 def _number(least: float, most: float) -> Callable[[Any], float]:
@@ -140,8 +144,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "texts": _texts,
     "quick_gelu": _flag,
     "transform": _transform,
-    "mean": _colour,
-    "std": _colour,
+    "mean": _colour(-1, 2),
+    "std": _colour(1e-3, 10),
     "head": _head,
     "settings": _object,
     "chosen": _object,

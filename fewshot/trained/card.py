@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from fewshot.reporting.elements.markdown import escape
+from curate.foundation.markdown import code, escape
+from curate.foundation.text import command_line
 from fewshot.reporting.elements.wording import counted
 from fewshot.trained.about import About
 
@@ -12,11 +13,10 @@ def text(about: About, name: str, size: int) -> str:
     parts = [
         f"# {escape(name)}",
         f"Tells {len(about.classes)} classes of human postures apart. Made by `fewshot train` from "
-        f"{_code(about.model)} with {_code(about.method)}; {size / 1e6:.0f} MB of weights.",
+        f"{code(about.model)} with {code(about.method)}; {size / 1e6:.0f} MB of weights.",
         "## Use",
         "From the folder that it lies in:",
-        f"```\nfewshot predict {name} PHOTO.jpg FOLDER/ VIDEO.mp4\nfewshot explain {name} PHOTO.jpg --out explained\n"
-        f"fewshot export {name} --onnx {name}.onnx\n```",
+        "\n".join(["```", *(command_line("fewshot", *words) for words in _uses(name)), "```"]),
         "## How good it is",
         *_how_good(about),
         "## What it learned from",
@@ -28,6 +28,14 @@ def text(about: About, name: str, size: int) -> str:
         _again(about),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _uses(name: str) -> list[tuple[str, ...]]:
+    return [
+        ("predict", name, "PHOTO.jpg", "FOLDER/", "VIDEO.mp4"),
+        ("explain", name, "PHOTO.jpg", "--out", "explained"),
+        ("export", name, "--onnx", f"{name}.onnx"),
+    ]
 
 
 def _how_good(about: About) -> list[str]:
@@ -52,11 +60,6 @@ def _how_good(about: About) -> list[str]:
     return sentences
 
 
-def _code(text: object) -> str:
-    """Text in a span of code, where nothing but its end is special."""
-    return "`" + " ".join(str(text).split()).replace("`", "'") + "`"
-
-
 def _accuracy(found: dict[str, Any]) -> str:
     low, high = found["interval"]
     return f"accuracy {100 * found['accuracy']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
@@ -76,7 +79,7 @@ def _learned_from(about: About) -> str:
     if not source["images"]:
         return "No image: it compares images with the words of the classes."
     images = counted(source["images"], "image")
-    where = f"the set {_code(source['set'])} (digest {source['set_digest']}) of {_code(source['collection'])}"
+    where = f"the set {code(source['set'])} (digest {source['set_digest']}) of {code(source['collection'])}"
     if source["shots"]:
         return f"{images}: {source['shots']} a class, drawn for split {source['split']} of {where}."
     return f"{images}: all of {where}."
@@ -108,8 +111,8 @@ def _again(about: About) -> str:
     chosen = ", ".join(f"{key} = {value}" for key, value in sorted(about.chosen.items()))
     versions = ", ".join(f"{key} {value}" for key, value in sorted(about.versions.items()))
     lines = [
-        f"- {_code(about.method)}: {escape(settings)}" + (f"; chosen in training: {escape(chosen)}" if chosen else ""),
-        f"- began with {_code(about.model)}, image weights {about.starting_weights}",
+        f"- {code(about.method)}: {escape(settings)}" + (f"; chosen in training: {escape(chosen)}" if chosen else ""),
+        f"- began with {code(about.model)}, image weights {escape(about.starting_weights)}",
         f"- {escape(versions)}",
         "- all of it, for programs: `model.json`",
     ]

@@ -10,6 +10,7 @@ from curate.foundation import console
 from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import Given, command
 from curate.foundation.options import declared, option
+from curate.foundation.text import command_line
 from fewshot import flags
 from fewshot.sweeping.settings import ClipChoice, Compute, Data, SweepSettings, Training
 from fewshot.trained.settings import TrainSettings
@@ -48,8 +49,10 @@ def train(
 
     Example: fewshot train runs/sweep1 --method finetune --shots 20 --split 3 --out models/yoga20
     """
-    from fewshot.trained.train import train as run
+    from curate.collection.directory import Collection
+    from fewshot.trained import place
 
+    place.require_free(out)
     own = {name: given.pop(name) for name in declared(TrainSettings) if name in given}
     given |= {} if seed is None else {"seed": seed}
     if (source / "sweep.json").exists():
@@ -57,6 +60,7 @@ def train(
         method = _one("--method", method, whole.grid.methods)
         set_ = _one("--set", set_, whole.grid.sets)
     else:
+        Collection.open(source)
         whole, weights = SweepSettings.of(source, out), ""
         method, set_ = method or "linear-probe", set_ or "unfiltered"
         given["recipes"] = flags.of_methods([method], given)
@@ -68,11 +72,17 @@ def train(
         splits=own.get("split", 0) + 1,
         **{name: value for name, value in given.items() if name not in declared(flags.Tuning)},
     )
-    trained = run(TrainSettings(settings, weights=weights, **own))
-    if json:
-        import json as writer
+    asked = TrainSettings(settings, weights=weights, **own)
 
-        typer.echo(writer.dumps(trained.about.to_json(), indent=1, sort_keys=True, ensure_ascii=False))
+    from fewshot.sweeping import plan
+
+    plan.asked(settings)  # says what is wrong, before torch is loaded
+
+    from fewshot.trained.train import train as run
+
+    trained = run(asked)
+    if json:
+        console.say_json(trained.about.to_json(), sort_keys=True)
         return
     _say(trained, out)
 
@@ -109,4 +119,4 @@ def _say(trained: Any, out: Path) -> None:
             console.say(f"accuracy {words}: {100 * found['accuracy']:.1f} % [{low:.1f}, {high:.1f}], {found['images']}")
     if about.threshold:
         console.say(f"below a probability of {about.threshold:.3g} it answers: none of these")
-    console.say(f"next: fewshot predict {out} PHOTO.jpg")
+    console.say(f"next: {command_line('fewshot', 'predict', out, 'PHOTO.jpg')}")

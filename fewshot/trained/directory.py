@@ -10,7 +10,6 @@ pickle is ever opened.
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from curate.foundation import atomic
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation import atomic, json_files
+from curate.foundation.errors import FewposeError
+from curate.images.decoding import NO_LIMITS, Unreadable, read_file
 from curate.models import clip_models
 from fewshot.classifier import HEADS, Classifier, Head
-from fewshot.trained import card
+from fewshot.trained import card, place
 from fewshot.trained.about import About, Unfit
 from fewshot.trained.model import TrainedModel
+from fewshot.trained.place import CARD, JSON, WEIGHTS
 
-JSON, WEIGHTS, CARD = "model.json", "weights.safetensors", "README.md"
+_SHOWN = 3  # tensors that don't fit, in a sentence
 
 
 def save(folder: Path, about: About, classifier: Classifier) -> About:
@@ -37,7 +38,7 @@ def save(folder: Path, about: About, classifier: Classifier) -> About:
     about = dataclasses.replace(about, weights_sha256=hashlib.sha256(content).hexdigest())
     atomic.write_bytes(folder / WEIGHTS, content)
     atomic.write_text(folder / CARD, card.text(about, folder.name, len(content)))
-    atomic.write_json(folder / JSON, about.to_json())
+    json_files.write(folder / JSON, about.to_json())
     return about
 
 
@@ -50,8 +51,7 @@ def load(folder: Path, device: str = "auto") -> TrainedModel:
     about = read(folder)
     target = clip_models.choose_device(device)
     tensors = _tensors(folder / WEIGHTS, about.weights_sha256)
-    tower = clip_models.empty_tower(about.architecture, about.quick_gelu)
-    _fill(folder, tower, _under("tower.", tensors))
+    tower = _tower(folder, about, _under("tower.", tensors))
     head = _head(folder, about, _under("head.", tensors))
     model = TrainedModel(about, Classifier(tower, head), target)
     _try(folder, model)
@@ -60,55 +60,79 @@ def load(folder: Path, device: str = "auto") -> TrainedModel:
 
 def read(folder: Path) -> About:
     """What model.json says. Raises as `load`."""
+    place.require(folder)
     path = folder / JSON
-    if not path.is_file():
-        raise UsageError(f"{folder} holds no trained model: {_instead(folder)}")
     try:
-        return About.of_json(json.loads(path.read_bytes()))
+        return About.of_json(json_files.read(path))
     except OSError as error:
         raise FewposeError(f"{path} can't be read ({error.strerror})") from error
     except Unfit as error:
         raise FewposeError(f"{path} can't be used: {error}") from error
-    except ValueError as error:
-        raise FewposeError(f"{path} is damaged: it is not JSON; train the model again") from error
+    except json_files.NotJson as why:
+        raise FewposeError(f"{path} is damaged: {why}; {_again(folder)}") from why
 
 
-def _instead(folder: Path) -> str:
-    if folder.is_file():
-        return "it is a file, and a model is a directory; make one with fewshot train COLLECTION --out MODEL"
-    if (folder / "images.parquet").exists() or (folder / "sweep.json").exists():
-        return f"train one on it with fewshot train {folder} --out MODEL"
-    return f"there is no {JSON} in it; make one with fewshot train COLLECTION --out MODEL"
+def weights(path: Path, promised: str) -> bytes:
+    """The file of a model's weights. Raises FewposeError where its digest is not as `promised`."""
+    try:
+        content = read_file(path, NO_LIMITS)  # through links, too: of them the model hub's cache is made
+    except Unreadable as error:
+        raise FewposeError(f"{path} can't be read ({error.detail}); the model needs its weights beside it") from error
+    if hashlib.sha256(content).hexdigest() != promised:
+        raise FewposeError(
+            f"{path} is damaged, or of another model: its digest is not that of {JSON}; {_again(path.parent)}"
+        )
+    return content
 
 
 def _tensors(path: Path, promised: str) -> dict[str, Tensor]:
-    """The tensors of a file whose digest is as `promised`."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FewposeError(f"{path} can't be read ({error.strerror}); the model needs its weights beside it") from error
-    if hashlib.sha256(content).hexdigest() != promised:
-        raise FewposeError(f"{path} is damaged, or of another model: its digest is not that of {JSON}")
-    try:
-        return safetensors.torch.load(content)
+        return safetensors.torch.load(weights(path, promised))
+    except FewposeError:
+        raise
     except Exception as error:  # whatever a foreign file makes the reader raise
-        raise FewposeError(f"{path} is no file of safetensors; train the model again") from error
+        raise FewposeError(f"{path} is no file of safetensors; {_again(path.parent)}") from error
+
+
+def _again(folder: Path) -> str:
+    return f"delete {folder}, and give the fewshot train command that made it again"
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
 
 
-def _fill(folder: Path, tower: Any, tensors: dict[str, Tensor]) -> None:
-    own = tower.state_dict()
-    if own.keys() != tensors.keys():
-        raise _damaged(folder, "the weights have other names than the tower's")
-    for name, each in own.items():
-        if each.shape != tensors[name].shape:
-            raise _damaged(folder, f"{name} is {tuple(tensors[name].shape)}, and the tower's {tuple(each.shape)}")
-        if not torch.isfinite(tensors[name]).all():
+def _tower(folder: Path, about: About, tensors: dict[str, Tensor]) -> Any:
+    """The image tower with these weights. No memory is taken for a tower that they are not of."""
+    shapes = clip_models.empty_tower(about.architecture, about.quick_gelu, device="meta").state_dict()
+    names = sorted(shapes.keys() | tensors.keys())
+    if differing := [name for name in names if _shape(shapes, name) != _shape(tensors, name)]:
+        raise _damaged(folder, _not_of_this_tower(about.architecture, differing, shapes, tensors))
+    for name, each in tensors.items():
+        if not torch.isfinite(each).all():
             raise _damaged(folder, f"{name} holds values that are not numbers")
+    tower = clip_models.empty_tower(about.architecture, about.quick_gelu)
     tower.load_state_dict(tensors)
+    return tower
+
+
+def _shape(tensors: dict[str, Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(tensors[name].shape) if name in tensors else None
+
+
+def _not_of_this_tower(
+    architecture: str, differing: list[str], shapes: dict[str, Tensor], tensors: dict[str, Tensor]
+) -> str:
+    def what(name: str) -> str:
+        ours, theirs = _shape(shapes, name), _shape(tensors, name)
+        if theirs is None:
+            return f"{name} is missing"
+        return f"there is no {name} in it" if ours is None else f"{name} is {theirs}, and the tower's {ours}"
+
+    more = f"; and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+    shown = "; ".join(map(what, differing[:_SHOWN])) + more
+    way_out = f"Put {JSON} and {WEIGHTS} of one training together, or train the model again"
+    return f"its weights are not those of {architecture}: {shown}. {way_out}"
 
 
 def _head(folder: Path, about: About, arrays: dict[str, Tensor]) -> Head:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from curate.foundation import atomic, console
+from curate.foundation.inside import inside
 from fewshot.measuring.metrics import softmax
 from fewshot.trained.fitting import Fitting
 from fewshot.training import calibration
@@ -53,7 +54,7 @@ def held_back(fitting: Fitting, number: int, store: Path, recipe: str) -> HeldBa
     be held back. Raises FewposeError where training fails.
     """
     parts = fitting.folds(number)
-    files = [store / f"{recipe}-{fold}-of-{len(parts)}.npy" for fold in range(len(parts))]
+    files = [inside(store, f"{recipe}-{fold}-of-{len(parts)}.npz") for fold in range(len(parts))]
     missing = [fold for fold, file in enumerate(files) if _read(file) is None]
     photographs = fitting.photographs
     rows = [fitting.without(photographs.iloc[parts[fold][1]], photographs.iloc[parts[fold][0]]) for fold in missing]
@@ -74,14 +75,15 @@ def held_back(fitting: Fitting, number: int, store: Path, recipe: str) -> HeldBa
 
 def _write(file: Path, logits: np.ndarray) -> None:
     buffer = io.BytesIO()
-    np.save(buffer, logits)
+    np.savez(buffer, logits=logits)  # not np.save: a zip has a checksum
     atomic.write_bytes(file, buffer.getvalue())
 
 
 def _read(file: Path) -> np.ndarray | None:
     """(n, classes); None where there is no such file, or a damaged one."""
     try:
-        result: np.ndarray | None = np.load(file, allow_pickle=False)
+        with np.load(file, allow_pickle=False) as arrays:
+            result: np.ndarray = arrays["logits"]
         return result
-    except (OSError, ValueError, EOFError):
+    except Exception:  # noqa: BLE001  (whatever damaged bytes make the reader raise)
         return None

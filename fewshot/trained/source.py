@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from curate.foundation.errors import UsageError
+from curate.foundation.inside import inside
 from curate.sweeps.records import read_sweep
 from fewshot.sweeping import prompts
 from fewshot.sweeping.settings import SweepSettings
@@ -18,7 +19,7 @@ def settings_of(sweep: Path) -> SweepSettings:
     """
     saved = read_sweep(sweep).settings
     collection = Path(saved["collection"])
-    if not (collection / "images.parquet").is_file():
+    if not inside(collection, "images.parquet").is_file():
         raise UsageError(f"{sweep} is a sweep of {collection}, and no collection is there any more")
     return SweepSettings.of(
         collection,

@@ -13,6 +13,7 @@ import pandas as pd
 
 from curate.collection.splits import draw_digest
 from curate.foundation.errors import UsageError
+from curate.foundation.inside import inside
 from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
@@ -27,16 +28,13 @@ from fewshot.sweeping.run import check_methods
 from fewshot.sweeping.settings import plain
 from fewshot.sweeping.trial import Runner, versions
 from fewshot.task import Fitted
-from fewshot.trained import directory
+from fewshot.trained import directory, place
 from fewshot.trained.about import About
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import HeldBack, held_back
 from fewshot.trained.measured import measured
 from fewshot.trained.settings import TrainSettings
 from fewshot.training.deterministic import deterministic
-
-FOLDS = ".folds"  # of the model's directory, while it is trained
-OURS = {".lock", FOLDS, directory.JSON, directory.WEIGHTS, directory.CARD}
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,7 @@ def train(settings: TrainSettings) -> Trained:
     make no sense; FewposeError where training fails or the directory can't be written to.
     """
     out = settings.sweep.out
-    if out.exists() and (not out.is_dir() or any(each.name not in OURS for each in out.iterdir())):
-        raise UsageError(f"{out} holds something else than a model; choose another --out")
+    place.require_free(out)
     plan = planning.make(settings.sweep)
     chosen, compute = settings.sweep.clip, settings.sweep.compute
     clip = clip_models.load(chosen.model, checkpoint=chosen.checkpoint, device=compute.device)
@@ -65,22 +62,23 @@ def train(settings: TrainSettings) -> Trained:
     check_methods(plan, clip)
     asked = settings.sweep.compute.deterministic
     with only_one(out, "fewshot train"), explaining_write_errors(out), deterministic(asked):
-        if (out / directory.JSON).exists():
+        if (out / place.JSON).exists():
             return _found(out, settings, plan, clip)
         return _train(settings, Runner(plan, clip))
 
 
 def _found(out: Path, settings: TrainSettings, plan: Plan, clip: ClipModel) -> Trained:
     about = directory.read(out)
-    if about.trained_on["recipe"] != _recipe(settings, plan, clip):
+    if about.trained_on.get("recipe") != _recipe(settings, plan, clip):
         raise UsageError(f"{out} holds another model already; choose another --out, or delete it first")
+    directory.weights(out / place.WEIGHTS, about.weights_sha256)
     return Trained(out, about, found=True)
 
 
 def _train(settings: TrainSettings, runner: Runner) -> Trained:
     out, recipe = settings.sweep.out, _recipe(settings, runner.plan, runner.clip)
     fitting = Fitting(runner, settings.trial)
-    held = held_back(fitting, settings.folds, out / FOLDS, recipe)
+    held = held_back(fitting, settings.folds, inside(out, place.FOLDS), recipe)
     learned = fitting.everything()
     (fitted,) = fitting.fit([learned], [""])
     temperature = held.temperature() if held else float(fitted.chosen.get("temperature", 1.0))
@@ -96,7 +94,7 @@ def _train(settings: TrainSettings, runner: Runner) -> Trained:
         measured=_measured(settings, runner, held, fitted, (temperature, threshold)),
     )
     about = directory.save(out, about, classifier)
-    shutil.rmtree(out / FOLDS, ignore_errors=True)
+    shutil.rmtree(inside(out, place.FOLDS), ignore_errors=True)
     return Trained(out, about, found=False)
 
 

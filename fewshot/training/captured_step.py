@@ -100,10 +100,8 @@ def _warn(why: str) -> None:
     """Once a process: it holds for all trials, and each record says which kind of step ran."""
     global _warned
     if not _warned:
-        console.err.print(
+        console.note(
             f"training steps run one by one, not as a CUDA graph: {why}. Results are right, and slower.",
             style="yellow",
-            markup=False,
-            soft_wrap=True,
         )
     _warned = True

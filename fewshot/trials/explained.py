@@ -1,11 +1,13 @@
 """What SWEEP/explained holds: pictures, and explained.json, written last, which describes them. The report reads it."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.foundation import json_files
+from curate.foundation.errors import FewposeError
+from curate.foundation.inside import inside
 from curate.sweeps.records import Trial, read
 
 FOLDER, FILE = "explained", "explained.json"
@@ -28,7 +30,7 @@ class Shown:
     """Mistakes of one trial, the hardest pair's first.
 
     `predictions_sha256`: of the trial's record. The trial was trained again; on `agreed` of its `tested` test images it
-    answered as in the record, and only those are shown. `unread` mistakes could not be opened.
+    answered as in the record, and only those are shown. `unread` mistakes could not be opened, or have changed.
     """
 
     trial: Trial
@@ -50,21 +52,21 @@ class Shown:
         ]
         lines += [f"{each.file}: {each.key}, called {each.answer}" for each in self.mistakes]
         if self.unread:
-            lines.append(f"{self.unread} mistakes are not shown: their files can't be read")
+            lines.append(f"{self.unread} mistakes are not shown: their files can't be read, or have changed")
         return lines
 
 
 def read_shown(sweep: Path) -> Shown | None:
     """What `sweep` has to show; None where there is nothing, or it is not of the record that is there now."""
     try:
-        content = json.loads((sweep / FOLDER / FILE).read_bytes())
+        content = json_files.read(inside(sweep, f"{FOLDER}/{FILE}"))
         if content.pop("format") != FORMAT:
             return None
         content["trial"] = Trial(**content["trial"])
         content["mistakes"] = tuple(Mistake(**each) for each in content["mistakes"])
         shown = Shown(**content)
         named = all(Path(each.file).name == each.file for each in shown.mistakes)  # no way out of the folder
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        record = read(sweep, shown.trial)
+    except (FewposeError, OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    record = read(sweep, shown.trial)
     return shown if named and record and record.predictions_sha256 == shown.predictions_sha256 else None

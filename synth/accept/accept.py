@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 
 from curate.checks import runner, settings
+from curate.checks.features import unit_features
 from curate.collection import findings, sets, synthetic
 from curate.collection.directory import Collection
 from curate.collection.findings import Findings
 from curate.collection.ledger import Ledger
-from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.errors import FewposeError
+from curate.foundation.text import command_line
 from curate.images.signatures import Signatures
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
+from synth.accept import detector
 from synth.accept.candidates import Candidates
 from synth.accept.rules import RULES
 
@@ -51,8 +54,7 @@ def accept(
     images, where the model can't be had (else all would be accepted unseen), or where another command is changing the
     collection.
     """
-    if keypoints is not None and not keypoints.is_file():
-        raise UsageError(f"--keypoints-weights {keypoints}: no such file")
+    detector.require(keypoints)
     with collection.locked():
         images = sets.labelled(collection)
         made, photographs = (
@@ -60,10 +62,12 @@ def accept(
         )
         if made.empty:
             raise FewposeError(
-                f"{collection.root} has no synthetic images yet; synth generate {collection.root} --model mannequin"
+                f"{collection.root} has no synthetic images yet; "
+                f"{command_line('synth', 'generate', collection.root, '--model', 'mannequin')}"
             )
         chosen = settings.load(collection, RULES, NAME, _HEAD)
-        clip = clip_models.load(model, checkpoint=checkpoint, device=device) if model is not None else None
+        needed = model is not None and runner.features_are_needed(RULES, chosen)
+        clip = clip_models.load(str(model), checkpoint=checkpoint, device=device) if needed else None
         dropped = {id for id, verdict in Ledger(collection).state().verdict.items() if verdict == "drop"}
         try:
             with Signatures(collection) as signatures:
@@ -89,4 +93,4 @@ def accept(
 
 
 def _features(collection: Collection, images: pd.DataFrame, clip: ClipModel | None) -> np.ndarray | None:
-    return runner.unit_features(collection, images, clip) if clip is not None and len(images) else None
+    return unit_features(collection, images, clip) if clip is not None and len(images) else None

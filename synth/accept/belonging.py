@@ -142,4 +142,5 @@ SYNTHETIC_CLASS = Rule(
     True,
     {"threshold": 0.95, "strength": 10, "components": 512, "least": 10},
     synthetic_class,
+    needs_features=True,
 )

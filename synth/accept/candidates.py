@@ -1,6 +1,5 @@
 """What the rules of acceptance look at: the synthetic images, and beside them the photographs of the collection."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,8 @@ from curate.checks.rules.components import Components
 from curate.checks.rules.rule import CannotRun, Inputs
 from curate.collection import groups, synthetic
 from curate.foundation import console
-from curate.images.decoding import NO_LIMITS, Cause, Unreadable, read_file
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable
 from curate.models.clip_models import ClipModel
 
 
@@ -78,13 +78,10 @@ def _with_signature(candidates: Candidates, images: pd.DataFrame) -> Iterator[st
     for key, id, file in zip(images["key"], images["id"], images["file"], strict=True):
         try:
             if id not in candidates.signatures:
-                content = read_file(candidates.collection.path(file), NO_LIMITS)
-                if hashlib.sha256(content).hexdigest() != id:
-                    raise Unreadable(Cause.NO_ACCESS, f"{file} has changed since it was made")
-                candidates.signatures.of(id, content, NO_LIMITS)
+                candidates.signatures.of(id, originals.read(candidates.collection, file, id), NO_LIMITS)
             yield id
         except Unreadable as problem:
             unreadable.append(f"{key}: {problem}")
     if unreadable:
         said = f"{console.count(len(unreadable), 'image')} cannot be compared, such as {unreadable[0]}"
-        console.err.print(said, markup=False, soft_wrap=True)
+        console.note(said)

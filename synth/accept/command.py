@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from curate.foundation import console, shared_options
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from curate.collection.findings import Findings
 
-_DROPPED = "dropped by a person"
+_BY_PEOPLE = {"drop": "dropped by a person", "disputed": "people disagree on its label"}
 _REASONS = 3  # named for each class
 
 
@@ -28,6 +29,7 @@ def accept(
     ] = None,
     workers: shared_options.Threads = None,
     sheet: Annotated[Path | None, option("PNG file to write, of accepted and rejected images of each class.")] = None,
+    cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
     """Say which synthetic images are worth training on, by rules whose settings are in COLLECTION/acceptance.yaml.
@@ -37,16 +39,22 @@ def accept(
 
     Example: synth accept runs/yoga --sheet accepted.png
     """
-    from curate.collection import sets
     from curate.collection.directory import Collection
-    from synth.accept.accept import NAME
-    from synth.accept.accept import accept as run_accept
+
+    opened = Collection.open(collection, cache)
+
+    from synth.accept.detector import require
     from synth.accept.sheet import check_name
     from synth.accept.sheet import sheet as draw
 
+    require(keypoints_weights)
     if sheet:
         check_name(sheet)
-    opened = Collection.open(collection)
+
+    from curate.collection import sets
+    from synth.accept.accept import NAME
+    from synth.accept.accept import accept as run_accept
+
     found = run_accept(
         opened,
         model=None if model == shared_options.NO_MODEL else model,
@@ -60,7 +68,7 @@ def accept(
         draw(opened, verdicts, sheet)
     said = summary(found, verdicts)
     if json:
-        console.out.print_json(data=said, indent=1)
+        console.say_json(said)
     else:
         _print(said, collection, collection / NAME)
 
@@ -97,7 +105,7 @@ def _reasons(verdicts: "pd.DataFrame") -> list[list[str]]:
     """Of each rejected image, why."""
     rejected = verdicts[~verdicts["filtered"]]
     return [
-        [_DROPPED] if verdict == "drop" else rules.split()
+        [_BY_PEOPLE["drop"]] if verdict == "drop" else rules.split() or [_BY_PEOPLE[verdict]]
         for verdict, rules in zip(rejected["verdict"], rejected["rules"], strict=True)
     ]
 
@@ -129,8 +137,9 @@ def _print(said: dict[str, Any], collection: Path, settings: Path) -> None:
         console.say(f"nothing says whether these show their pose: {_named(said['unjudged'])}")
     console.say(f"{collection}: {said['accepted']} of {console.count(said['images'], 'synthetic image')} accepted")
     console.say(f"settings: {settings}")
-    sweep = f"fewshot sweep {collection} --out SWEEP --sets filtered,filtered+synthetic20"
-    console.say(f"next: curate app {collection}, or {sweep}")
+    sets = ("--sets", "filtered,filtered+synthetic20")
+    sweep = command_line("fewshot", "sweep", collection, "--out", "SWEEP", *sets)
+    console.say(f"next: {command_line('curate', 'app', collection)}, or {sweep}")
 
 
 def _title(said: dict[str, Any], reason: str) -> str:

@@ -122,6 +122,7 @@ SYNTHETIC_COPY = Rule(
     True,
     {"threshold": 0.5, "components": 512, "nearer_than": 0.995, "least": 10},
     synthetic_copy,
+    needs_features=True,
 )
 SYNTHETIC_DUPLICATE = Rule(
     "synthetic_duplicate",

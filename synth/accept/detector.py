@@ -1,15 +1,21 @@
 """Where a picture's people have their joints: torchvision's keypoint R-CNN, with weights from a file of the user's."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from curate.foundation.errors import UsageError
+from curate.models import checkpoints
 
 NAME = "keypointrcnn_resnet50_fpn"
 URL = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"  # 237 MB
+
+
+def require(file: Path | None) -> None:
+    """Raises UsageError where a file of weights was named and is not there."""
+    if file is not None and not file.is_file():
+        raise UsageError(f"--keypoints-weights {file}: no such file")
 
 
 class Detector:
@@ -22,8 +28,8 @@ class Detector:
 
         model = keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None)
         try:
-            model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-        except (OSError, EOFError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
+            checkpoints.fill(model, file)
+        except checkpoints.NotItsWeights as error:
             raise UsageError(
                 f"--keypoints-weights {file} does not hold weights of torchvision's {NAME}; they are at {URL}"
             ) from error

@@ -63,4 +63,5 @@ SYNTHETIC_FAR = Rule(
     True,
     {"threshold": 0.98, "components": 512, "neighbours": 5, "least": 10},
     synthetic_far,
+    needs_features=True,
 )

@@ -2,17 +2,18 @@
 weights, which are never downloaded by themselves.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from curate.checks.rules.rule import CannotRun, Rule
+from curate.collection.directory import Collection
 from curate.collection.findings import Kind
-from curate.foundation import console
+from curate.foundation import console, json_files
+from curate.foundation.errors import FewposeError
+from curate.images import originals
 from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from curate.models import clip_models
 from synth.accept.agreement import agreement
@@ -31,7 +32,7 @@ def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.Da
     """
     wanted = {}
     for key, file in zip(inputs.images["key"], inputs.images["file"], strict=True):
-        skeleton = known_skeleton(inputs.collection.path(file))
+        skeleton = known_skeleton(inputs.collection, file)
         if skeleton is not None:
             wanted[key] = skeleton
     if not wanted:
@@ -44,9 +45,9 @@ def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.Da
     rows = inputs.images[inputs.images["key"].isin(wanted.keys())]
     found, unreadable = [], []
     with console.progress("finding joints", len(rows)) as advance:
-        for key, file in zip(rows["key"], rows["file"], strict=True):
+        for key, file, content_id in zip(rows["key"], rows["file"], rows["id"], strict=True):
             try:
-                content = read_file(inputs.collection.path(file), NO_LIMITS)
+                content = originals.read(inputs.collection, file, content_id)
                 people, sure = detector.people(np.asarray(open_image(content, limits=NO_LIMITS).image))
                 found.append((key, *judged(people[sure >= parameters["confidence"]], wanted[key])))
             except Unreadable as problem:
@@ -54,7 +55,7 @@ def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.Da
             advance(1)
     if unreadable:
         said = f"joints cannot be found in {console.count(len(unreadable), 'image')}, such as {unreadable[0]}"
-        console.err.print(said, markup=False, soft_wrap=True)
+        console.note(said)
     return pd.DataFrame(found, columns=["key", "score", "detail"])
 
 
@@ -71,14 +72,15 @@ def judged(people: np.ndarray, wanted: np.ndarray) -> tuple[float, str]:
     return 1 - agreed.oks, f"OKS {agreed.oks:.2f}{near}{swapped}"
 
 
-def known_skeleton(image: Path) -> np.ndarray | None:
+def known_skeleton(collection: Collection, file: str) -> np.ndarray | None:
     """The keypoints (17, 3) in pixels that an image was to show, from the file beside it; None where it tells none.
 
     `control_keypoints` are in parts of the side of the largest square in the middle (see generate.image_job.Control);
     `keypoints`, where the generator knows what it drew, in pixels.
     """
     try:
-        told: dict[str, Any] = json.loads(sidecar(image).read_bytes())
+        beside = collection.path(sidecar(Path(file)).as_posix())
+        told = json_files.parse_object(read_file(beside))
         if "control_keypoints" in told:
             points = np.array(told["control_keypoints"], float)
             width, height = map(int, told["size"].split("x"))
@@ -86,7 +88,7 @@ def known_skeleton(image: Path) -> np.ndarray | None:
             points[:, :2] = points[:, :2] * side + (np.array([width, height]) - side) / 2
         else:
             points = np.array(told["keypoints"], float)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (FewposeError, Unreadable, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
     usable = points.shape == (len(NAMES), 3) and np.isfinite(points).all() and (points[:, 2] > 0).any()
     return points if usable else None

@@ -25,7 +25,7 @@ def sheet(collection: Collection, verdicts: pd.DataFrame, path: Path) -> int:
     Raises UsageError where `path` is no .png, FewposeError where it cannot be written.
     """
     check_name(path)
-    files = collection.images().set_index("key")["file"]
+    table = collection.images().set_index("key")
     classes = list(verdicts.groupby("label"))
     page = Image.new("RGB", (COLUMNS * SIDE, len(classes) * (_ROW + LINE)), PAPER)
     drawn = 0
@@ -34,7 +34,8 @@ def sheet(collection: Collection, verdicts: pd.DataFrame, path: Path) -> int:
         write(page, 0, top, f"{label}: {int(images['filtered'].sum())} of {len(images)}")
         shown = chosen(images)
         for column, (key, accepted, why) in enumerate(zip(shown["key"], shown["filtered"], shown["why"], strict=True)):
-            _draw(page, column * SIDE, top + LINE, thumbnail(collection.path(files[key])), accepted, why)
+            picture = thumbnail(collection, table["file"][key], table["id"][key])
+            _draw(page, column * SIDE, top + LINE, picture, accepted, why)
         drawn += len(shown)
     try:
         with atomic.replacing(path) as temporary:

@@ -29,30 +29,29 @@ class Adopted:
     rejects: list[dict[str, Any]]
 
 
-def adopt(root: Path, jobs: Sequence[ImageJob], made: frozenset[str] = frozenset()) -> Adopted:
+def adopt(collection: Collection, jobs: Sequence[ImageJob], made: frozenset[str] = frozenset()) -> Adopted:
     """Give each image of these jobs that is there its row, or a reject with its cause; files stay as they are.
 
     A row that is there stays. made: the keys of files that are new, whose rows, if they have any, tell of files that
     had gone.
     Raises FewposeError where another command is changing the collection, OSError where it can't be written.
     """
-    collection = Collection.open(root)
     workers = os.cpu_count() or 1
     with collection.locked():
-        images, rejects = collection.images(), collection.rejects()
+        images, rejects = collection.images(missing_ok=True), collection.rejects()
         known = set(images["key"]) - made
-        new = [job for job in jobs if job.key not in known and writing.path(root, job).exists()]
+        new = [job for job in jobs if job.key not in known and writing.path(collection, job).exists()]
         refused = set(rejects["key"])
         if not new and not any(job.key in refused for job in jobs):
             return Adopted(0, [])
         with Signatures(collection) as signatures:
-            outcomes = _outcomes(root, new, signatures, workers)
+            outcomes = _outcomes(collection, new, signatures, workers)
             rows = tables.frame([row for row in outcomes if "id" in row], COLUMNS)
             images = pd.concat([images[~images["key"].isin(rows["key"])], rows], ignore_index=True)
             images = tables.with_groups(collection, images, signatures, workers)
         found = [row for row in outcomes if "cause" in row]
         rejects = rejects[~rejects["key"].isin({job.key for job in jobs})]
-        _keep_names({writing.path(root, job).parent for job in new})
+        _keep_names({writing.path(collection, job).parent for job in new})
         collection.write(images, pd.concat([rejects, tables.frame(found, REJECT_COLUMNS)], ignore_index=True))
     return Adopted(len(rows), found)
 
@@ -67,18 +66,20 @@ def _keep_names(folders: set[Path]) -> None:
             os.close(descriptor)
 
 
-def _outcomes(root: Path, jobs: Sequence[ImageJob], signatures: Signatures, workers: int) -> list[dict[str, Any]]:
+def _outcomes(
+    collection: Collection, jobs: Sequence[ImageJob], signatures: Signatures, workers: int
+) -> list[dict[str, Any]]:
     rows = []
     with console.progress("recording", len(jobs)) as advance:
-        for row in tables.in_threads(lambda job: _outcome(root, job, signatures), jobs, workers):
+        for row in tables.in_threads(lambda job: _outcome(collection, job, signatures), jobs, workers):
             rows.append(row)
             advance(1)
     return rows
 
 
-def _outcome(root: Path, job: ImageJob, signatures: Signatures) -> dict[str, Any]:
+def _outcome(collection: Collection, job: ImageJob, signatures: Signatures) -> dict[str, Any]:
     """A row of the image table, the group empty; or one of the rejects."""
-    path = writing.path(root, job)
+    path = writing.path(collection, job)
     try:
         content = read_file(path)
         content_id = hashlib.sha256(content).hexdigest()

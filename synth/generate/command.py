@@ -9,6 +9,7 @@ import typer
 from curate.foundation import console, shared_options
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option
+from curate.foundation.text import command_line
 from curate.workers.settings import WorkerSettings
 from synth.generate.settings import Resources, Settings, Wanted
 
@@ -37,6 +38,7 @@ def generate(
     *,
     size: Annotated[str, option("Width and height: 512, or 768x512; the model's own unless said.")] = "",
     dry_run: Annotated[bool, option("Say what would be made, and make nothing.")] = False,
+    cache: shared_options.Cache = None,
 ) -> None:
     """Make synthetic images of a collection's classes, with a record of how each was made.
 
@@ -49,22 +51,26 @@ def generate(
 
     Example: synth generate runs/yoga --model augment --from-draw split=0,shots=6
     """
-    from synth.generate import run
+    from curate.collection.directory import Collection
 
     width, height = _size(size)
     settings = replace(settings, width=width, height=height)
     resources = replace(resources, workers=workers)
+    Collection.open(collection)  # says what is wrong, before anything is loaded
+
+    from synth.generate import run
+
     if dry_run:
-        _print_plan(run.foresee(collection, settings, wanted))
+        _print_plan(run.foresee(collection, settings, wanted, resources, cache))
     else:
-        summary = run.generate(collection, settings, wanted, resources)
+        summary = run.generate(collection, settings, wanted, resources, cache)
         _print(summary, collection)
         if summary.lost:
             raise typer.Exit(1)
 
 
 def _print_plan(plan: "Planned") -> None:
-    console.say(f"{plan.root}: {console.count(len(plan.missing), 'image')} to make, of {len(plan.jobs)}")
+    console.say(f"{plan.collection.root}: {console.count(len(plan.missing), 'image')} to make, of {len(plan.jobs)}")
     missing = [job.label for job in plan.missing]
     labels = sorted({job.label for job in plan.jobs})
     rows = ((label, sum(job.label == label for job in plan.jobs), missing.count(label)) for label in labels)
@@ -92,7 +98,7 @@ def _print(summary: "Summary", collection: Path) -> None:
     )
     console.table(("class", "made", "there before", "refused"), rows, numbers=(1, 2, 3))
     _print_warnings(summary, collection)
-    console.say(f"next: synth accept {collection}")
+    console.say(f"next: {command_line('synth', 'accept', collection)}")
 
 
 def _print_warnings(summary: "Summary", collection: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from curate.collection import yoga82
 from curate.collection.directory import Collection
-from curate.foundation import resources
+from curate.foundation import json_files, resources
 from curate.foundation.errors import UsageError
 from synth.body.capsules import flesh
 from synth.body.contact_solver import solve_contacts
@@ -135,7 +135,7 @@ def from_keypoints(id: str, found: np.ndarray, picture: tuple[int, int], image: 
 
 def stored(collection: Collection) -> dict[str, np.ndarray]:
     """Content id -> (17, 3) pixels and visibility. Raises UsageError for a line that is none of ours."""
-    path = collection.root / FILE
+    path = collection.file(FILE)
     if not path.exists():
         return {}
     found = {}
@@ -143,7 +143,7 @@ def stored(collection: Collection) -> dict[str, np.ndarray]:
         if not line.strip():
             continue
         try:
-            told = json.loads(line)
+            told = json_files.parse_object(line)
             points = np.array(told["keypoints"], np.float64)
             id = str(told["id"])
         except (ValueError, KeyError, TypeError) as error:

@@ -8,7 +8,6 @@ Only safetensors is read: a pickled file runs whatever its author wrote into it.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import yaml
 from huggingface_hub import errors as hub
 
+from curate.foundation import json_files, yaml_files
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.quiet import quiet
 from synth.generate import library
@@ -60,13 +59,14 @@ class Files:
         """What the model card says of it; "" where there is none or it says nothing."""
         try:
             text = (self.folder / "README.md").read_text(encoding="utf-8")
-            card = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, IndexError):
+            card = yaml_files.parse(text.split("---")[1], "README.md") if text.startswith("---") else None
+        except (OSError, UnicodeDecodeError, UsageError, IndexError):
             return ""
-        if not isinstance(card, dict):
+        if card is None or not card.is_mapping:
             return ""
-        said = card.get("license_name") if card.get("license") == "other" else card.get("license")
-        return str(said or card.get("license") or "")
+        told = {name: value.written for name, value in card.mapping().items()}
+        said = told.get("license_name") if told.get("license") == "other" else told.get("license")
+        return said or told.get("license") or ""
 
 
 def weights(settings: Settings) -> str:
@@ -258,12 +258,11 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 
 def _json(name: str, path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FewposeError(f"{name} is damaged: {path.name} is no JSON") from error
-    if not isinstance(value, dict):
-        raise FewposeError(f"{name} is damaged: {path.name} is no JSON object")
-    return value
+        return json_files.read(path)
+    except OSError as error:
+        raise FewposeError(f"{name}: {path.name} cannot be read ({error.strerror})") from error
+    except json_files.NotJson as why:
+        raise FewposeError(f"{name} is damaged: {path.name}: {why}") from why
 
 
 def _first(error: Exception) -> str:

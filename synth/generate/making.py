@@ -3,8 +3,8 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from curate.collection.directory import Collection
 from curate.workers.places import Place
 from synth.generate import writing
 from synth.generate.image_job import Generator, ImageJob
@@ -16,7 +16,7 @@ from synth.generate.writing import Became, Done, Writer
 class Making:
     """Makes workers that make images. Plain data, which is sent to where they are."""
 
-    root: Path  # of the collection, absolute
+    collection: Collection  # absolute
     settings: Settings
     digest: str  # of the settings and the weights
     kind: str  # text, or image: made from a real one
@@ -77,10 +77,10 @@ class ImageWorker:
     """A worker: a generator and its writer."""
 
     def __init__(self, making: Making, device: str) -> None:
-        self._root = making.root
+        self._collection = making.collection
         self._generator = load(making, device)
         facts = {**self._generator.facts(), "settings": making.digest}
-        self._writer = Writer(making.root, facts, making.settings.format)
+        self._writer = Writer(making.collection, facts, making.settings.format)
 
     def __call__(self, jobs: Sequence[ImageJob]) -> Reply:
         """Make these, and have them written, which goes on while the next are made.
@@ -88,7 +88,7 @@ class ImageWorker:
         What a worker that was lost with these jobs had written of them stays.
         """
         began = time.monotonic()
-        written = [Done(job.key, Became.MADE) for job in jobs if writing.is_ours(self._root, job)]
+        written = [Done(job.key, Became.MADE) for job in jobs if writing.is_ours(self._collection, job)]
         before = {done.key for done in written}
         missing = [job for job in jobs if job.key not in before]
         begin = 0

@@ -11,6 +11,7 @@ from curate.collection.directory import Collection
 from curate.collection.export import folder_name
 from curate.collection.sets import labelled
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import command_line
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
 from synth.generate import control, prompts, sources
@@ -42,13 +43,9 @@ def plan(collection: Collection, settings: Settings, wanted: Wanted, weights: st
     Images made from real ones are shared out evenly among those of their class, in the order of the draw's ranking.
     Raises UsageError or FewposeError, in one sentence, for what can't be done.
     """
-    _check(settings, wanted)
-    images = labelled(collection)
-    classes = _classes(collection, images, wanted)
+    images, classes = asked(collection, settings, wanted)
     grammar = None if settings.model in WITHOUT_WEIGHTS else Grammar.load(settings.grammar)
     made = _JobMaker(settings, grammar, digest(settings, weights))
-    if settings.model == MANNEQUIN or (settings.controlnet and settings.control == RENDERER):
-        _require({label: control.poses_of(label) for label in classes}, "no pose of data/poses.yaml (see: synth poses)")
     anchors = _anchors(collection, images, settings, wanted, classes)
     jobs = [
         made.around(label, anchors[label], number) if anchors is not None else made.free(label, number)
@@ -56,6 +53,19 @@ def plan(collection: Collection, settings: Settings, wanted: Wanted, weights: st
         for label in classes
     ]
     return _with_skeletons(jobs, settings)
+
+
+def asked(collection: Collection, settings: Settings, wanted: Wanted) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The whole image table with the ledger's labels, and the classes that are asked for.
+
+    Raises as `plan` for all that is wrong whatever the weights are; loads no torch.
+    """
+    _check(settings, wanted)
+    images = labelled(collection)
+    classes = _classes(collection, images, wanted)
+    if settings.model == MANNEQUIN or (settings.controlnet and settings.control == RENDERER):
+        _require({label: control.poses_of(label) for label in classes}, "no pose of data/poses.yaml (see: synth poses)")
+    return images, classes
 
 
 def digest(settings: Settings, weights: str) -> str:
@@ -138,7 +148,10 @@ def _classes(collection: Collection, images: pd.DataFrame, wanted: Wanted) -> tu
     """The labels that are meant, sorted."""
     labels = sorted(set(synthetic.real(images)["label"]))
     if not labels:
-        raise FewposeError(f"{collection.root} has no photographs yet; first: curate import PHOTOS {collection.root}")
+        raise FewposeError(
+            f"{collection.root} has no photographs yet; "
+            f"first: {command_line('curate', 'import', 'PHOTOS', collection.root)}"
+        )
     if not wanted.classes:
         return tuple(labels)
     meant = {name: _meant(name, labels) for name in wanted.classes}

@@ -1,11 +1,16 @@
 """Where a synthetic image comes from: one record, in the image table, in a text chunk of the file, and beside it."""
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from curate.foundation import json_files
+from curate.images.decoding import Unreadable, read_file, sniff
+from curate.images.work import TooMuchWork, check_work
 
 CHUNK = "fewpose"  # the keyword of the PNG's text chunk; of a JPEG, how the comment begins
 
@@ -59,12 +64,17 @@ def sidecar(image: Path) -> Path:
 
 
 def read(image: Path) -> dict[str, Any]:
-    """The record inside an image file. Raises ValueError where there is none."""
-    with Image.open(image) as opened:
+    """The record inside an image file. Raises OSError, and ValueError or SyntaxError where there is none."""
+    try:
+        content = read_file(image)
+        check_work(content, sniff(content) or "")
+    except (Unreadable, TooMuchWork) as error:
+        raise ValueError(f"{image} can't be read: {error}") from error
+    with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
         told = opened.info.get(CHUNK)
         comment = opened.info.get("comment", b"")
     if told is None and isinstance(comment, bytes) and comment.startswith(CHUNK.encode() + b" "):
         told = comment.decode("utf-8").partition(" ")[2]
     if told is None:
         raise ValueError(f"{image} says nothing of where it comes from")
-    return dict(json.loads(told))
+    return json_files.parse_object(told)

@@ -6,7 +6,6 @@ Ctrl-C.
 """
 
 import math
-import os
 import shutil
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from curate.collection.directory import Collection
 from curate.foundation import console, locks
-from curate.foundation.errors import FewposeError
+from curate.foundation.errors import Busy, FewposeError
 from curate.workers.opening import Shared, open_pool
 from curate.workers.places import CPUS_OF_A_MODEL, Needs
 from curate.workers.pool import GivenUp, Pool, in_halves
@@ -25,7 +24,7 @@ from synth.generate import making, refused, writing
 from synth.generate.adopt import Adopted, adopt
 from synth.generate.image_job import ImageJob
 from synth.generate.making import Making, Reply
-from synth.generate.plan import digest
+from synth.generate.plan import asked, digest
 from synth.generate.plan import plan as planned
 from synth.generate.settings import WITHOUT_WEIGHTS, Resources, Settings, Wanted
 from synth.generate.writing import Became
@@ -40,7 +39,7 @@ _SECONDS_FOR_THE_TABLE = 60.0
 class Planned:
     """What a run would do."""
 
-    root: Path  # of the collection, absolute
+    collection: Collection  # absolute
     digest: str  # of settings and weights, as in the keys
     jobs: list[ImageJob]  # all
     missing: list[ImageJob]  # of them, what is neither there nor was refused
@@ -62,32 +61,43 @@ class Summary:
     seconds: float  # of making, loading the model included
 
 
-def foresee(collection: Path, settings: Settings, wanted: Wanted) -> Planned:
-    """What `generate` would make; loads no model. Raises as `generate` does."""
-    root = collection.absolute()
-    opened = Collection.open(root)
+def foresee(
+    collection: Path,
+    settings: Settings,
+    wanted: Wanted,
+    resources: Resources | None = None,
+    caches: Path | None = None,
+) -> Planned:
+    """What `generate` would make; loads no model. Raises as `generate` does.
+
+    resources: whose device must be there; nobody's, unless said.
+    """
+    opened = Collection.open(collection.absolute(), caches)
+    asked(opened, settings, wanted)  # says what is wrong, before torch is loaded for what follows
+    if resources is not None:
+        _check_device(settings, resources)
     weights = making.weights(settings)
     jobs = planned(opened, settings, wanted, weights)
-    before = refused.read(root)
-    missing = [job for job in jobs if job.key not in before and not os.path.lexists(writing.path(root, job))]
+    before = refused.read(opened)
+    missing = [job for job in jobs if job.key not in before and not writing.path(opened, job).exists()]
     mine = frozenset(before.intersection(job.key for job in jobs))
-    return Planned(root, digest(settings, weights), jobs, missing, mine)
+    return Planned(opened, digest(settings, weights), jobs, missing, mine)
 
 
-def generate(collection: Path, settings: Settings, wanted: Wanted, resources: Resources) -> Summary:
+def generate(
+    collection: Path, settings: Settings, wanted: Wanted, resources: Resources, caches: Path | None = None
+) -> Summary:
     """Make the images of a plan that are not there, into COLLECTION/images, and give all of them their rows.
 
-    One run at a time may generate into a collection; other commands may work on it meanwhile.
+    One run at a time may generate into a collection; other commands may work on it meanwhile. caches: of `Collection`.
     Raises UsageError for what makes no sense, FewposeError where a model can't be had, workers die before they begin or
     nothing can be written; KeyboardInterrupt passes. Whatever it is, what was made till then has its rows.
     """
     began = time.monotonic()
-    root = collection.absolute()
-    Collection.open(root)
-    _check_device(settings, resources)
+    opened = Collection.open(collection.absolute(), caches)
     try:
-        with _alone(root):
-            plan = foresee(root, settings, wanted)
+        with _alone(opened):
+            plan = foresee(collection, settings, wanted, resources, caches)
             run = _Run(plan, settings, resources)
             try:
                 run.make()
@@ -111,7 +121,7 @@ class _Run:
         self._keys: dict[Became, list[str]] = {became: [] for became in Became}
         self._lost: list[str] = []  # keys
         kind = "image" if any(job.source for job in plan.jobs) else "text"
-        self._making = Making(plan.root, settings, plan.digest, kind, resources)
+        self._making = Making(plan.collection, settings, plan.digest, kind, resources)
         self._with_model = settings.model not in WITHOUT_WEIGHTS
 
     @property
@@ -129,7 +139,9 @@ class _Run:
             most=many if self._with_model or asked.workers or asked.engine == "ray" else max(1, many // _FEW),
             needs=Needs(self._making.resources.device, CPUS_OF_A_MODEL) if self._with_model else Needs(),
             halves=in_halves,
-            shared=Shared(self.plan.root / writing.UNFINISHED, (self.plan.root / "images.parquet",)),
+            shared=Shared(
+                self.plan.collection.file(writing.UNFINISHED), (self.plan.collection.file("images.parquet"),)
+            ),
         ) as pool:
             pool.ready()  # loading is not counted in the progress
             self._watch(pool)
@@ -178,17 +190,16 @@ class _Run:
         for done in reply.done:
             self._keys[done.became].append(done.key)
         refusals = [done.key for done in reply.done if done.became == Became.REFUSED]
-        refused.add(self.plan.root, refusals, self.plan.digest)
+        refused.add(self.plan.collection, refusals, self.plan.digest)
         advance(len(reply.done))
 
     def _announce_duration(self, seconds: float, workers: int) -> None:
         """On a CPU, print how long all will take, as measured on the first image."""
         rest = seconds * (len(self.plan.missing) - 1) / workers
         if rest > _SECONDS_TO_MENTION:
-            console.err.print(
+            console.note(
                 f"an image takes {seconds:.1f} s: about {_duration(rest)} for the others on this CPU; "
-                "a GPU is advised. Ctrl-C stops, and the same command goes on.",
-                soft_wrap=True,
+                "a GPU is advised. Ctrl-C stops, and the same command goes on."
             )
 
     def summary(self, adopted: Adopted, seconds: float) -> Summary:
@@ -196,7 +207,7 @@ class _Run:
         earlier = [job for job in self.plan.jobs if job.key not in missing]
         labels = {became: Counter(self._label[key] for key in keys) for became, keys in self._keys.items()}
         return Summary(
-            root=self.plan.root,
+            root=self.plan.collection.root,
             made=labels[Became.MADE],
             there=Counter(job.label for job in earlier if job.key not in self.plan.refused),
             refused=labels[Became.REFUSED],
@@ -223,17 +234,17 @@ def _is_cpu(device: str) -> bool:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def _alone(collection: Collection) -> Iterator[None]:
     """Be the only run that generates into this collection; what a killed one was writing is removed.
 
     The lock goes with the process, however it ends. Raises FewposeError where another run holds it.
     """
 
     def refusal(who: str) -> FewposeError:
-        return FewposeError(f"another synth generate works on {root} ({who}); wait until it has ended")
+        return FewposeError(f"another synth generate works on {collection.root} ({who}); wait until it has ended")
 
-    unfinished = root / writing.UNFINISHED
-    with locks.held(root / _LOCK, refusal):
+    unfinished = collection.file(writing.UNFINISHED)
+    with locks.held(collection.file(_LOCK), refusal):
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         try:
@@ -247,9 +258,9 @@ def _recorded(plan: Planned, made: frozenset[str], patience: float = 0.0) -> Ado
     end = time.monotonic() + patience
     while True:
         try:
-            return adopt(plan.root, plan.jobs, made)
+            return adopt(plan.collection, plan.jobs, made)
         except FewposeError as error:
-            if time.monotonic() >= end:
+            if not isinstance(error, Busy) or time.monotonic() >= end:
                 raise FewposeError(f"the images are made, but not in the image table yet: {error}") from error
         time.sleep(1.0)
 

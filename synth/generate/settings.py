@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from curate.foundation import model_names
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option, settings
 from curate.workers.settings import WorkerSettings
@@ -93,7 +94,11 @@ class Settings:
 class Resources:
     """With what images are made, which changes none of them. Raises UsageError for what makes no sense."""
 
-    device: Annotated[str, option("Device that computes: auto, cpu, cuda (all cards), cuda:1, ...")] = "auto"
+    device: Annotated[
+        str,
+        AfterValidator(model_names.device),
+        option("Device that computes: auto, cpu, cuda (all cards), cuda:1, ..."),
+    ] = "auto"
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], option("Numbers that are computed with.")] = (
         "auto"
     )

@@ -13,7 +13,8 @@ from curate.collection.splits import draw, split
 from curate.collection.splitting import Splitting
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.options import declared
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image
 from synth.generate.image_job import Source
 
 POOL = "pool"
@@ -110,9 +111,9 @@ def _sources(collection: Collection, rows: pd.DataFrame) -> Sources:
 
 
 def original(source: Source) -> Image.Image:
-    """The real image, upright, RGB. Raises FewposeError where the file is gone or damaged."""
+    """The real image, upright, RGB. Raises FewposeError where the file is gone, damaged, or another one by now."""
     try:
-        return open_image(read_file(source.path, NO_LIMITS), limits=NO_LIMITS).image
+        return open_image(originals.read_at(source.path, source.id), limits=NO_LIMITS).image
     except Unreadable as error:
         raise FewposeError(f"{source.path}, which images are made from, cannot be read: {error}") from error
 

@@ -19,7 +19,10 @@ from typing import Any, NamedTuple
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from curate.collection.directory import Collection
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
+from curate.foundation.inside import is_file
 from synth.generate import provenance
 from synth.generate.image_job import ImageJob, Made
 
@@ -46,15 +49,16 @@ class Done(NamedTuple):
     became: Became
 
 
-def path(root: Path, job: ImageJob) -> Path:
-    """Where a job's image is, in the collection `root`."""
-    return root / "images" / job.key
+def path(collection: Collection, job: ImageJob) -> Path:
+    """Where a job's image is. Raises FewposeError where a link leads elsewhere."""
+    return collection.file(f"images/{job.key}")
 
 
-def is_ours(root: Path, job: ImageJob) -> bool:
-    """Whether the image of a job is there, as its provenance says."""
+def is_ours(collection: Collection, job: ImageJob) -> bool:
+    """Whether the image of a job is there, as its provenance says. Raises FewposeError as `path`."""
+    image = path(collection, job)
     try:
-        return path(root, job).exists() and provenance.read(path(root, job)).get("key") == job.key
+        return image.exists() and provenance.read(image).get("key") == job.key
     except (OSError, ValueError, SyntaxError):  # Pillow raises all of them for what is no image
         return False
 
@@ -94,9 +98,9 @@ class Writer:
     What went wrong is raised by the next call as FewposeError; what was written till then is there, and whole.
     """
 
-    def __init__(self, root: Path, facts: Mapping[str, str], kind: str) -> None:
-        """root: of the collection. facts: of provenance.FACTS, what holds for all images. kind: png or jpeg."""
-        self._root = root
+    def __init__(self, collection: Collection, facts: Mapping[str, str], kind: str) -> None:
+        """facts: of provenance.FACTS, what holds for all images. kind: png or jpeg."""
+        self._collection = collection
         self._facts = facts
         self._kind = kind
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="writing")
@@ -132,7 +136,7 @@ class Writer:
         return self.done()
 
     def _write(self, made: Made, image: Image.Image) -> Done:
-        target = path(self._root, made.job)
+        target = path(self._collection, made.job)
         told = record(made.job, self._facts, image.size)
         content = encoded(image, provenance.text(told), self._kind)
         try:
@@ -167,7 +171,7 @@ class Writer:
 
     def _copy(self, content: bytes) -> Path:
         """These bytes under a name that means nothing, and on the disk: a power cut must not leave empty images."""
-        copy = self._root / UNFINISHED / uuid.uuid4().hex
+        copy = self._collection.file(f"{UNFINISHED}/{uuid.uuid4().hex}")
         descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             rest = memoryview(content)
@@ -194,10 +198,11 @@ def _sidecar(made: Made, told: dict[str, str]) -> dict[str, Any]:
 
 def _key(sidecar: Path) -> str | None:
     """The key that a sidecar tells; None where it is none."""
+    if not is_file(sidecar):  # a pipe would be waited for
+        return None
     try:
-        told = json.loads(sidecar.read_bytes())
-        return str(told["key"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return json_files.entry(json_files.read(sidecar), "key", str)
+    except (OSError, json_files.NotJson):
         return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.foundation import atomic, console
+from curate.foundation import atomic, console, json_files
 from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.opening import Shared, in_order
 from curate.workers.settings import WorkerSettings
@@ -142,10 +142,10 @@ def _known(path: Path, size: int, seed: int) -> dict[str, Any]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
-            records[record["file"]] = record
+            record = json_files.parse_object(line)
+            records[json_files.entry(record, "file", str)] = record
             settings = (record["size"], record["seed"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError):
             if number == len(lines):  # a killed run leaves half a line
                 break
             raise FewposeError(f"{path}, line {number}: not a line of ours; remove the file to draw anew") from None

@@ -1,6 +1,5 @@
 """Known defects, planted on purpose: for the demo, and to measure what finds them."""
 
-import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from curate.foundation import atomic
+from curate.foundation import atomic, csv_files
 from curate.foundation.errors import UsageError
 from synth.body.poses import Pose
 from synth.rendering.render import jpeg, render
@@ -98,8 +97,4 @@ def _content(out: Path, one: Plant, number: int, poses: Mapping[str, Pose], size
 
 
 def _table(plants: list[Plant]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["kind", "file", "original"])
-    writer.writerows((one.kind, one.file, one.original) for one in plants)
-    return buffer.getvalue()
+    return csv_files.text([("kind", "file", "original"), *((one.kind, one.file, one.original) for one in plants)])

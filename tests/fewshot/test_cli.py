@@ -82,7 +82,7 @@ def test_classes_that_are_left_out_are_named(
     code, out, _ = run("sweep", made.root, "--out", tmp_path / "[sweep]", *flags.split())
     assert code == 0
     assert "left out, too few images: [waves]\n" in out
-    assert f"next: fewshot report {tmp_path}/[sweep]\n" in out  # brackets are no markup
+    assert f"next: fewshot report '{tmp_path}/[sweep]'\n" in out  # brackets are no markup, and no pattern of a shell
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_a_report_of_what_is_no_sweep_is_one_sentence(run: Run, tmp_path: Path) 
     for place in (tmp_path, tmp_path / "nowhere"):
         code, out, errors = run("report", place)
         assert (code, out, errors.count("\n")) == (1, "", 1)
-        assert errors == f"error: {place} is not a sweep (no readable sweep.json); make one with fewshot sweep\n"
+        assert errors == f"error: {place} is not a sweep (there is no sweep.json); make one with fewshot sweep\n"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["sweep"], ["sweep", "here"], ["sweep", "--nonsense"]])

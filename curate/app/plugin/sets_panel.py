@@ -9,6 +9,7 @@ from curate.app.plugin import chosen, text_search
 from curate.collection import sets
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError
+from curate.foundation.markdown import escape
 
 
 class Sets(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
@@ -27,7 +28,7 @@ class Sets(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         try:
             panel.md(text(chosen.collection(ctx)) + _note(ctx.dataset), name="sizes")
         except FewposeError as error:
-            panel.md(str(error), name="sizes")
+            panel.md(escape(error), name="sizes")
         return types.Property(panel, view=types.GridView(padding=2))
 
 
@@ -37,14 +38,9 @@ def text(collection: Collection) -> str:
     counts = [one.images["label"].value_counts() for one in both]
     labels = sorted(set().union(*(of.index for of in counts)))
     rows: list[tuple[str, ...]] = [("class", *sets.NAMES), ("---", "---:", "---:")]
-    rows += [(_plain(label), *(str(of.get(label, 0)) for of in counts)) for label in labels]
+    rows += [(escape(label), *(str(of.get(label, 0)) for of in counts)) for label in labels]
     rows += [("**all**", *(str(len(one.images)) for one in both)), ("digest", *(f"`{one.digest}`" for one in both))]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _plain(label: str) -> str:
-    """A label that Markdown takes for nothing but text."""
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|<>~" else sign for sign in label)
 
 
 def _note(dataset: Any) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -23,18 +22,17 @@ def measure_ahead(collection: Collection, images: pd.DataFrame, asked: WorkerSet
         return
     lacking = missing(collection, images)
     if len(lacking) > blocks.BLOCK:
-        blocks.compute(_Measuring(collection.root.resolve()), collection, lacking, asked, what="measuring")
+        blocks.compute(_Measuring(collection.absolute()), collection, lacking, asked, what="measuring")
 
 
 @dataclass(frozen=True)
 class _Measuring:
-    root: Path
+    collection: Collection  # absolute
 
     def __call__(self, place: Place) -> Callable[[pd.DataFrame], None]:
         blocks.quieten()
-        collection = Collection.open(self.root)
 
         def work(images: pd.DataFrame) -> None:
-            measurements(collection, images, place.threads)  # the process that asked names what can't be read
+            measurements(self.collection, images, place.threads)  # the process that asked names what can't be read
 
         return work

@@ -67,4 +67,5 @@ OUTLIER = Rule(
     False,
     {"threshold": 0.99, "components": 24, "least": 10},
     outlier,
+    needs_features=True,
 )

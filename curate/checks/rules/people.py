@@ -1,7 +1,6 @@
 """No person, or several: what a detector counts. Optional: it needs weights, which it never downloads by itself."""
 
 import os
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,13 @@ import pandas as pd
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection.findings import Kind
 from curate.foundation import console
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
+from curate.images import originals
+from curate.images.decoding import NO_LIMITS, Unreadable, open_image
+from curate.models import checkpoints
 
 VARIABLE = "FEWPOSE_PERSON_DETECTOR"  # names a file of weights
+# torchvision's FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
+URL = "https://download.pytorch.org/models/fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"
 SIDE = 640  # pixels, at least, of what is decoded; the detector itself scales the shorter side to 320
 BATCH = 8  # images
 PERSON = 1  # COCO's number
@@ -33,9 +36,9 @@ def not_one_person(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFr
         for start in range(0, len(inputs.images), BATCH):
             rows = inputs.images.iloc[start : start + BATCH]
             keys, pictures = [], []
-            for key, file in zip(rows["key"], rows["file"], strict=True):
+            for key, file, content_id in zip(rows["key"], rows["file"], rows["id"], strict=True):
                 try:
-                    pictures.append(_picture(inputs.collection.path(file)))
+                    pictures.append(_picture(originals.read(inputs.collection, file, content_id)))
                     keys.append(key)
                 except Unreadable as problem:
                     unreadable.append(f"{key}: {problem}")
@@ -44,7 +47,7 @@ def not_one_person(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFr
             advance(len(rows))
     if unreadable:
         said = f"people cannot be counted in {console.count(len(unreadable), 'image')}, such as {unreadable[0]}"
-        console.err.print(said, markup=False, soft_wrap=True)
+        console.note(said)
     return pd.DataFrame(found, columns=["key", "score", "detail"])
 
 
@@ -68,29 +71,30 @@ def judged(boxes: np.ndarray, scores: np.ndarray, smallest: float) -> tuple[floa
 
 def weights() -> Path:
     """The file of weights, named by the environment or in torch's cache. Raises CannotRun."""
-    import torch
-    from torchvision.models.detection import FasterRCNN_MobileNet_V3_Large_320_FPN_Weights as Weights
-
-    url = Weights.COCO_V1.url
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+    cached = _hub() / "checkpoints" / Path(URL).name
     named = os.environ.get(VARIABLE)
     file = Path(named) if named else cached
     if file.is_file():
         return file
     lacking = f"{VARIABLE} names {named}, which is no file" if named else "it needs a person detector's weights"
     shown = str(cached).replace(str(Path.home()), "~", 1)  # checks.json is shared, and names no user
-    raise CannotRun(f"{lacking}; download {url} (74 MB) to {shown}, or set {VARIABLE} to where it is")
+    raise CannotRun(f"{lacking}; download {URL} (74 MB) to {shown}, or set {VARIABLE} to where it is")
+
+
+def _hub() -> Path:
+    """torch's cache, as `torch.hub.get_dir` says it: most have no weights there, and need not load torch to know."""
+    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser() / "hub"
 
 
 def load(file: Path) -> Any:
     """torchvision's Faster R-CNN with these weights (Ren et al., arXiv 1506.01497). Raises CannotRun."""
-    import torch
     from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
     detector = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
     try:
-        detector.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    except (OSError, EOFError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
+        checkpoints.fill(detector, file)
+    except checkpoints.NotItsWeights as error:
         name = "fasterrcnn_mobilenet_v3_large_320_fpn"
         raise CannotRun(f"{file} does not hold weights of torchvision's {name}; download them again") from error
     return detector.eval()
@@ -109,8 +113,8 @@ def detect(detector: Any, pictures: Sequence[np.ndarray]) -> Iterator[tuple[np.n
             yield found["boxes"][persons].numpy(), found["scores"][persons].numpy()
 
 
-def _picture(path: Path) -> np.ndarray:
-    return np.asarray(open_image(read_file(path, NO_LIMITS), limits=NO_LIMITS, draft=(SIDE, SIDE)).image)
+def _picture(content: bytes) -> np.ndarray:
+    return np.asarray(open_image(content, limits=NO_LIMITS, draft=(SIDE, SIDE)).image)
 
 
 NOT_ONE_PERSON = Rule(

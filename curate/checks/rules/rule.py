@@ -26,7 +26,8 @@ class Inputs:
     collection: Collection
     images: pd.DataFrame  # the image table, index 0 to n - 1, labels as the ledger has them
     signatures: Signatures
-    features: np.ndarray | None  # (n, d) float32 in the order of `images`, each of length 1; None where there are none
+    # (n, d) float32 in the order of `images`, each of length 1; None where there are none, or no rule needs them
+    features: np.ndarray | None
     model: str  # that gave the features; where there are none, why
     workers: int  # threads of this process
     asked: WorkerSettings = field(default=WorkerSettings(workers=1), kw_only=True)  # for measuring the pictures
@@ -67,3 +68,4 @@ class Rule(Generic[_Inputs]):
     drops: bool  # whether what it flags is left out of `filtered`, unless the settings say otherwise
     parameters: Mapping[str, float]  # defaults; "threshold": the score from which on an image is flagged
     run: Callable[[_Inputs, Mapping[str, float]], pd.DataFrame]
+    needs_features: bool = False  # whether it looks at `features`, which are computed for such rules alone

@@ -135,4 +135,5 @@ WRONG_LABEL = Rule(
     True,
     {"threshold": 0.5, "strength": 10, "components": 512, "least": 10},
     wrong_label,
+    needs_features=True,
 )

@@ -3,29 +3,38 @@
 Nothing here waits or looks at a clock: `now` (seconds, monotonic) is handed in, so that whole downloads can be played
 through in a test within milliseconds. A call costs O(log sites).
 
-Jobs wait with their host, and the hosts of a site (its shards) take turns. Of the sites that may be asked now, the one
-with most jobs waiting goes first: a site that is asked one link at a time must not be what is left at the end.
+Jobs wait with their host, and the hosts of a site (its shards) take turns. Of a host, what has not failed yet goes
+first. Of the sites that may be asked now, the one with most jobs waiting goes first: a site that is asked one link at a
+time must not be what is left at the end. Jobs that failed in an earlier run count only between sites that are equal
+without them, so that a short run is not spent on the sites that the last one was spent on.
 
 After a timeout a host is asked one link at a time, until it answers. When it has timed out TIMEOUTS_IN_A_ROW times
 without an answer in between it is set aside, so that it keeps no connection from the others. When nothing else waits,
-one of its jobs is tried: an answer releases the others, another timeout gives them up, and so does being set aside a
-second time. Where it was the job's deadline that passed, there is no such trial: it would take as long as all that came
-before. A host that for LONGEST_REST seconds on end says nothing but "later" (Retry-After) is given up, too. What is
-asked of a host that was given up, redirects and further attempts included, is given up at once: this run is not the
-time to ask it.
+as many of its jobs are tried as may be at once: an answer releases the others, no answer gives them up, and so does
+being set aside a second time. Where it was the job's deadline that passed, there is no such trial: it would take as
+long as all that came before.
+
+Of a host that has answered in this run, some links hang and others don't. After a timeout it is asked half as much at
+once, and as long as it has jobs that have not failed yet it is set aside only after MOST_TIMEOUTS_IN_A_ROW. That makes
+the loss of a good link unlikely, and bounds what a host costs that answered and then fell silent.
+
+A host that for LONGEST_REST seconds on end says nothing but "later" (Retry-After) is given up, too. What is asked of a
+host that was given up, redirects and further attempts included, is given up at once: this run is not the time to ask
+it.
 """
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from itertools import count
+from itertools import chain, count
 
 from curate.download.web import urls
 from curate.download.web.job import Job
 
 TIMEOUTS_IN_A_ROW = 3
+MOST_TIMEOUTS_IN_A_ROW = 30  # of a host that has answered: where half of its links hang, once in a billion
 LONGEST_REST = 300.0  # seconds
 
 _MOST_OUT_OF_DATE = 64  # entries of a heap beyond two a site, before it is swept
@@ -38,34 +47,80 @@ class _State(Enum):
     GIVEN_UP = auto()
 
 
+class _Queue:
+    """Jobs of one host, the first to come first; but those that have failed, in this run or in an earlier one, last."""
+
+    __slots__ = ("_failed", "_fresh")
+
+    def __init__(self) -> None:
+        self._fresh: deque[Job] = deque()
+        self._failed: deque[Job] = deque()
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._failed)
+
+    def __iter__(self) -> Iterator[Job]:
+        return chain(self._fresh, self._failed)
+
+    @property
+    def has_fresh(self) -> bool:
+        """Whether there is one that has not failed."""
+        return bool(self._fresh)
+
+    def append(self, job: Job) -> None:
+        (self._failed if job.has_failed else self._fresh).append(job)
+
+    def popleft(self) -> Job:
+        return (self._fresh or self._failed).popleft()
+
+
 @dataclass(slots=True, eq=False)
 class _Site:
     order: int  # of arrival
     hosts: list["_Host"] = field(default_factory=list)  # those with jobs that may start, in order of their turns
     waiting: int = 0  # jobs that may start, of all its hosts
+    failed_before: int = 0  # of them, in an earlier run
     in_flight: int = 0
     opens: float = float("-inf")  # when the next request may start
     version: int = 0  # of its place in the heaps: an entry with another number is out of date
+
+    def count(self, job: Job, by: int) -> None:
+        """A job may start now (1), or was started or taken away (-1)."""
+        self.waiting += by
+        self.failed_before += by * job.failed_before
+
+    @property
+    def urgency(self) -> tuple[int, int]:
+        """The smallest goes first."""
+        return self.failed_before - self.waiting, -self.waiting
 
 
 @dataclass(slots=True, eq=False)
 class _Host:
     site: _Site
     state: _State = _State.OPEN
-    waiting: deque[Job] = field(default_factory=deque)  # may start
-    held: deque[Job] = field(default_factory=deque)  # stay back while it is aside
+    waiting: _Queue = field(default_factory=_Queue)  # may start
+    held: _Queue = field(default_factory=_Queue)  # stay back while it is aside
     in_flight: int = 0
+    answered: bool = False  # at least once
     timeouts: int = 0  # since the last answer
     rested: float = 0.0  # seconds, since the last answer that was more than "later"
     was_aside: bool = False
 
+    def at_once(self, per_site: int) -> int:
+        """How many of its jobs may be in flight: after a timeout fewer, for all of them may hang."""
+        if not self.timeouts or self.state is _State.PROBED:
+            return per_site
+        return max(1, per_site // 2) if self.answered else 1
+
     @property
-    def may_start(self) -> bool:
-        """Whether another of its jobs may be started: several at once would all hang, each for as long."""
-        return not (self.timeouts and self.in_flight)
+    def patience(self) -> int:
+        """Timeouts in a row after which it is set aside."""
+        return MOST_TIMEOUTS_IN_A_ROW if self.answered and self.waiting.has_fresh else TIMEOUTS_IN_A_ROW
 
 
-_Entry = tuple[float, int, int, _Site]  # (most urgent first, order, version, site); the last is never compared
+# (most urgent first, order, version, site); the last is never compared
+_Entry = tuple[tuple[float, ...], int, int, _Site]
 
 
 class Schedule:
@@ -138,12 +193,12 @@ class Schedule:
         site = self._first(self._now)
         if site is None or self._in_flight >= self._connections:
             return None
-        host = next(host for host in site.hosts if host.may_start)
+        host = next(filter(self._may_start, site.hosts))
         site.hosts.remove(host)
         job = host.waiting.popleft()
         if host.waiting:
             site.hosts.append(host)
-        site.waiting -= 1
+        site.count(job, -1)
         self._startable -= 1
         host.in_flight += 1
         site.in_flight += 1
@@ -176,6 +231,7 @@ class Schedule:
         site.in_flight -= 1
         self._in_flight -= 1
         host.timeouts = host.timeouts + 1 if timed_out else 0
+        host.answered = host.answered or not timed_out
         if pause > 0:
             host.rested += max(0.0, now + pause - max(now, site.opens))
             site.opens = max(site.opens, now + pause)
@@ -190,9 +246,10 @@ class Schedule:
         return given_up
 
     def _judge(self, host: _Host, now: float, timed_out: bool, deadline: bool) -> None:
-        if host.rested > LONGEST_REST or (host.state is _State.PROBED and timed_out):
+        tried = host.state is _State.PROBED and not (host.waiting or host.in_flight)
+        if host.rested > LONGEST_REST or (tried and timed_out):
             self._give_up(host)
-        elif host.state is _State.OPEN and host.timeouts >= TIMEOUTS_IN_A_ROW:
+        elif host.state is _State.OPEN and host.timeouts >= host.patience:
             if host.was_aside or deadline:
                 self._give_up(host)
             else:
@@ -223,8 +280,9 @@ class Schedule:
         for host in self._aside:
             if host.held and host.state is _State.ASIDE and not host.in_flight:
                 host.state = _State.PROBED
-                self._held -= 1
-                self._enqueue(host, host.held.popleft(), now)
+                for _ in range(min(self._per_site, len(host.held))):
+                    self._held -= 1
+                    self._enqueue(host, host.held.popleft(), now)
 
     def _advance(self, now: float) -> None:
         """Do what the time that has passed brings with it."""
@@ -258,34 +316,38 @@ class Schedule:
         if not host.waiting:
             host.site.hosts.append(host)
         host.waiting.append(job)
-        host.site.waiting += 1
+        host.site.count(job, 1)
         self._startable += 1
         self._place(host.site, now)
 
-    def _withdraw(self, host: _Host) -> deque[Job]:
+    def _withdraw(self, host: _Host) -> _Queue:
         """Take a host's jobs out of its site's queue."""
-        jobs, host.waiting = host.waiting, deque()
+        jobs, host.waiting = host.waiting, _Queue()
         if jobs:
             host.site.hosts.remove(host)
-        host.site.waiting -= len(jobs)
+        for job in jobs:
+            host.site.count(job, -1)
         self._startable -= len(jobs)
         return jobs
 
-    def _held_back(self, host: _Host) -> deque[Job]:
+    def _held_back(self, host: _Host) -> _Queue:
         """Take the jobs that a host held while it was aside."""
-        jobs, host.held = host.held, deque()
+        jobs, host.held = host.held, _Queue()
         self._held -= len(jobs)
         return jobs
 
     def _place(self, site: _Site, now: float) -> None:
         """Put a site where it belongs: among those that may be asked now, later, or not before a request has ended."""
         site.version += 1
-        if site.in_flight >= self._per_site or not any(host.may_start for host in site.hosts):
+        if site.in_flight >= self._per_site or not any(map(self._may_start, site.hosts)):
             return
         if site.opens > now:
-            self._push(self._later, (site.opens, site.order, site.version, site))
+            self._push(self._later, ((site.opens,), site.order, site.version, site))
         else:
-            self._push(self._now, (-site.waiting, site.order, site.version, site))
+            self._push(self._now, (site.urgency, site.order, site.version, site))
+
+    def _may_start(self, host: _Host) -> bool:
+        return host.in_flight < host.at_once(self._per_site)
 
     def _push(self, heap: list[_Entry], entry: _Entry) -> None:
         heapq.heappush(heap, entry)

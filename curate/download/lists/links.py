@@ -12,10 +12,12 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from curate.download.lists import formats, keys
-from curate.download.lists.formats import Cause, Problem, Row, printable
+from curate.download.lists.formats import Cause, Problem, Row
+from curate.download.lists.source import require
 from curate.download.lists.split_files import Splits
 from curate.download.web import urls
 from curate.foundation.errors import UsageError
+from curate.lists.lines import SUFFIXES, printable
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif", ".tif", ".tiff"}
 _SHOWN = 3  # problems that an error names
@@ -62,7 +64,7 @@ def read(source: Path, splits: Splits | None = None) -> Listing:
 
 def _nothing(source: Path, problems: list[Problem]) -> str:
     if not problems:
-        return f"{source} holds no list of links; it should hold files {', '.join(formats.SUFFIXES)}"
+        return f"{source} holds no list of links; it should hold files {', '.join(SUFFIXES)}"
     more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
     return f"{source} holds no link that can be asked: {'; '.join(map(str, problems[:_SHOWN]))}{more}"
 
@@ -72,12 +74,11 @@ def _nothing(source: Path, problems: list[Problem]) -> str:
 
 def _files(source: Path) -> list[Path | Problem]:
     """In the order of their names, and so the same on every system."""
+    require(source)
     if source.is_dir():
         return [_as_list(path, why) for path, why in sorted(_walk(source), key=lambda found: found[0].as_posix())]
-    if not source.exists():
-        raise UsageError(f"{source} does not exist; name a folder of link lists, or one list")
-    if source.suffix.lower() not in formats.SUFFIXES:
-        raise UsageError(f"{source} is neither a folder of link lists nor one list ({', '.join(formats.SUFFIXES)})")
+    if source.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{source} is neither a folder of link lists nor one list ({', '.join(SUFFIXES)})")
     return [source]
 
 
@@ -101,8 +102,8 @@ def _walk(source: Path) -> Iterator[tuple[Path, str]]:
 def _as_list(path: Path, why: str) -> Path | Problem:
     if not why and path.name.startswith("."):
         why = "is a hidden file"
-    if not why and path.suffix.lower() not in formats.SUFFIXES:
-        why = f"is no {', '.join(formats.SUFFIXES)}"
+    if not why and path.suffix.lower() not in SUFFIXES:
+        why = f"is no {', '.join(SUFFIXES)}"
     if not why and not path.is_file():  # a pipe would be waited for
         why = "is no file that can be read"
     return Problem(printable(path), 0, "", Cause.NOT_A_LIST, why) if why else path

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from curate.collection import yoga82
-from curate.download.lists.formats import Cause, NotAList, Problem, lines, printable
+from curate.download.lists.formats import Cause, Problem
 from curate.foundation.errors import UsageError
+from curate.lists.lines import NotAList, printable, read_lines
 
 _SPLITS = ("train", "test")
 _HOW = "write train=FILE,test=FILE"
@@ -92,11 +93,11 @@ def _merged(before: _Line | None, now: _Line) -> tuple[_Line, list[Problem]]:
 
 def _read_lines(path: Path, split: str) -> Iterator[_Line | Problem]:
     try:
-        text = lines(path)
+        text = read_lines(path)
     except NotAList as why:
-        raise UsageError(f"the split file {printable(path)} {why}") from why
-    if not any(line.strip() for line in text):
-        raise UsageError(f"the split file {printable(path)} is empty; it should hold lines like Class/123.jpg,0,1,2")
+        raise UsageError(
+            f"the split file {printable(path)} {why}; it should hold lines like Class/123.jpg,0,1,2"
+        ) from why
     folders = [pose.folder for pose in yoga82.poses()]
     for number, line in enumerate(text, start=1):
         if line.strip():

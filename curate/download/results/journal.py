@@ -5,8 +5,8 @@ and all. The last row of a link counts, and of its copy in an archive.
 """
 
 import errno
-import json
 import os
+import re
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,7 +14,10 @@ from sys import intern
 from typing import Any
 
 from curate.download.web.outcome import Outcome
+from curate.foundation import json_files
+from curate.foundation.inside import NO_FOLLOW
 
+NAME = "downloads.jsonl"  # in the collection
 _SECONDS_BETWEEN_SYNCS = 1.0
 
 
@@ -47,6 +50,7 @@ class Row:
 
 _TYPES: dict[str, Any] = {field.name: field.type for field in fields(Row)}
 _DEFAULTS = {field.name: field.default for field in fields(Row)}
+_CONTENT_ID = re.compile("[0-9a-f]{64}")
 _REPEATED = {"via", "detail", "time", "robots", "format", "mode"}  # one string in memory for all rows that have it
 
 
@@ -54,13 +58,16 @@ class Journal:
     """The rows of a journal, and more of them where it was opened, by the process that holds `Collection.locked`."""
 
     rows: dict[tuple[str, str], Row]  # (url, via): the last row of it
-    damaged: int  # lines that make no row, though they are whole; what they said is lost
+    lines: int  # that are whole
+    damaged: int  # of them, those that make no row; what they said is lost
+    first_damaged: int  # which line of the file is the first of them, from 1; 0 where there is none
 
     def __init__(self, path: Path) -> None:
         """What is written there, and nothing where there is no such file. Raises OSError where it cannot be read."""
         self.path = path
         self.rows = {}
-        self.damaged = 0
+        self.lines = 0
+        self.damaged = self.first_damaged = 0
         self._size = 0  # bytes of whole lines
         self._descriptor: int | None = None
         self._synced = time.monotonic()
@@ -76,7 +83,7 @@ class Journal:
     def open(cls, path: Path) -> "Journal":
         """For writing. The line that a kill cut off is cut away. Raises OSError."""
         journal = cls(path)
-        journal._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        journal._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_FOLLOW, 0o666)
         os.ftruncate(journal._descriptor, journal._size)
         return journal
 
@@ -85,6 +92,13 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def damage(self) -> str:
+        """What is wrong with the file, as the beginning of a sentence."""
+        if not self.damaged:
+            return f"{self.path} lacks lines that there were"
+        lines = f"{self.damaged} damaged lines" if self.damaged > 1 else "1 damaged line"
+        return f"{self.path}, line {self.first_damaged}: {lines} passed over"
 
     def append(self, row: Row) -> None:
         """Write a row down; it survives a kill at once, and a power cut within a second and the next row.
@@ -101,6 +115,7 @@ class Journal:
             os.ftruncate(self._descriptor, self._size)  # half a row must not join the next one
             raise
         self._size += len(line)
+        self.lines += 1
         self.rows[row.url, row.via] = row
         if time.monotonic() - self._synced > _SECONDS_BETWEEN_SYNCS:
             self._sync(self._descriptor)
@@ -121,13 +136,15 @@ class Journal:
 
     def _read(self) -> None:
         with self.path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     break
                 self._size += len(line)
+                self.lines += 1
                 row = _row(line)
                 if row is None:
                     self.damaged += 1
+                    self.first_damaged = self.first_damaged or number
                 else:
                     self.rows[row.url, row.via] = row
 
@@ -136,7 +153,7 @@ def _line(row: Row) -> bytes:
     """Values that are defaults are left out, which most are."""
     values = {field.name: getattr(row, field.name) for field in fields(Row)}
     told = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
-    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+    return json_files.line(told)
 
 
 def _row(line: bytes) -> Row | None:
@@ -145,9 +162,11 @@ def _row(line: bytes) -> Row | None:
     Fields that a newer version added are passed over.
     """
     try:
-        told = {name: value for name, value in json.loads(line).items() if name in _TYPES}
+        told = {name: value for name, value in json_files.parse_line(line).items() if name in _TYPES}
         told["outcome"] = Outcome(told["outcome"])
         if not all(isinstance(value, _TYPES[name]) for name, value in told.items()):
+            return None
+        if "id" in told and not _CONTENT_ID.fullmatch(told["id"]):  # it becomes a part of a file's name
             return None
         for name in _REPEATED & told.keys():
             told[name] = intern(told[name])

@@ -13,9 +13,10 @@ import pandas as pd
 
 from curate.collection.directory import Collection
 from curate.download.results import pending
-from curate.download.results.journal import Journal
+from curate.download.results.journal import NAME, Journal
 from curate.download.web import archive, urls
 from curate.download.web.outcome import Outcome
+from curate.foundation import console
 
 KEPT = str(Outcome.KEPT)
 WAITING = "waiting"  # for an answer
@@ -40,16 +41,20 @@ def link_states(collection: Collection) -> pd.DataFrame:
     sites = {host: urls.site(host) for host in set(hosts.values())}
     links["host"] = links["url"].map(hosts).astype("str")
     links["site"] = links["host"].map(sites).astype("str")
-    cause = links["url"].map(_answers(collection)).astype(object)
+    cause = links["url"].map(_answers(collection, images)).astype(object)
     cause = cause.mask((cause == KEPT) & rejected.isin(_VERDICTS), rejected)
     links["cause"] = cause.fillna(rejected).fillna(WAITING).astype("str")
     return links
 
 
-def _answers(collection: Collection) -> dict[str, str]:
-    """Each link's last answer; where an archive had it, that it is kept."""
+def _answers(collection: Collection, images: pd.DataFrame) -> dict[str, str]:
+    """Each link's last answer; where an archive had it, that it is kept. Says where answers are lost."""
     answers: dict[str, str] = {}
-    for (url, via), row in Journal.read(collection.root / "downloads.jsonl").rows.items():
+    journal = Journal.read(collection.file(NAME))
+    lost = pending.lost_rows(images, journal)
+    if journal.damaged or lost:
+        console.warn(f"{journal.damage()}; curate download with the same lists finds out what stood there")
+    for (url, via), row in [*journal.rows.items(), *(((row.url, row.via), row) for row in lost)]:
         if via != archive.VIA or row.outcome == Outcome.KEPT:
             answers[url] = KEPT if answers.get(url) == KEPT else str(row.outcome)
     return answers

@@ -22,6 +22,8 @@ class Store:
     def put(self, key: str, content_id: str, content: bytes) -> str | None:
         """Have these bytes under this key; the file, or None where this file system can't hold its name.
 
+        Raises FewposeError where a link would have it written elsewhere.
+
         Where other bytes lie (a placeholder, and now an archive has the picture) they stay, and these go beside them.
         """
         file = f"images/{key}"

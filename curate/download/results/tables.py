@@ -46,7 +46,7 @@ class _Reject(NamedTuple):
 
 def imported(collection: Collection) -> set[str]:
     """The keys that a link can't have, because an image that was not downloaded has it."""
-    images = collection.images()
+    images = collection.images(missing_ok=True)
     return set(images.loc[images["source"] != "download", "key"])
 
 
@@ -62,7 +62,7 @@ def write(
     rows: of the journal.  problems: of all lists.
     """
     listed = pending.listed(collection)
-    before = collection.images()
+    before = collection.images(missing_ok=True)
     others = before[before["source"] != "download"]
     links = listed[~listed["key"].isin(others["key"])]
     kept, dropped = _sorted_out(links, rows, store)

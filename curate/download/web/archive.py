@@ -5,7 +5,6 @@ names no snapshot (https://archive.org/help/wayback_api.php). An endpoint may br
 ?timestamp=20180101: the copy nearest to that day.
 """
 
-import json
 import re
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +16,7 @@ from curate.download.web.job import Answer, Job, Moved
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
 from curate.download.web.transport import Cancellation
+from curate.foundation import json_files
 
 VIA = "archive"
 
@@ -58,7 +58,7 @@ def _ask(fetcher: Fetcher, job: Job, cancellation: Cancellation) -> Answer | Mov
 
 def _copy(answer: bytes) -> str | None:
     try:
-        closest = json.loads(answer)["archived_snapshots"]["closest"]
+        closest = json_files.parse(answer)["archived_snapshots"]["closest"]
         if not closest["available"]:
             return None
         # "id_" asks for the bytes as they came, without the archive's frame around them.

@@ -22,6 +22,7 @@ from urllib3 import exceptions as urllib3_errors
 
 from curate.download.web import urls
 from curate.download.web.addresses import Blocked, LookupFailed, NoSuchHost, Resolver
+from curate.download.web.head import NotUnderstood
 from curate.download.web.job import Answer, Job, Moved
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
@@ -86,6 +87,7 @@ _UNREADABLE = {
     Cause.EMPTY: Outcome.EMPTY,
     Cause.TOO_MANY_BYTES: Outcome.TOO_LARGE,
     Cause.TOO_MANY_PIXELS: Outcome.TOO_MANY_PIXELS,
+    Cause.TOO_MUCH_WORK: Outcome.TOO_MUCH_WORK,
     Cause.NOT_AN_IMAGE: Outcome.NOT_AN_IMAGE,
     Cause.TRUNCATED: Outcome.TRUNCATED,
     Cause.DAMAGED: Outcome.DAMAGED,
@@ -318,7 +320,7 @@ def _read(raw: Any, cancellation: Cancellation, most: int, check_head: Callable[
             break
     if not cancellation.seconds_left:  # a connection that was shut looks like the end of a body
         raise _Refused(cancellation.reason or Outcome.DEADLINE, _NO_TIME)
-    if not content and announced is None and not raw.chunked:  # most likely, not even the headers were whole
+    if not content and announced is None and not raw.chunked:  # an end, but nobody said that it is the whole
         raise _Refused(Outcome.CUT_OFF, "no body, and no length")
     if content and not checked:
         check_head(content)
@@ -359,7 +361,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _name(error: BaseException) -> str:
-    if isinstance(error, NoSuchHost | LookupFailed | Blocked):
+    if isinstance(error, NoSuchHost | LookupFailed | Blocked | NotUnderstood):
         return str(error)
     if isinstance(error, ssl.SSLError):
         return getattr(error, "verify_message", "") or error.reason or type(error).__name__

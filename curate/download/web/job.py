@@ -16,6 +16,12 @@ class Job:
     attempt: int = 1  # of this link in this run; redirects belong to the attempt
     hops: tuple[str, ...] = ()  # targets before this one, in this attempt
     spent: float = 0.0  # seconds that its requests took so far, all attempts
+    failed_before: bool = False  # in an earlier run
+
+    @property
+    def has_failed(self) -> bool:
+        """In this run, or in an earlier one."""
+        return self.failed_before or self.attempt > 1
 
     def moved(self, target: str, seconds: float) -> "Job":
         return replace(self, target=target, hops=(*self.hops, self.target), spent=self.spent + seconds)

@@ -38,6 +38,7 @@ class Outcome(StrEnum):
     UNSUPPORTED = "unsupported"
     TOO_LARGE = "too many bytes"
     TOO_MANY_PIXELS = "too many pixels"
+    TOO_MUCH_WORK = "too much work"  # to decode
     TOO_SMALL = "too small"
     PLACEHOLDER = "placeholder"  # a picture that stands for one that is no more
     OPTED_OUT = "opted out"  # X-Robots-Tag: noai, noimageai
@@ -60,8 +61,11 @@ TRANSIENT = TIMEOUTS | {
     Outcome.HOST_ASIDE,
 }
 
+# Of these, what tells that the link was asked.
+FAILED = TRANSIENT - {Outcome.HOST_ASIDE}
+
 # What may be otherwise in a second; the same run asks these again. A deadline has spent the link's time.
-AGAIN = TRANSIENT - {Outcome.DEADLINE, Outcome.HOST_ASIDE}
+AGAIN = FAILED - {Outcome.DEADLINE}
 
 # What the web has lost, and an archive may have.
 LOST = frozenset(

@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import http.client
+import io
 import os
 import socket
 import ssl
@@ -20,6 +22,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
+from curate.download.web import head
 from curate.download.web.addresses import Address, Resolver
 from curate.download.web.outcome import Outcome
 
@@ -140,7 +143,19 @@ def _why(error: OSError) -> Outcome:
 # What `requests` and urllib3 are told to do otherwise
 
 
+class _Response(http.client.HTTPResponse):
+    def begin(self) -> None:
+        """Read the head. Raises what `head.read` raises, and what http.client does."""
+        stream = self.fp
+        self.fp = io.BytesIO(head.read(stream))  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            self.fp = stream
+
+
 class _Connection(HTTPConnection):
+    response_class = _Response
     resolver: Resolver
 
     def _new_conn(self) -> socket.socket:
@@ -148,6 +163,7 @@ class _Connection(HTTPConnection):
 
 
 class _TlsConnection(HTTPSConnection):
+    response_class = _Response
     resolver: Resolver
 
     def _new_conn(self) -> socket.socket:

@@ -9,19 +9,21 @@ from statistics import mean
 
 from markupsafe import Markup, escape
 
+from curate.foundation.text import shown_lines
+
 LETTER = 7.3  # px: a wide letter at the pictures' 12 px, to leave room for labels
 
 
 def tag(name: str, *children: object, **attributes: object) -> Markup:
     """An element. `class_` is class, `stroke_width` is stroke-width; an attribute that is None is left out."""
     written = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _number(value))
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), harmless(_number(value)))
         for key, value in attributes.items()
         if value is not None
     )
     if not children:
         return Markup("<{}{}/>").format(name, written)
-    inside = Markup("").join(escape(child) for child in children)
+    inside = Markup("").join(escape(harmless(child)) for child in children)
     return Markup("<{0}{1}>{2}</{0}>").format(name, written, inside)
 
 
@@ -85,6 +87,11 @@ def spread(places: list[float], gap: float, low: float, high: float) -> list[flo
     for position, (index, level) in enumerate(zip(order, levels, strict=True)):
         result[index] = min(max(level, low), top) + position * gap
     return result
+
+
+def harmless(value: object) -> object:
+    """What is to be escaped: text without what a reader can't see, all else as it is."""
+    return shown_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _number(value: object) -> object:

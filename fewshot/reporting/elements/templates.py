@@ -1,4 +1,7 @@
-"""HTML from templates. Text from outside is escaped here, and in svg.py for what is drawn, and nowhere else."""
+"""HTML from templates. Text from outside is escaped here, and in svg.py for what is drawn, and nowhere else.
+
+What a reader can't see (control characters, overrides of the writing direction) is spelt out before.
+"""
 
 import re
 from collections.abc import Callable
@@ -9,7 +12,9 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from curate.foundation.text import shown
 from fewshot.reporting.elements import wording
+from fewshot.reporting.elements.svg import harmless
 
 FORMATS: tuple[Callable[..., str], ...] = (
     wording.percent,
@@ -34,7 +39,12 @@ def render(template: Path, /, **values: object) -> Markup:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_read),
+        autoescape=True,
+        finalize=harmless,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals |= {form.__name__: form for form in FORMATS}
     environment.filters["breakable"] = breakable
@@ -48,4 +58,4 @@ def _read(name: str) -> tuple[str, str, Any]:
 
 def breakable(name: str) -> Markup:
     """A name that a narrow column may break after its slashes and underscores."""
-    return Markup("<wbr>").join(re.split("(?<=[/_])", name))
+    return Markup("<wbr>").join(re.split("(?<=[/_])", shown(name)))

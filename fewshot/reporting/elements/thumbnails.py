@@ -2,7 +2,6 @@
 
 import base64
 import io
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,38 +9,50 @@ from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError
 
 SIDE = 176  # px: twice what the page shows, for dense screens
-MOST_PIXELS = 100_000_000
 
 
-def thumbnails(collection: str | None, keys: Iterable[str]) -> dict[str, str]:
-    """key -> "data:image/jpeg;base64,..." for the keys whose files can be read; {} without a readable collection."""
+def thumbnails(collection: str | None, keys: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """key -> "data:image/jpeg;base64,...", of the images of a collection that can be read and are still those of its
+    table; and key -> the cause, of the others in that table. Nothing without a readable collection.
+    """
+    from curate.images import originals
+    from curate.images.decoding import Unreadable
+
+    pictures: dict[str, str] = {}
+    lacking: dict[str, str] = {}
     if not collection:
-        return {}
+        return pictures, lacking
     try:
         opened = Collection.open(Path(collection))
-        table = opened.images()
+        table = opened.images().set_index("key")
     except (FewposeError, OSError):
-        return {}
-    files = dict(zip(table["key"], table["file"], strict=True))
-    made = {key: thumbnail(opened.path(files[key])) for key in keys if key in files}
-    return {key: uri for key, uri in made.items() if uri}
+        return pictures, lacking
+    for key in keys:
+        if key not in table.index:
+            continue
+        try:
+            pictures[key] = _thumbnail(originals.read(opened, table["file"][key], table["id"][key]), SIDE)
+        except Unreadable as reason:
+            lacking[key] = str(reason.cause)
+    return pictures, lacking
 
 
-def thumbnail(file: Path, side: int = SIDE) -> str | None:
+def of_file(file: Path, side: int) -> str | None:
     """One picture, upright, at most `side` px on its longer side; None where `file` isn't a readable image."""
-    from PIL import Image, ImageOps
+    from curate.images.decoding import NO_LIMITS, Unreadable, read_file
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of doubtful metadata; the size is checked below
-            with Image.open(file) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    return None
-                image.draft("RGB", (2 * side, 2 * side))
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-                upright.thumbnail((side, side))
-                buffer = io.BytesIO()
-                upright.save(buffer, "JPEG", quality=78, optimize=True)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged files
+        return _thumbnail(read_file(file, NO_LIMITS), side)
+    except Unreadable:
         return None
+
+
+def _thumbnail(content: bytes, side: int) -> str:
+    """Raises Unreadable."""
+    from curate.images.decoding import NO_LIMITS, open_image
+
+    picture = open_image(content, limits=NO_LIMITS, draft=(2 * side, 2 * side)).image
+    picture.thumbnail((side, side))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=78, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -4,10 +4,10 @@ import math
 
 from markupsafe import Markup
 
+from curate.foundation.markdown import escape
 from fewshot.measuring import reliability
 from fewshot.measuring.metrics import Reliability
 from fewshot.reporting.elements import wording
-from fewshot.reporting.elements.markdown import escape
 from fewshot.reporting.elements.svg import Scale, line, path, picture, tag
 from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section

@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from curate.foundation.markdown import bullets
 from fewshot.measuring import per_class
 from fewshot.measuring.measure import Cell, Measured
 from fewshot.measuring.per_class import sd_over_splits, shares
 from fewshot.measuring.statistics import paired
 from fewshot.measuring.tables import rows_of
 from fewshot.reporting.elements import wording
-from fewshot.reporting.elements.markdown import bullets
 from fewshot.reporting.elements.svg import Scale, line, path, picture, tag
 from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from curate.foundation.markdown import bullets, table
 from fewshot.measuring.tables import rows_of, untrained
 from fewshot.reporting.elements import wording
-from fewshot.reporting.elements.markdown import bullets, table
 from fewshot.reporting.elements.svg import Scale, line, path, picture, tag
 from fewshot.reporting.elements.wording import interval, points
 from fewshot.reporting.sections import additions

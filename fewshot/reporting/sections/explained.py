@@ -4,9 +4,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from curate.foundation.errors import FewposeError
+from curate.foundation.inside import inside
 from fewshot.measuring.measure import Cell
-from fewshot.reporting.elements import templates
-from fewshot.reporting.elements.thumbnails import thumbnail
+from fewshot.reporting.elements import templates, thumbnails
 from fewshot.reporting.sections.content import Content
 from fewshot.trials.explained import FOLDER, read_shown
 
@@ -19,9 +20,15 @@ def html(content: Content) -> Markup:
     shown = read_shown(sweep.directory)
     rows = []
     if shown and Cell(shown.trial.set, shown.trial.method, shown.trial.shots) == content.focus:
-        made = [
-            vars(each) | {"picture": thumbnail(sweep.directory / FOLDER / each.file, WIDEST)} for each in shown.mistakes
-        ]
+        made = [vars(each) | {"picture": _picture(sweep.directory, each.file)} for each in shown.mistakes]
         rows = [row for row in made if row["picture"]]
     split = shown.trial.split if shown else None
     return templates.render(Path(__file__).with_suffix(".html.j2"), split=split, rows=rows)
+
+
+def _picture(sweep: Path, name: str) -> str | None:
+    """A picture that fewshot explain wrote; None for what can't be read, and for a link to another one."""
+    try:
+        return thumbnails.of_file(inside(sweep, f"{FOLDER}/{name}"), WIDEST)
+    except FewposeError:
+        return None

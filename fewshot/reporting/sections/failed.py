@@ -1,7 +1,7 @@
 """The trials that failed, and of what."""
 
+from curate.foundation.markdown import table
 from fewshot.measuring.tables import rows_of
-from fewshot.reporting.elements.markdown import table
 from fewshot.reporting.elements.wording import counted
 from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section

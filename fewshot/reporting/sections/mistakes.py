@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from curate.foundation.markdown import escape, table
 from fewshot.measuring import tables
 from fewshot.reporting.elements import wording
-from fewshot.reporting.elements.markdown import escape, table
 from fewshot.reporting.elements.svg import LETTER, picture, tag
 from fewshot.reporting.elements.wording import part_of
 from fewshot.reporting.sections import explained, wrong_images

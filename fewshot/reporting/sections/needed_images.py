@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from curate.foundation.markdown import escape, table
 from fewshot.measuring import fitted_curve
 from fewshot.measuring.measure import Cell
 from fewshot.measuring.tables import rows_of
-from fewshot.reporting.elements.markdown import escape, table
 from fewshot.reporting.elements.wording import UNKNOWN, count, interval, percent
 from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from curate.foundation.markdown import table
 from fewshot.measuring import tables
-from fewshot.reporting.elements.markdown import table
 from fewshot.reporting.elements.wording import interval, percent
 from fewshot.reporting.sections.section import Section
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from curate.foundation.markdown import table
 from fewshot.measuring import tables
-from fewshot.reporting.elements.markdown import table
 from fewshot.reporting.elements.thumbnails import thumbnails
 from fewshot.reporting.elements.wording import part_of
 from fewshot.reporting.sections.content import Content
@@ -25,9 +25,11 @@ class WrongImages(Section):
         rows = self.content.wrong.head(MOST).to_dict("records")
         if not rows:
             return ""
-        pictures = thumbnails(self.content.measured.sweep.settings.get("collection"), [row["key"] for row in rows])
+        collection = self.content.measured.sweep.settings.get("collection")
+        pictures, lacking = thumbnails(collection, [row["key"] for row in rows])
+        shown = [row | {"picture": pictures.get(row["key"]), "lacking": lacking.get(row["key"], "")} for row in rows]
         return self.render(
-            rows=[row | {"picture": pictures.get(row["key"])} for row in rows],
+            rows=shown,
             pictures=bool(pictures),
             total=len(self.content.wrong),
         )

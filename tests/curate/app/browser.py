@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -229,44 +230,61 @@ class App:
 
 
 class Served:
-    """`curate app` as a process of its own."""
+    """`curate app` as a process of its own. In place of a browser it opens a program that writes down what to open."""
 
     def __init__(self, collection: Path, *options: str) -> None:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
-        command = [sys.executable, "-c", "from curate.cli import app; app()", "app", str(collection), "--no-browser"]
+        command = [sys.executable, "-c", "from curate.cli import app; app()", "app", str(collection)]
+        self._folder = tempfile.TemporaryDirectory()
+        self._told = Path(self._folder.name, "told")
+        browser = Path(self._folder.name, "browser")
+        browser.write_text(f"#!/bin/sh\nprintf %s \"$1\" > '{browser}.told' && mv '{browser}.told' '{self._told}'\n")
+        browser.chmod(0o700)
         self.process = subprocess.Popen(
             [*command, *options],
-            env=plain | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "300"},
+            env=plain | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "300", "BROWSER": str(browser)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,  # so that it can be killed with its server
         )
         self.said: list[str] = []
-        self.url, self.dataset = self._address()
+        self.address = self._address()  # with the key
+        self.url = self.address.partition("/enter")[0]
+        self.dataset = self.address.rpartition("/")[2]
 
-    def _address(self) -> tuple[str, str]:
+    def _address(self) -> str:
         assert self.process.stdout
         for line in self.process.stdout:
             self.said.append(line)
-            found = re.search(r"the App is at (http://\S+)/datasets/(\S+)", line)
-            if found:
-                return found[1], found[2]
+            if "the App is at" in line:
+                return line.split()[-1]
         raise AssertionError("".join(self.said))
+
+    def opens(self) -> str:
+        """What a browser would have been started with."""
+        limit = time.monotonic() + PATIENCE / 1000
+        while not self._told.exists():
+            assert time.monotonic() < limit, "no browser was opened"
+            time.sleep(0.05)
+        return self._told.read_text()
 
     def kill(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
+        self._folder.cleanup()
 
     def end(self) -> str:
         """As by Ctrl-C. Returns what it said at its end."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=60)[0]
+        said = self.process.communicate(timeout=60)[0]
+        self._folder.cleanup()
+        return said
 
 
 @contextmanager
-def opened(chromium: str, url: str, dataset: str, *, size: tuple[int, int] = (2600, 950)) -> Iterator[App]:
-    """chromium: the program. url: of the App. A wide window: buttons that have no room go into a menu.
+def opened(chromium: str, served: Served, *, size: tuple[int, int] = (2600, 950)) -> Iterator[App]:
+    """chromium: the program. A wide window: buttons that have no room go into a menu.
 
     Nothing leaves the machine: requests to elsewhere are refused and, but for fonts, an error at the end.
     """
@@ -286,13 +304,15 @@ def opened(chromium: str, url: str, dataset: str, *, size: tuple[int, int] = (26
             args=list(CHROMIUM),
             viewport={"width": size[0], "height": size[1]},
         )
-        own = urlsplit(url).hostname
+        own = urlsplit(served.url).hostname
         context.route(lambda wanted: urlsplit(wanted).hostname not in (own, "localhost", None), refuse)
         context.add_init_script(_ON_START)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         try:
-            yield App(page, url, dataset)
+            page.goto(served.opens(), wait_until="domcontentloaded")
+            page.wait_for_url(f"{served.url}/datasets/{served.dataset}")
+            yield App(page, served.url, served.dataset)
         finally:
             context.close()
     assert [url for url in elsewhere if _FONTS not in url] == []

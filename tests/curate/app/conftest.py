@@ -33,8 +33,16 @@ def fiftyone_installed() -> None:
         pytest.skip(str(missing))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What an account remembers is remembered here, by this process and those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
+def environment(state: None) -> dict[str, str]:
     """For programs that choose a database by themselves: nothing of this process's."""
     return {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")} | {
         "OMP_NUM_THREADS": "1"

@@ -3,10 +3,14 @@
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -41,7 +45,7 @@ def served(fiftyone_installed: None, chromium: str, collection: Collection, chec
 
 @pytest.fixture(scope="module")
 def app(served: Served, chromium: str) -> Iterator[App]:
-    with browser.opened(chromium, served.url, served.dataset) as opened:
+    with browser.opened(chromium, served) as opened:
         yield opened
 
 
@@ -51,6 +55,45 @@ def filtered(collection: Collection) -> list[str]:
 
 def decisions(collection: Collection) -> list[Entry]:
     return Ledger(collection).entries
+
+
+def test_the_browser_gets_a_file_that_leads_in_and_no_key_that_others_could_see(app: App, served: Served) -> None:
+    file = Path(urlsplit(served.opens()).path)
+    assert file.suffix == ".html"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert app.page.url.startswith(f"{served.url}/datasets/{served.dataset}")
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """A page of another program of this machine: browsers hold it for the same site, and send it the App's cookies."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [("/fiftyone", "GET"), ("/values", "POST"), ("/operators/execute", "POST")]
+)
+def test_a_page_elsewhere_may_ask_nothing(app: App, served: Served, elsewhere: str, path: str, method: str) -> None:
+    page = app.page.context.new_page()
+    page.goto(elsewhere)
+    ask = "([url, method]) => fetch(url, {method, credentials: 'include', mode: 'no-cors'}).then(() => 'answered')"
+    with page.expect_response(f"{served.url}{path}") as refused:
+        assert page.evaluate(ask, [f"{served.url}{path}", method]) == "answered"
+    assert refused.value.status == 403
+    assert "fewpose_" in refused.value.request.all_headers()["cookie"]  # so it was not for want of the cookie
+    page.close()
 
 
 def test_the_saved_views_open_with_their_counts(app: App, collection: Collection) -> None:

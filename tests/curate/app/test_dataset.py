@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate.app import dataset as datasets
 from curate.app import fiftyone_library
 from curate.app.dataset import build, opened, refresh, suspicious
 from curate.app.index import Features
@@ -193,12 +192,6 @@ def test_what_hurts_training_is_a_field_and_a_view_as_long_as_a_sweep_tells(coll
     again = build(collection, predictions=without)  # of a sweep that tells nothing of it
     assert not again.has_sample_field("influence")
     assert not again.has_saved_view("hurts training")
-
-
-def test_collections_of_one_name_are_two_datasets(tmp_path: Path) -> None:
-    names = {datasets.name_of(Collection.create(tmp_path / parent / "my yoga")) for parent in "ab"}
-    assert len(names) == 2
-    assert all(name.startswith("my-yoga-") for name in names)
 
 
 def test_a_new_label_settles_doubts_of_the_label_only(collection: Collection) -> None:

@@ -1,16 +1,16 @@
 """`curate app` and `curate sync`, whole: the App answers, and its tags end in the ledger."""
 
 import json
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from curate.app import predictions
 from curate.app.launch import free_port
@@ -46,10 +46,14 @@ def test_the_app_serves_until_it_is_ended_and_takes_the_tags(
     collection: Collection, program: Programs, end: signal.Signals
 ) -> None:
     app = program.curate("app", collection.root, "--remote", *MODEL)
-    url = re.findall(r"http://127\.0\.0\.1:(\d+)/datasets/\S+", line_with(app, "the App is at"))
-    assert f"ssh -N -L {url[0]}:127.0.0.1:{url[0]}" in line_with(app, "ssh")
-    with urlopen(f"http://127.0.0.1:{url[0]}/", timeout=30) as answer:
-        assert answer.status == 200
+    address = line_with(app, "the App is at").split()[-1]
+    port = urlsplit(address).port
+    assert f"ssh -N -L {port}:127.0.0.1:{port}" in line_with(app, "ssh")
+    for host in (f"127.0.0.1:{port}", "localhost:8080"):  # the other end of the tunnel, which may have another port
+        entered = requests.get(address, headers={"Host": host}, timeout=30)
+        cookie = entered.headers["Set-Cookie"].partition(";")[0]
+        page = requests.get(f"http://127.0.0.1:{port}/", headers={"Host": host, "Cookie": cookie}, timeout=30)
+        assert "<html" in page.text
     ended(program.start(TAG, collection.root, "tree/1.png", "drop:blurred"))
     app.send_signal(end)
     assert "drop tree/1.png" in ended(app)

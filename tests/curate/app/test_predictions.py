@@ -16,6 +16,7 @@ from curate.foundation import atomic
 from curate.foundation.errors import UsageError
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Trial
+from fewshot.measuring.tables import to_csv
 
 CLASSES = ["arch", "boat", "tree"]
 PROBE, MEAN, ZERO = ("linear-probe", 2), ("nearest-class-mean", 2), ("zero-shot", 0)
@@ -73,6 +74,14 @@ def test_influence_is_what_the_report_of_the_sweep_says(sweep: Path) -> None:
     for key, row in known.iterrows():
         assert (told["influence"][str(key)], told["influence_q"][str(key)]) == (row["shrunk_points"], row["q_value"])
     assert told.loc[~told.index.isin(known.index), "influence"].isna().all()
+
+
+@pytest.mark.parametrize("key", ["=1+1/a.jpg", "-a.jpg", "NA", "a\x1b\n.jpg", "'=a.jpg"])
+def test_influence_is_found_by_the_key_that_a_report_wrote(key: str, tmp_path: Path) -> None:
+    written = pd.DataFrame({"key": [key], "shrunk_points": [-0.5], "q_value": [0.25]})
+    (tmp_path / "influence.csv").write_bytes(to_csv(written))
+    told = predictions._with_influence(pd.DataFrame({"key": [key]}), tmp_path / "influence.csv")
+    assert told.to_dict("records") == [{"key": key, "influence": -0.5, "influence_q": 0.25}]
 
 
 @pytest.mark.slow

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from curate.app import sync
-from curate.app.dataset import build
+from curate.app.dataset import build, refresh
 from curate.collection import decisions
 from curate.collection.directory import Collection
 from curate.collection.ledger import Action, Ledger
+from curate.collection.merging import merge
 from curate.importing.importer import import_folder
 from tests.curate.app.conftest import checked
 
@@ -51,6 +52,21 @@ def test_tags_become_entries_and_go(dataset: Any, collection: Collection) -> Non
     dropped = dataset.one({"key": "tree/1.png"})
     assert (dropped.verdict, dropped.reason, dropped.filtered) == ("drop", "two people", False)
     assert dataset.one({"key": "boat/1.png"}).label.label == "tree"
+
+
+def test_what_people_disagree_on_is_shown_and_a_tag_settles_it(dataset: Any, collection: Collection) -> None:
+    decisions.drop(collection, ["tree/1.png"], who="Ann")
+    path = Ledger(collection).path
+    theirs = path.rename(path.with_name("ann.jsonl"))
+    decisions.keep(collection, ["tree/1.png"], who="Bob")
+    merge(collection, [theirs])
+    refresh(dataset, collection)
+    stored = dataset.match({"key": "tree/1.png"})  # a sample that is held keeps its values
+    assert stored.values(["verdict", "reason"]) == (["disputed"], ["disputed: drop by Ann, keep by Bob"])
+    tag(dataset, "tree/1.png", "drop:two people")
+    assert synced(dataset, collection) == [("tree/1.png", "drop", "two people")]
+    assert not Ledger(collection).state().disputed
+    assert stored.values(["verdict", "reason"]) == (["drop"], ["two people"])
 
 
 def test_a_diff_alone_changes_nothing(dataset: Any, collection: Collection) -> None:

@@ -1,6 +1,7 @@
 """A check runs every rule that it can, says why not where it cannot, and writes the same findings each time."""
 
 import dataclasses
+import random
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,8 +45,8 @@ def collection(tmp_path: Path) -> Collection:
     return Collection.open(tmp_path / "yoga")
 
 
-def rule(name: str, run: object) -> Rule[Any]:
-    return Rule(name, name, 3, Kind.CONTENT, False, {"threshold": 0.5}, run)  # type: ignore[arg-type]
+def rule(name: str, run: object, needs_features: bool = False) -> Rule[Any]:
+    return Rule(name, name, 3, Kind.CONTENT, False, {"threshold": 0.5}, run, needs_features)  # type: ignore[arg-type]
 
 
 def scored(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
@@ -112,7 +113,7 @@ def test_a_rule_that_cannot_run_says_why(collection: Collection, monkeypatch: py
             raise CannotRun(f"it needs features: {inputs.model}")
         return scored(inputs, _)
 
-    monkeypatch.setattr(module, "RULES", (rule("picky", needs_features), rule("plain", scored)))
+    monkeypatch.setattr(module, "RULES", (rule("picky", needs_features, True), rule("plain", scored)))
     found = check(collection, model=None)
     assert found.rules["picky"].not_run == "it needs features: no model was asked for; add --model lite0, say"
     assert found.model == ""
@@ -139,7 +140,7 @@ def test_features_have_length_one(collection: Collection, monkeypatch: pytest.Mo
         seen.append((inputs.features**2).sum(axis=1))  # type: ignore[operator]
         return scored(inputs, _)
 
-    monkeypatch.setattr(module, "RULES", (rule("look", look),))
+    monkeypatch.setattr(module, "RULES", (rule("look", look, True),))
     check(collection, model="lite0/random")
     assert seen[0] == pytest.approx([1.0] * 6, abs=1e-5)
 
@@ -242,3 +243,57 @@ def test_a_person_label_is_what_rules_see(collection: Collection, monkeypatch: p
     decisions.relabel(collection, ["plank/0.png"], "tree")
     check(collection, model=None)
     assert seen[0]["plank/0.png"] == "tree"
+
+
+def test_damaged_findings_are_refused_and_made_again_as_is_said(collection: Collection) -> None:
+    check(collection, model=None)
+    files = [collection.root / name for name in ("findings.parquet", "checks.json")]
+    before = [file.read_bytes() for file in files]
+    chance = random.Random(3)
+    for file, whole in zip(files, before, strict=True):
+        for _ in range(60):
+            place = chance.randrange(len(whole))
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :])
+            try:
+                found = findings.read(collection)
+            except FewposeError as error:
+                assert str(error).endswith(f"; curate check {collection.root} makes it again")
+                continue
+            assert found is not None
+            file.write_bytes(whole)
+            same = findings.read(collection)
+            assert same is not None
+            assert found.table.equals(same.table)
+            assert found.rules == same.rules
+        file.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(FewposeError, match="makes it again"):
+            findings.read(collection)
+        check(collection, model=None)
+        assert [file.read_bytes() for file in files] == before
+
+
+def test_findings_of_another_check_are_not_taken_for_these(collection: Collection) -> None:
+    """Their two files say the same, or a kill came between them."""
+    check(collection, model=None)
+    other = (collection.root / "findings.parquet").read_bytes()
+    path = collection.root / "curation.yaml"
+    path.write_text(path.read_text().replace("min_side: 100", "min_side: 150"))
+    check(collection, model=None)
+    (collection.root / "findings.parquet").write_bytes(other)
+    with pytest.raises(FewposeError, match=r"findings\.parquet is damaged .*another table than the one"):
+        findings.read(collection)
+
+
+def test_settings_that_are_others_than_in_the_last_check_are_said(
+    collection: Collection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are a person's, and have no checksum: where a disk has changed them, this tells."""
+    check(collection, model=None)
+    capsys.readouterr()
+    check(collection, model=None)
+    assert "other settings" not in capsys.readouterr().err
+    path = collection.root / "curation.yaml"
+    path.write_text(path.read_text().replace("min_side: 100", "min_side: 150"))
+    check(collection, model=None)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "curation.yaml: other settings of too_small than in the last check: min_side is 150, was 100" in said

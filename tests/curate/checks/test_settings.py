@@ -97,7 +97,7 @@ def test_an_empty_file_gets_everything(collection: Collection) -> None:
         ("dark:\n  drops: 1\n", 2, "drops is true or false, not '1'"),
         ("dark:\n  threshold: true\n", 2, "threshold is a number, not 'true'"),
         ("dark:\n  threshold: high\n", 2, "threshold is a number, not 'high'"),
-        ("dark:\n  threshold: .nan\n", 2, "threshold is a number"),
+        ("dark:\n  threshold: .nan\n", 2, "'.nan' is no number that can be used"),
         ("dark:\n  threshold: [1]\n", 2, "threshold is a number"),
         ("dark:\n  threshold:\n", 2, "threshold is a number"),
         ("dark:\n  threshold: 50\n", 2, "threshold is from 0 to 1, not 50"),

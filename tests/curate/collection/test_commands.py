@@ -179,7 +179,7 @@ def test_status_counts_classes_by_the_ledger_s_labels(root: Path, run: Run) -> N
     told = json.loads(run("status", root, "--json").said)
     assert told["classes"] == {"plank": 4, "tree": 3}
     assert told["conflicts"] == []
-    assert told["decisions"] == {"kept": 0, "dropped": 0, "relabelled": 1, "absent": 0}
+    assert told["decisions"] == {"kept": 0, "dropped": 0, "relabelled": 1, "disputed": 0, "absent": 0}
 
 
 def test_sets_shows_sizes_digests_and_the_difference(root: Path, run: Run) -> None:
@@ -251,7 +251,63 @@ def test_a_ledger_that_is_replayed_on_a_rebuilt_collection_gives_the_same_sets(r
         assert here.digest == there.digest
 
 
-@pytest.mark.parametrize("command", ["drop", "keep", "relabel", "undo", "log", "sets", "export"])
+@pytest.fixture
+def other(root: Path, tmp_path: Path) -> Path:
+    """Bob's ledger, who dropped tree/1.jpg and kept plank/1.jpg; in the collection Ann has kept and dropped them."""
+    collection, path = Collection(root), Ledger(Collection(root)).path
+    decisions.drop(collection, ["tree/1.jpg"], reason="two people", who="Bob")
+    decisions.keep(collection, ["plank/1.jpg"], who="Bob")
+    path.rename(tmp_path / "bob.jsonl")
+    decisions.keep(collection, ["tree/1.jpg"], who="Ann")
+    decisions.drop(collection, ["plank/1.jpg"], who="Ann")
+    return tmp_path / "bob.jsonl"
+
+
+def test_merge_says_what_was_joined_where_people_disagree_and_how_far_they_agree(
+    root: Path, run: Run, other: Path
+) -> None:
+    before = (root / "ledger.jsonl").read_bytes()
+    foreseen = run("merge", root, other, "--dry-run")
+    assert f"{root}: 2 entries would be joined, 0 known before" in foreseen.said
+    assert (root / "ledger.jsonl").read_bytes() == before
+    done = run("merge", root, other)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{root}: 2 entries joined, 0 known before agreement of Ann and Bob: of 2 images" in done.said
+    assert "both dropped or kept, 0 alike (0%); Cohen's kappa -1.00 (n = 2)" in done.said
+    id = Ledger(Collection(root)).entries[0].id
+    assert f"tree/1.jpg {id[:12]} drop by Bob, keep by Ann" in done.said
+    assert "2 disagreements: none of these words counts until somebody decides again" in done.said
+    assert f"next: curate drop {root} KEY (or keep, or relabel)" in done.said
+    assert "0 entries joined, 2 known before" in run("merge", root, other).said
+
+
+def test_what_merge_says_for_scripts_is_json(root: Path, run: Run, other: Path) -> None:
+    told = json.loads(run("merge", root, other, "--json").said)
+    assert (told["joined"], told["known"]) == (2, 0)
+    assert told["agreement"] == [
+        {"people": ["Ann", "Bob"], "on": "verdict", "images": 2, "alike": 0, "kappa": -1.0, "share": 0.0}
+    ]
+    said = {each["key"]: [(one["who"], one["action"]) for one in each["decisions"]] for each in told["disagreements"]}
+    assert said == {
+        "plank/1.jpg": [("Bob", "keep"), ("Ann", "drop")],
+        "tree/1.jpg": [("Bob", "drop"), ("Ann", "keep")],
+    }
+
+
+def test_log_sets_and_status_say_what_is_disputed_until_it_is_settled(root: Path, run: Run, other: Path) -> None:
+    run("merge", root, other)
+    assert "drop (disputed) tree/1.jpg two people" in run("log", root).said
+    assert [one["disputed"] for one in json.loads(run("log", root, "--json").said)] == [True] * 4
+    assert "0 kept, 0 dropped, 0 relabelled, 2 disputed (curate sets --why names them)" in run("status", root).said
+    assert "by people images disputed 2" in run("sets", root).said
+    assert "tree/1.jpg tree in disputed: drop by Bob, keep by Ann" in run("sets", root, "--why").said
+    run("drop", root, "tree/1.jpg", "plank/1.jpg", "--who", "Carl")  # what is printed is followed
+    assert "decided: 0 kept, 2 dropped, 0 relabelled cache" in run("status", root).said
+    assert "disputed" not in run("sets", root, "--why").said
+    assert "agreement of Ann and Bob: of 2 images" in run("merge", root, other).said  # they did not agree
+
+
+@pytest.mark.parametrize("command", ["drop", "keep", "relabel", "undo", "log", "merge", "sets", "export"])
 def test_the_help_of_every_command_has_an_example(command: str, run: Run) -> None:
     done = run(command, "--help")
     assert done.returncode == 0

@@ -24,6 +24,7 @@ from curate.collection.directory import Collection
 from curate.collection.export import FORMATS, export, folder_name
 from curate.collection.sets import NAMES, training_set
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.text import is_seen
 from curate.importing.importer import import_folder
 
 
@@ -153,6 +154,43 @@ def test_curate_import_reads_back_the_same_set(collection: Collection, tmp_path:
     import_folder(source, tmp_path / "again")
     again = training_set(Collection.open(tmp_path / "again"), "unfiltered")
     assert again.digest == done.digest
+
+
+AWKWARD = (
+    *("=cmd|' calc'!A0", "-plank", "@tree", "'=q", "=a.jpg", "-5", "a,b", '"c"'),
+    *("a\x1b[2Jb", "two\nlines", "\u202egpj"),
+)
+
+
+@pytest.mark.parametrize("form", ["folder", "csv"])
+def test_awkward_labels_and_names_are_exported_harmless(form: str, tmp_path: Path) -> None:
+    for number, label in enumerate(AWKWARD):
+        path = tmp_path / "photos" / label / f"{label}.jpg"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(picture(number))
+    import_folder(tmp_path / "photos", tmp_path / "c")
+    done = export(Collection.open(tmp_path / "c"), tmp_path / "out", name="unfiltered", form=form)
+    assert set(done.classes) == set(AWKWARD)
+    assert all(is_seen(str(path.relative_to(tmp_path))) for path in (tmp_path / "out").rglob("*"))
+    if form == "folder":
+        return
+    text = (tmp_path / "out/images.csv").read_text()
+    assert all(map(is_seen, text.split("\n")))
+    cells = [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row if cell != "-5"]
+    assert not [cell for cell in cells if cell.startswith(tuple("=+-@"))]
+    summary = import_folder(tmp_path / "out/images.csv", tmp_path / "again")
+    assert (summary.added, summary.rejects) == (len(AWKWARD), [])
+    assert training_set(Collection.open(tmp_path / "again"), "unfiltered").digest == done.digest
+
+
+def test_a_name_that_is_too_long_once_it_is_spelt_out_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "photos/tree" / f"{chr(27) * 200}.jpg"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(picture(1))
+    import_folder(tmp_path / "photos", tmp_path / "c")
+    export(Collection.open(tmp_path / "c"), tmp_path / "out", name="unfiltered")
+    ((name),) = [path.name for path in (tmp_path / "out/tree").iterdir()]
+    assert name.startswith("%1B%1B") and name.endswith(".jpg") and len(name) <= 255
 
 
 def test_a_csv_names_files_where_they_are_with_official_splits(collection: Collection, tmp_path: Path) -> None:

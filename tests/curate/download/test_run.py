@@ -154,6 +154,14 @@ def test_the_whole_run_ends_soon_after_the_slowest_link(everything: Everything) 
     assert everything.seconds < 40  # three timeouts and two waits take 7.5 s, a deadline 6 s
 
 
+def test_a_picture_that_would_take_minutes_to_decode_holds_nobody_up(site: Web, place: "Place") -> None:
+    links = {f"tree/{number}.jpg": site.url("good", number, f"127.3.{number}.1") for number in range(20)}
+    links["tree/bomb.jpg"] = site.url("bomb-scans", 20)
+    place.download(links, deadline=5)
+    assert place.causes == dict.fromkeys(links, "kept") | {"tree/bomb.jpg": "too much work"}
+    assert {row.detail for row in place.rows.values() if row.detail} == {"JPEG with more than 100 scans"}
+
+
 def test_the_journal_tells_how_each_link_ended(everything: Everything) -> None:
     rows = {link.behaviour: everything.rows[link.url] for link in everything.listed if link.host[4] == "0"}
     assert set(rows) >= set(BEHAVIOURS) - {"tls-self-signed"}
@@ -437,6 +445,65 @@ def test_a_damaged_line_of_the_journal_is_said_and_its_link_asked_again(
     assert place.tables == tables
 
 
+@pytest.mark.parametrize("harm", ["a damaged line", "cut off", "deleted"])
+def test_a_picture_whose_line_of_the_journal_is_lost_stays_though_its_link_is_dead_now(
+    site: Web, place: "Place", capsys: pytest.CaptureFixture[str], harm: str
+) -> None:
+    links = keyed([*(site.url("good", n) for n in range(4)), site.url("404", 5)])
+    place.download(links)
+    images = place.collection.images()
+    journal = place.root / "downloads.jsonl"
+    whole = journal.read_bytes()
+    lost = next(n for n, line in enumerate(whole.splitlines()) if b'"outcome":"kept"' in line)
+    lines = whole.splitlines(keepends=True)
+    match harm:
+        case "a damaged line":
+            journal.write_bytes(b"".join([*lines[:lost], lines[lost].replace(b"JPEG", b"JPFG"), *lines[lost + 1 :]]))
+        case "cut off":
+            journal.write_bytes(whole[: len(lines[0]) + 30])
+        case "deleted":
+            journal.unlink()
+    site.reset()
+    capsys.readouterr()
+    assert list(place.causes.values()).count("kept") == 4  # before anything is mended
+    assert "downloads.jsonl" in " ".join(capsys.readouterr().err.split())
+    place.download(links, minutes=0)
+    assert place.collection.images().equals(images)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "downloads.jsonl" in said
+    assert "taken from the image table, what else stood there is asked again" in said
+    place.download(links)
+    assert set(place.causes.values()) == {"kept", "not found"}
+    assert place.collection.images().equals(images)
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "rejects.parquet", "links.parquet"])
+def test_a_damaged_table_of_a_download_is_made_again_as_is_said(site: Web, place: "Place", name: str) -> None:
+    links = keyed([*(site.url("good", n) for n in range(4)), site.url("404", 5)])
+    place.download(links)
+    tables = place.tables
+    path = place.root / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    site.reset()
+    with pytest.raises(FewposeError, match=rf"{name} is damaged .*delete it and give"):
+        place.download(links)
+    path.unlink()
+    assert place.download(links).asked == 0
+    assert place.tables == tables
+
+
+def test_a_list_that_was_deleted_is_missed(site: Web, place: "Place", capsys: pytest.CaptureFixture[str]) -> None:
+    place.download(keyed([site.url("good", 0)]))
+    (place.root / "links.parquet").unlink()
+    capsys.readouterr()
+    assert place.causes == {}
+    assert "links.parquet is missing: which links there were is not known; give curate download" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 # When it is not the web
 
 
@@ -459,9 +526,10 @@ def test_a_machine_that_is_offline_is_said_to_be_and_no_link_is_given_up(place: 
 
 
 def test_dead_names_on_a_list_are_no_reason_to_stop_while_others_answer(site: Web, place: "Place") -> None:
-    links = keyed([site.url("good", 0), *(f"http://host{n}.invalid/{n}.jpg" for n in range(25))])
+    good = [site.url("good", n) for n in range(20)]  # one site of many links, which is asked early whatever the order
+    links = keyed([*good, *(f"http://host{n}.invalid/{n}.jpg" for n in range(25))])
     place.download(links, connections=1, attempts=1, make_engine=_without_names)
-    assert Counter(place.causes.values()) == {"kept": 1, "name lookup failed": 25}
+    assert Counter(place.causes.values()) == {"kept": 20, "name lookup failed": 25}
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(site: Web, place: "Place") -> None:

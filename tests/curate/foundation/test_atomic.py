@@ -146,3 +146,24 @@ def test_what_json_cannot_say_is_refused_and_the_old_file_stays(tmp_path: Path, 
         atomic.write_json(path, value)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    """Where a write comes short, the system names no file; in the folder's place it names the temporary one."""
+    code = """
+import resource, signal, sys
+from pathlib import Path
+from curate.foundation import atomic
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write beyond the limit fails, like on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    atomic.write_bytes(Path(sys.argv[1]), b"x" * 5000)
+except OSError as error:
+    print(error.filename)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "model"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path / 'model'}\n"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError) as caught:
+        atomic.write_bytes(tmp_path / "folder", b"new")
+    assert caught.value.filename == str(tmp_path / "folder")

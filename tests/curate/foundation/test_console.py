@@ -1,6 +1,8 @@
 """What a person sees: one line for a mistake, a sentence after Ctrl-C, progress that suits the place."""
 
 import contextlib
+import errno
+import json
 import os
 import pty
 import re
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from curate.foundation import console
+from curate.foundation.text import is_seen
 
 # A command line with one command for each thing that can happen.
 COMMANDS = r"""
@@ -35,6 +38,10 @@ def misuse():
     raise UsageError(MESSAGE)
 
 @app.command()
+def disk(number: int, name: str = ""):
+    raise OSError(number, os.strerror(number), *([name] if name else []))
+
+@app.command()
 def fault():
     raise KeyError("a fault of ours")
 
@@ -44,6 +51,14 @@ def work(total: int, step: int = 1):
         for _ in range(0, total, step):
             advance(step)
     print("done")
+
+@app.command()
+def names():
+    with console.progress("looking", 2) as advance:
+        console.say("a:cat:b.jpg")
+        advance(1)
+        console.note("c\x1b[2J:cat:.jpg", style="red")
+    console.say_json({"a\x1b": ["\u202eb", 1.5], ":cat:": "é"})
 
 @app.command()
 def wait():
@@ -133,6 +148,36 @@ start()
     assert (done.returncode, done.stderr) == (2, "error: mistaken\n")
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device"),
+        (errno.EROFS, "Read-only file system"),
+        (errno.EDQUOT, "Disk quota exceeded"),
+        (errno.EACCES, "Permission denied"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_what_a_disk_refuses_is_one_line_wherever_it_was_met(
+    program: list[str], environment: dict[str, str], number: int, words: str
+) -> None:
+    done = run(program, environment, "disk", str(number), "--name", "/a/model.json")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: /a/model.json cannot be read or written ({words}); what was finished")
+    assert done.stderr.count("\n") == 1
+    assert f"error: a file cannot be read or written ({words})" in run(program, environment, "disk", str(number)).stderr
+
+
+def test_another_error_of_the_system_is_a_fault_of_ours(program: list[str], environment: dict[str, str]) -> None:
+    assert "Traceback" in run(program, environment, "disk", str(errno.EBADF)).stderr
+
+
+def test_a_warning_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("the ledger is empty \x1b", "the ledger is empty \x1b", "so is the journal"):
+        console.warn(text)
+    assert capsys.readouterr().err == "the ledger is empty \\x1b\nso is the journal\n"
+
+
 def test_a_fault_of_ours_keeps_its_traceback(program: list[str], environment: dict[str, str]) -> None:
     done = run(program, environment, "fault")
     assert done.returncode == 1
@@ -199,6 +244,19 @@ def test_progress_on_a_terminal_is_a_bar(
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     assert re.search(r"embedding ━+ 20/20", plain)
     assert "embedding: " not in plain
+
+
+def test_names_are_printed_as_they_are_and_what_cannot_be_seen_is_spelt_out(
+    program: list[str], environment: dict[str, str], terminal: tuple[int, int]
+) -> None:
+    done = run(program, environment, "names")
+    assert done.stdout.startswith("a:cat:b.jpg\n{\n")
+    assert json.loads(done.stdout.partition("\n")[2]) == {"a\x1b": ["\u202eb", 1.5], ":cat:": "é"}
+    assert is_seen(done.stdout.replace("\n", "")) and "é" in done.stdout
+    assert "c\\x1b[2J:cat:.jpg\n" in done.stderr
+    # What is said while a bar is up is still what a script reads.
+    piped = subprocess.run([*program, "names"], env=environment, stdout=subprocess.PIPE, stderr=terminal[1])
+    assert piped.stdout.decode() == done.stdout
 
 
 def test_a_line_that_is_said_stays_whole_and_shows_what_cannot_be_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,15 @@ def parsed(text: str) -> Entry:
         ("a: !!python/name:os.system\n", 1, "is no python/name:os.system"),
         ("a: 1\nb: &b {<<: {<<: *b}}\n", 2, "something here holds itself"),
         ("a: 1\nb: &b [1, [*b]]\n", 2, "something here holds itself"),
+        ("a: 1\nb: " + "1" * 5000, 2, "is no int; put it in quotes if it is text"),
+        ("a: 1\nb: 0x" + "1" * 5000, 2, "is no number that can be used"),
+        ("a: 1\nb: -" + "1" * 400, 2, "is no number that can be used"),
+        ("a: .nan\n", 1, "'.nan' is no number that can be used"),
+        ("a: [1,\n .inf]\n", 2, "'.inf' is no number that can be used"),
+        ("a: 1\nb: 1.0e+999\n", 2, "'1.0e+999' is no number that can be used"),
+        ("a: 1\nb: !!omap {c: 1}\n", 2, "omap is nothing that may stand here"),
+        ("a: !!python/object:os.system {b: 1}\n", 1, "python/object:os.system is nothing that may stand here"),
+        ("a: 1\nb: " + "[" * 60 + "]" * 60, 2, "this is nested too deeply"),
         ("a: 1\n<<: 3\n", 2, "<< takes in the entries of another mapping"),
     ],
 )
@@ -38,12 +47,23 @@ def test_what_is_no_yaml_is_named_with_its_line(text: str, line: int, said: str)
     assert str(error.value).startswith(f"a.yaml, line {line}: ")
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 250
 
 
 @pytest.mark.slow
 def test_brackets_without_end_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"a\.yaml: this is nested too deeply"):
-        yaml_files.parse("[" * 100_000, "a.yaml")
+    with pytest.raises(UsageError, match=r"a\.yaml, line 2: this is nested too deeply"):
+        yaml_files.parse("#\n" + "[" * 100_000, "a.yaml")
+
+
+def test_a_page_that_stands_for_billions_of_values_is_refused_at_once() -> None:
+    lines = ["a0: &a0 [1, 1]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
+    with pytest.raises(UsageError, match=r"a\.yaml, line 16: this stands for too many values"):
+        yaml_files.parse("\n".join(lines), "a.yaml")
+
+
+def test_a_value_in_a_sentence_is_short() -> None:
+    assert len(parsed(f"a: [{', '.join('1' * 1000)}]").mapping()["a"].shown()) < 100
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_flag_that_named_it(tmp_path: Path) -> None:

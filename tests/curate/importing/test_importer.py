@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from benchmarks.web import jpeg_of_scans
 from curate.collection import groups
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
@@ -23,7 +24,9 @@ from curate.images import signatures
 from curate.images.decoding import Cause, Limits
 from curate.importing import listing
 from curate.importing.importer import ImportSummary, import_folder
+from curate.lists.tables import Record
 from curate.status import status
+from tests.curate.images import hostile
 
 
 def photo(seed: int, width: int = 48, height: int = 40) -> Image.Image:
@@ -189,6 +192,16 @@ def test_rejects_are_counted_named_and_kept_with_their_cause(source: Path, targe
     assert (table["detail"] != "").all()
     assert set(table["file"]) == {str(source / key) for key in table["key"]}
     assert not (target / "images/tree/half.jpg").exists()
+
+
+def test_what_would_take_minutes_to_decode_is_a_reject(source: Path, target: Path) -> None:
+    put(source / "tree/scans.jpg", jpeg_of_scans(2000, 500))
+    put(source / "tree/texts.png", hostile.png_with(hostile.chunk(b"tEXt", b"a\0b") * 2000))
+    import_folder(source, target)
+    assert rejects(target) == {"tree/scans.jpg": Cause.TOO_MUCH_WORK, "tree/texts.png": Cause.TOO_MUCH_WORK}
+    details = Collection(target).rejects().set_index("key")["detail"]
+    assert details["tree/scans.jpg"] == "JPEG with more than 100 scans"
+    assert len(keys(target)) == 4
 
 
 def test_a_reject_that_became_readable_becomes_a_row(source: Path, target: Path) -> None:
@@ -383,7 +396,7 @@ def test_rows_that_cannot_be_used_are_rejects(source: Path, target: Path) -> Non
     assert sorted(zip(table["key"], table["cause"], strict=True)) == [
         ("photos.csv:6", "no path"),
         ("plank/1.jpg", "no class"),
-        ("plank/1.jpg", "no class"),
+        ("plank/1.jpg", "unreadable row"),
         ("tree/1.jpg", "listed twice"),
         ("tree/absent.jpg", Cause.NO_ACCESS),
     ]
@@ -420,7 +433,8 @@ def test_a_csv_of_a_spreadsheet_is_read(source: Path, target: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"file,class\na.jpg,b\n", b"path,label\n\xff\xfe,b\n", b"path,label\n" + b"a" * 200_000 + b",b\n"]
+    "content",
+    [b"", b"document,class\na.jpg,b\n", b"path,label\n\xff\xfe,b\n", b"a.jpg,b\n", b"path,label,class,label\n"],
 )
 def test_what_is_no_such_csv_is_said_in_one_sentence(content: bytes, source: Path, target: Path) -> None:
     with pytest.raises(UsageError, match=r"photos\.csv"):
@@ -428,23 +442,74 @@ def test_what_is_no_such_csv_is_said_in_one_sentence(content: bytes, source: Pat
     assert not target.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("photos.csv", "Class;File Name\ntree;tree/1.jpg\nplank;plank/1.jpg\n"),
+        ("photos.tsv", "category\timage\ntree\ttree/1.jpg\nplank\tplank/1.jpg\n"),
+        ("photos.txt", "sep=;\npath;label\ntree/1.jpg;tree\nplank/1.jpg;plank\n"),
+        ("photos.jsonl", '{"image": "tree/1.jpg", "class": "tree"}\n{"image": "plank/1.jpg", "class": "plank"}\n'),
+    ],
+)
+def test_tables_of_all_kinds_are_read_by_usual_names(source: Path, target: Path, name: str, text: str) -> None:
+    import_folder(put(source / name, text.encode()), target)
+    images = Collection(target).images().set_index("key")
+    assert images["label"].to_dict() == {"tree/1.jpg": "tree", "plank/1.jpg": "plank"}
+
+
+@pytest.mark.parametrize("partner", ["plank/1.jpg,plank", 'plank/1.jpg,plank"', 'plank/1.jpg,"plank'])
+def test_a_stray_quote_is_a_reject_of_its_own_line_and_no_class_has_a_line_end(
+    source: Path, target: Path, partner: str
+) -> None:
+    listing = write_csv(
+        source / "photos.csv", 'tree/absent.jpg,"tree', "tree/1.jpg,tree", partner, "tree/deep/er/2.jpg,tree"
+    )
+    summary = import_folder(listing, target)
+    images, rejects = Collection(target).images(), Collection(target).rejects()
+    assert summary.added + len(summary.rejects) == len(images) + len(rejects) == 4
+    assert {"tree/1.jpg", "tree/deep/er/2.jpg"} <= set(images["key"])
+    assert set(images["label"]) <= {"tree", "plank", 'plank"'}
+    (first,) = rejects[rejects["key"] == "photos.csv:2"].to_dict("records")
+    assert first["cause"] == "unreadable row"
+    assert first["detail"].startswith("line 2 of photos.csv: ")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_everything_that_is_listed_ends_as_an_image_or_a_reject(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    delimiter = rng.choice(",;\t")
+    rows = []
+    for _ in range(rng.randrange(1, 60)):
+        fields = [rng.choice(["", *(f"p/{n}.jpg" for n in range(40))]), rng.choice(["tree", "the plank", ""]), "seen"]
+        row = delimiter.join(fields[: rng.choice([2, 3, 3, 3, 3])])
+        place = rng.randrange(len(row) + 1)
+        rows.append(row[:place] + rng.choice(["", "", "", '"', '""', "\0", delimiter]) + row[place:])
+    rows = [row for row in rows if row.strip()]
+    put(tmp_path / "photos.csv", "\n".join([delimiter.join(("path", "label", "remark")), *rows]).encode())
+    entries, rejects = listing.listed(tmp_path / "photos.csv")
+    swallowed = [row for row in rows if "p/" not in row]  # a field of several lines may hold what names no file
+    assert len(rows) - len(swallowed) <= len(entries) + len(rejects) <= len(rows)
+    assert not [entry for entry in entries if "\n" in entry.label or "\n" in entry.key]
+
+
+def test_a_label_with_a_comma_and_without_quotes_is_no_class_cut_short(source: Path, target: Path) -> None:
+    import_folder(write_csv(source / "photos.csv", "tree/1.jpg,tree, the", "plank/1.jpg,plank"), target)
+    assert list(Collection(target).images()["label"]) == ["plank"]
+    assert "it has 3 fields where the header has 2" in Collection(target).rejects()["detail"].item()
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.text(st.sampled_from("ab./ "), min_size=1, max_size=12), min_size=1, max_size=8))
 def test_a_key_is_a_function_of_its_row_and_stays_inside(paths: list[str]) -> None:
-    def key(one: listing.Entry | listing.Reject) -> str:
-        return one.key
+    def keys_of(rows: list[str]) -> dict[str, str]:
+        records = (Record(2, row, {"path": row, "label": "label"}) for row in rows)
+        found = listing._of_records(Path("/lists/photos.csv"), records)
+        return dict(zip(rows, (one.key for one in found), strict=True))
 
-    def of_rows(rows: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-        listed = [(2 + n, row, "label", "") for n, row in enumerate(rows)]
-        monkeypatch.setattr(listing, "_csv_rows", lambda _: iter(listed))
-        return dict(zip(rows, map(key, listing._of_csv(Path("/lists/photos.csv"))), strict=True))
-
-    with pytest.MonkeyPatch.context() as patch:
-        together = of_rows(list(dict.fromkeys(paths)), patch)
-        for path, found in together.items():
-            assert of_rows([path], patch)[path] == found
-            assert not found.startswith("/")
-            assert ".." not in found.split("/")
+    for path, key in keys_of(list(dict.fromkeys(paths))).items():
+        assert keys_of([path])[path] == key
+        assert not key.startswith("/")
+        assert ".." not in key.split("/")
 
 
 # What makes no sense
@@ -561,3 +626,43 @@ def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(
     monkeypatch.setattr("curate.images.signatures.open_image", interrupted)
     summary: ImportSummary = import_folder(source, target)
     assert summary.added == 4
+
+
+# Damaged tables
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "rejects.parquet"])
+def test_a_damaged_table_is_made_again_as_is_said(name: str, source: Path, target: Path) -> None:
+    put(source / "tree/broken.jpg", b"no picture")
+    import_folder(source, target)
+    path = target / name
+    before = {file: (target / file).read_bytes() for file in ("images.parquet", "rejects.parquet")}
+    content = bytearray(before[name])
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FewposeError, match="or delete it and give the commands again that filled the collection"):
+        import_folder(source, target)
+    assert path.read_bytes() == content  # nothing is lost before a person has said so
+    path.unlink()
+    import_folder(source, target)
+    assert {file: (target / file).read_bytes() for file in before} == before
+
+
+def test_a_damaged_cache_of_groups_is_made_again(source: Path, target: Path) -> None:
+    put(source / "tree/copy.jpg", (source / "tree/1.jpg").read_bytes())
+    import_folder(source, target)
+    before = (target / "images.parquet").read_bytes()
+    (cache,) = (target / "cache/groups").glob("*.parquet")
+    whole = cache.read_bytes()
+    for place in range(0, len(whole), 97):
+        cache.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        import_folder(source, target)
+        assert (target / "images.parquet").read_bytes() == before, place
+
+
+def test_a_nul_in_a_path_of_a_csv_is_a_reject(source: Path, target: Path) -> None:
+    table = source / "table.csv"
+    table.write_bytes(b"path,label\ntree/1.jpg,tree\ntree/2\0.jpg,tree\n")
+    found = import_folder(table, target)
+    assert (found.added, [reject.cause for reject in found.rejects]) == (1, ["unreadable row"])
+    assert len(Collection.open(target).rejects()) == 1

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -236,6 +237,17 @@ def test_a_hub_that_never_answers_is_not_waited_for(hub: Callable[[str], None]) 
         begun = time.monotonic()
         assert "can't be downloaded from here" in refusal("ViT-B-32/openai")
         assert time.monotonic() - begun < 10
+
+
+def test_a_text_tower_of_the_hub_that_cannot_be_had_is_one_sentence(hub: Callable[[str], None]) -> None:
+    pytest.importorskip("transformers")
+    hub("http://127.0.0.1:9")
+    begun = time.monotonic()
+    said = refusal("xlm-roberta-base-ViT-B-32/random")
+    assert said.startswith("the text tower of xlm-roberta-base-ViT-B-32 can't be had from here; use ")
+    with pytest.raises(FewposeError, match="the tokenizer of ViT-B-16-SigLIP can't be had from here; use "):
+        clip_models._tokenizer("ViT-B-16-SigLIP")
+    assert time.monotonic() - begun < 20
 
 
 def test_a_hub_that_is_out_of_order_is_not_tried_again_and_again(hub: Callable[[str], None]) -> None:
@@ -517,6 +529,45 @@ def test_a_whole_pickled_model_is_refused_with_what_to_save_instead(tmp_path: Pa
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path, tiny: ClipModel) -> None:
     save_file(weights(tiny), tmp_path / "a.safetensors")
     assert "does not hold weights of lite0: " in refusal("lite0", checkpoint=tmp_path / "a.safetensors")
+
+
+REFUSED_WITH_ITS_PEAK = """
+import re, sys
+from pathlib import Path
+from curate.foundation.errors import FewposeError
+from curate.models.clip_models import load
+def peak():  # ru_maxrss would be that of the process that started this one
+    return int(re.search("VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+before = peak()
+try:
+    load("ViT-bigG-14", checkpoint=Path(sys.argv[1]))
+except FewposeError as error:
+    print(error)
+print((peak() - before) // 1000)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.parametrize("file", ["a.safetensors", "a.pt"])
+def test_no_memory_is_taken_for_a_shape_that_a_checkpoint_is_not_of(tmp_path: Path, tiny: ClipModel, file: str) -> None:
+    FORMATS[file](weights(tiny), tmp_path / file)
+    command = [sys.executable, "-c", REFUSED_WITH_ITS_PEAK, str(tmp_path / file)]
+    sentence, megabytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "does not hold weights of ViT-bigG-14: " in sentence
+    assert int(megabytes) < 200  # the model would be 10 GB
+
+
+def test_a_checkpoint_that_inflates_is_not_inflated(tmp_path: Path) -> None:
+    torch.save({"visual.proj": torch.zeros(2_000_000)}, tmp_path / "a.zip")
+    with (
+        zipfile.ZipFile(tmp_path / "a.zip") as own,
+        zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for each in own.infolist():
+            packed.writestr(each.filename, own.read(each))
+    assert torch.load(tmp_path / "a.pt", weights_only=True)["visual.proj"].shape == (2_000_000,)  # torch would
+    assert "is compressed, to 8,00" in refusal("tiny", checkpoint=tmp_path / "a.pt")
 
 
 def test_a_checkpoint_that_lacks_a_tensor_is_refused_with_its_name(tmp_path: Path, tiny: ClipModel) -> None:

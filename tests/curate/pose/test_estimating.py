@@ -134,7 +134,7 @@ def test_what_cannot_be_read_is_named_and_has_no_row(collection: Collection) -> 
     found = looked_at(collection)
     assert found.new == len(images) - 2
     assert [said.partition(":")[0] for said in found.unreadable] == [*images["key"][:2]]
-    assert "has changed since it was imported" in found.unreadable[1]
+    assert "changed since import" in found.unreadable[1]
     with pytest.raises(KeyError):
         found.keypoints.people(str(images["id"][0]))
 

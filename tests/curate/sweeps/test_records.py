@@ -1,5 +1,6 @@
 """A record is read back as it was written, or not at all."""
 
+import contextlib
 import dataclasses
 import json
 import pickle
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Trial, read, read_predictions, read_sweep, trial_file, write
@@ -39,7 +41,7 @@ def sweep(tmp_path: Path) -> Path:
 
 def edit(sweep: Path, **changes: Any) -> None:
     path = trial_file(sweep, TRIAL, ".json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json_files.read(path) | changes))
 
 
 def test_a_record_is_read_as_it_was_written(sweep: Path) -> None:
@@ -128,6 +130,15 @@ def test_a_record_with_fields_of_another_kind_counts_as_none(sweep: Path) -> Non
     assert read(sweep, TRIAL) is None
 
 
+def test_a_record_with_any_flipped_bit_counts_as_none_or_says_the_same(sweep: Path) -> None:
+    path, told = trial_file(sweep, TRIAL, ".json"), read(sweep, TRIAL)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with contextlib.suppress(FewposeError):  # "written by a newer fewpose"
+            assert read(sweep, TRIAL) in (None, told), place
+
+
 def test_a_newer_record_is_refused_rather_than_run_again(sweep: Path) -> None:
     edit(sweep, format=records.FORMAT + 1)
     with pytest.raises(FewposeError, match="written by a newer fewpose"):
@@ -162,13 +173,34 @@ def test_a_sweep_gives_the_records_of_its_planned_trials(sweep: Path) -> None:
     assert found.classes == ["bow", "cat"]
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "7", "[]", "{}", '{"format": 1}', '{"format": 1, "trials": [{}]}'])
-def test_a_directory_without_a_readable_sweep_is_named(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize("content", [None, "{}", '{"format": 1}', '{"format": 1, "trials": [{}]}'])
+def test_a_directory_without_a_sweep_is_named(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(FewposeError, match="is not a sweep") as caught:
         read_sweep(tmp_path)
     assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "7", "[]", '{"format": 1e999}', '{"format": 1, "checksum": "00000000"}'])
+def test_a_damaged_sweep_is_named_with_the_way_out(tmp_path: Path, content: str) -> None:
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(FewposeError, match=r"sweep\.json is damaged \(.*\); delete it and give the fewshot"):
+        read_sweep(tmp_path)
+
+
+def test_a_damaged_record_of_a_sweep_is_said_and_one_that_was_not_run_is_not(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = [TRIAL, dataclasses.replace(TRIAL, split=4)]
+    settings = {"format": 1, "classes": ["bow", "cat"], "trials": [vars(trial) for trial in planned]}
+    json_files.write(sweep / "sweep.json", settings)
+    assert len(read_sweep(sweep).records) == 1
+    assert capsys.readouterr().err == ""
+    path = trial_file(sweep, TRIAL, ".npz")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert read_sweep(sweep).records == []
+    assert "s003.json or the .npz beside it is damaged: it counts as not run" in capsys.readouterr().err
 
 
 def test_a_newer_sweep_is_refused(tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ def test_what_makes_no_sense_is_said_in_a_sentence(
     run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path
 ) -> None:
     assert run(kept)[::2] == (2, "error: name the photographs: fewshot explain MODEL PHOTO.jpg\n")
-    assert "a trained model has its weights" in run(kept, photo("one.png"), "--checkpoint", "x.pt")[2]
+    (tmp_path / "x.pt").write_bytes(b"weights")
+    assert "a trained model has its weights" in run(kept, photo("one.png"), "--checkpoint", tmp_path / "x.pt")[2]
     code, _, err = run(tmp_path, photo("one.png"))
     assert code == 2 and "holds no trained model" in err

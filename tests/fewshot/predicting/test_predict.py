@@ -20,7 +20,7 @@ from curate.importing.importer import import_folder
 from fewshot.predicting import links, predict
 from fewshot.predicting.predict import Predictor
 from fewshot.predicting.settings import PredictSettings
-from fewshot.predicting.sources import Source, sources
+from fewshot.predicting.sources import Kind, Source, sources
 from fewshot.predicting.video import segments
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.trained import directory
@@ -88,6 +88,13 @@ def test_each_picture_is_named_in_order_and_a_bad_one_does_not_end_it(patterns_m
         assert each.error or sum(share for _, share in each.top) == pytest.approx(1)
 
 
+def test_a_picture_that_would_take_minutes_to_decode_is_a_line(patterns_model: Path, photos: Path) -> None:
+    (photos / "bars" / "scans.jpg").write_bytes(web.jpeg_of_scans(2000, 500))
+    (bomb,) = (each for each in predicted(patterns_model, [photos / "bars"]) if each.error)
+    assert bomb.file.endswith("scans.jpg")
+    assert bomb.error == "too much work: JPEG with more than 100 scans"
+
+
 def test_how_many_are_looked_at_together_changes_nothing(
     patterns_model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +127,7 @@ def test_a_rendered_clip_smoothed_over_time_has_its_two_poses_and_no_flicker(
 
     def answers(smooth: float) -> list[Any]:
         (found,) = Predictor(loaded, PredictSettings(fps=RATE, smooth=smooth, threshold=0)).sources(
-            [Source(path, True)]
+            [Source(str(path), Kind.VIDEO)]
         )
         return found
 
@@ -193,6 +200,21 @@ def test_a_table_of_pictures_and_of_links_that_cannot_be_had(patterns_model: Pat
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png", "a.jpg"]
     assert rows[3]["error"].startswith("blocked address")
     assert done.returncode == 1
+
+
+@pytest.mark.slow
+def test_a_list_is_looked_at_row_by_row_and_what_cannot_be_used_is_said(
+    patterns_model: Path, photos: Path, tmp_path: Path
+) -> None:
+    rows = ["class;File Name", f"x;{photos}/bars/0.png", "y", "z;http://127.0.0.1/a.jpg", f"x;{photos}/bars/1.png"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    done = run(patterns_model, tmp_path / "list.csv", "--json", "--threshold", 0)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(each["file"]).name for each in told] == ["0.png", "list.csv, line 3", "a.jpg", "1.png"]
+    assert ["error" in each for each in told] == [False, True, True, False]
+    assert "it has 1 fields where the header has 2" in told[1]["error"]
+    assert told[2]["error"].startswith("blocked address")
+    assert done.returncode == 1 and "2 of 4 could not be looked at" in done.stderr
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from curate.foundation.csv_files import original
+from curate.foundation.text import is_seen
 from fewshot.predicting.answers import Answer
 from fewshot.predicting.writing import Csv, Json, Text
 
@@ -50,14 +52,23 @@ def test_csv_has_as_many_columns_in_each_row_and_survives_awkward_names() -> Non
     assert [row["answer"] for row in rows] == ["tree", "", "", "tree", "tree", "", "plank"]
     assert rows[0]["probability_2"] == "0.0660"
     assert rows[0]["class_3"] == ""
-    assert rows[2] == dict.fromkeys(rows[2], "") | {"file": "c,\n.jpg", "error": "empty file: no bytes"}
+    assert original(rows[2].pop("file")) == "c,\n.jpg"
+    assert rows[2] == dict.fromkeys(rows[2], "") | {"error": "empty file: no bytes"}
     assert rows[4]["time"] == "0.5"
     assert not any(None in row for row in rows)
 
 
-def test_a_name_cannot_play_with_the_terminal() -> None:
-    (line,) = Text(2.0).lines([Answer("\x1b[31mred.jpg", top=(("tree", 1.0),))])
-    assert "\x1b" not in line
+@pytest.mark.parametrize("writer", [Text(2.0), Json(), Csv(1)])
+def test_a_name_cannot_play_with_the_terminal(writer: Text | Json | Csv) -> None:
+    (line,) = writer.lines([Answer("\x1b[31m\u202e\x9bred.jpg", top=(("t\x1bree", 1.0),))])
+    assert is_seen(line)
+
+
+def test_a_spreadsheet_runs_nothing_of_a_table() -> None:
+    (line,) = Csv(1).lines([Answer("=cmd|'/c calc'!A0.jpg", top=(("+tree", 1.0),), known=True)])
+    (row,) = csv.reader([line])
+    assert row == ["'=cmd|'/c calc'!A0.jpg", "", "'+tree", "'+tree", "1.0000", ""]
+    assert original(row[0]) == "=cmd|'/c calc'!A0.jpg"
 
 
 @pytest.mark.parametrize("writer", [Text(2.0), Json()])

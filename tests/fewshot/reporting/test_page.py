@@ -1,6 +1,10 @@
 """The page as a person meets it: in a browser, with awkward names, light and dark, wide and narrow."""
 
+import csv
+import hashlib
+import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,8 @@ import numpy as np
 import pytest
 
 from curate.collection.directory import Collection
-from curate.foundation import atomic
+from curate.foundation import atomic, csv_files
+from curate.foundation.text import is_seen
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Trial
 from fewshot.reporting import write_report
@@ -124,7 +129,8 @@ def with_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write_bytes(b"\xff\xd8\xff damaged")
         elif place % 30 != 1:
             Image.new("RGB", (300, 200), (place % 255, 90, 160)).save(file)
-        rows.append({"key": key, "file": f"images/{key}", "label": key.split("/")[0]})
+        id = hashlib.sha256(file.read_bytes() if file.exists() else b"").hexdigest()
+        rows.append({"key": key, "id": id, "file": f"images/{key}", "label": key.split("/")[0]})
     table = collection.images()
     filled = [{str(name): 0 if table[name].dtype == "int64" else "" for name in table} | row for row in rows]
     collection.write(table.from_records(filled), collection.rejects())
@@ -139,6 +145,38 @@ def test_awkward_names_are_escaped_everywhere(hostile: Path) -> None:
     assert "{{ 7*7 }}" in page and "$49" not in page
     assert page.count("<script>") == 1  # our own
     assert "<script>" not in (hostile.parent / "report.md").read_text()
+
+
+UNSEEN = ["=cmd|'/c calc'!A0", "a\x1b[2J\x9bb", "\u202egpj\u2066", "two\nlines\r", "-plank", "'=quoted"]
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a report on classes, and images, whose names play with terminals, readers and spreadsheets."""
+    directory = tmp_path_factory.mktemp("unseen")
+    trial = Trial("filtered", "finetune", 43, 1)
+    realistic_sweep(directory, UNSEEN, splits=3)
+    record = Record(trial, "failed", "lite0", cause="=diverged\x1b", detail="\x1b]0;title\x07\nTraceback")
+    records.write(directory, record, None)
+    return write_report(directory).html.parent
+
+
+def test_nothing_that_a_report_writes_holds_what_cannot_be_seen(unseen: Path) -> None:
+    files = [file for file in unseen.iterdir() if file.suffix in (".csv", ".md", ".html")]
+    assert len(files) >= 8
+    for file in files:
+        assert [line for line in file.read_bytes().decode().split("\n") if not is_seen(line)] == [], file.name
+    assert "x1b" in (unseen / "report.md").read_text()
+    assert "\\u202egpj" in (unseen / "report.html").read_text()
+
+
+def test_no_cell_of_a_report_is_a_formula_and_each_is_read_as_it_was(unseen: Path) -> None:
+    texts: list[str] = []
+    for file in unseen.glob("*.csv"):
+        for row in csv.reader(io.StringIO(file.read_text(), newline=""), strict=True):
+            assert not [cell for cell in row if re.match(r"[=+@]|-[^0-9.]", cell)]
+            texts += map(csv_files.original, row)
+    assert set(UNSEEN) <= set(texts)
 
 
 def test_the_page_names_what_failed_and_what_is_missing(hostile: Path) -> None:

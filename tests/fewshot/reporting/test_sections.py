@@ -10,11 +10,11 @@ import pytest
 from jinja2 import UndefinedError
 
 from curate.foundation import atomic
+from curate.foundation.markdown import table
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Trial, read_sweep
 from fewshot.reporting import sections, write_report
 from fewshot.reporting.elements import templates
-from fewshot.reporting.elements.markdown import table
 from fewshot.reporting.sections import SECTIONS
 from fewshot.reporting.sections.content import Content
 from fewshot.reporting.sections.section import Section

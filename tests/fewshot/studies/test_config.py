@@ -50,15 +50,19 @@ def test_every_key_is_a_flag_and_every_option_of_a_sweep_is_both() -> None:
 
 
 def test_options_of_a_sweep_find_the_classes_that_declare_them() -> None:
-    made = SweepSettings.of(HERE, THERE, splits=3, seed=1, model="a", workers=2, recipes={"finetune": {"lr": 1.0}})
-    assert (made.grid.splits, made.splitting.seed, made.clip.model, made.work.workers) == (3, 1, "a", 2)
+    made = SweepSettings.of(
+        HERE, THERE, splits=3, seed=1, model="lite0/random", workers=2, recipes={"finetune": {"lr": 1.0}}
+    )
+    assert (made.grid.splits, made.splitting.seed, made.clip.model, made.work.workers) == (3, 1, "lite0/random", 2)
     again = made.replaced(shots=(1,), out=HERE)
     assert (again.grid.shots, again.grid.splits, again.out, again.recipes) == ((1,), 3, HERE, made.recipes)
     with pytest.raises(TypeError, match="a sweep has no option shot"):
         made.replaced(shot=1)
 
 
-def test_values_are_read_as_what_they_are(file: Write) -> None:
+def test_values_are_read_as_what_they_are(file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("weights.pt").write_bytes(b"weights")
     text = """
 methods:
   zero-shot:
@@ -106,6 +110,8 @@ short:
         ("shots: 2.5", "shots must be whole numbers, at least 1, such as 43,20,6, not '2.5'"),
         ("splits: true", "splits must be a whole number, at least 1, not 'true'"),
         ("test_fraction: half", "test_fraction must be a number, above 0 and below 1, not 'half'"),
+        ("seed: 1\nmodel: ViT-B-33/openai", "line 2: --model ViT-B-33 is not known; lite0 or one of open_clip's"),
+        ("checkpoint: none.pt", "line 1: --checkpoint none.pt: no such file"),
         ("short: maybe", "short must be error or all or drop, not 'maybe'"),
         ("engine: slurm", "engine must be auto or processes or ray, not 'slurm'"),
         ("deterministic: 1", "deterministic must be true or false, not '1'"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.locks import only_one
 from curate.workers import same_files
@@ -98,6 +99,21 @@ def test_a_worker_that_sees_other_files_is_named(
     assert next(digests, None) is None
     assert finished(tmp_path / "sweep") == 0
     assert not list((tmp_path / "sweep").glob(".writing-*"))
+
+
+def test_caches_that_lie_elsewhere_are_those_of_all_workers(
+    cluster: Any,
+    settings: Build,
+    own_collection: Collection,
+    read_only: Callable[[Path], None],
+    tmp_path: Path,
+) -> None:
+    """The collection can't be written to: whoever looked for caches in it would fail."""
+    read_only(own_collection.root)
+    asked = settings(collection=own_collection.root, cache=tmp_path / "caches", engine="ray", methods=("zero-shot",))
+    summary = run_sweep(asked)
+    assert (summary.done, summary.failed) == (2, {})
+    assert not list(tmp_path.rglob(".writing-*"))
 
 
 def test_a_second_sweep_in_the_same_directory_is_refused(settings: Build) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch.utils import deterministic as filling
 
 from curate.collection.directory import Collection
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
 from curate.sweeps import records
 from curate.sweeps.records import Trial, read_predictions, read_sweep, trial_file
@@ -193,7 +194,7 @@ def make_old(out: Path, trial: Trial) -> None:
     np.savez_compressed(buffer, **kept)
     npz.write_bytes(buffer.getvalue())
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-    fields = json.loads(json_.read_text()) | {"format": 1, "predictions_sha256": digest}
+    fields = json_files.read(json_) | {"format": 1, "predictions_sha256": digest}
     json_.write_text(json.dumps(fields))
 
 
@@ -211,7 +212,7 @@ def test_a_sweep_of_an_older_version_goes_on(settings: Build) -> None:
     for trial in read_sweep(asked.out).planned:
         make_old(asked.out, trial)
     described = asked.out / "sweep.json"
-    described.write_text(json.dumps(json.loads(described.read_text()) | {"format": 1}))
+    described.write_text(json.dumps(json_files.read(described) | {"format": 1}))
     assert accuracies(asked.out) == before
     old = read_predictions(asked.out, read_sweep(asked.out).planned[1])
     assert old.train.shape == (0,)

@@ -111,6 +111,43 @@ def test_a_finished_sweep_is_not_touched_again(settings: Build, monkeypatch: pyt
     assert files(asked.out) == before
 
 
+def test_a_damaged_description_of_a_sweep_is_made_again_as_is_said(settings: Build) -> None:
+    asked = settings(methods=("zero-shot",))
+    run_sweep(asked)
+    before, described = files(asked.out), asked.out / "sweep.json"
+    described.write_bytes(described.read_bytes().replace(b"bars", b"cars", 1))
+    with pytest.raises(FewposeError, match=r"sweep\.json is damaged .*; delete it and give the fewshot sweep command"):
+        run_sweep(asked)
+    described.unlink()
+    assert run_sweep(asked).found == 2
+    assert files(asked.out) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"model": "lite0/random"}, "model"),
+        ({"seed": 1}, "split"),
+        ({"class_weights": "balanced"}, "settings"),
+        ({"collection": "other"}, "content of its training set"),
+    ],
+)
+def test_what_is_left_of_another_sweep_is_not_taken_for_this_one(
+    settings: Build, changes: dict[str, Any], what: str, own_collection: Collection
+) -> None:
+    asked = settings(methods=("linear-probe",), shots=(2,))
+    run_sweep(asked)
+    (asked.out / "sweep.json").unlink()
+    if "collection" in changes:
+        images = own_collection.images()
+        own_collection.write(images[images["key"] != "bars/9.png"], own_collection.rejects())
+        changes = {"collection": own_collection.root}
+    with pytest.raises(UsageError, match=f"holds a trial with another {what}"):
+        run_sweep(asked.replaced(**changes))
+    assert run_sweep(asked).found == 2
+
+
 def test_what_a_killed_process_was_writing_is_cleared_away(settings: Build) -> None:
     asked = settings(methods=("zero-shot",), splits=1)
     run_sweep(asked)
@@ -559,5 +596,5 @@ def test_the_summary_tells_the_pace(settings: Build) -> None:
 def test_an_image_that_has_changed_since_its_import_is_named(settings: Build, own_collection: Collection) -> None:
     asked = settings(collection=own_collection.root, methods=("zero-shot",), splits=1)
     own_collection.path("images/rings/3.png").write_bytes(b"other")
-    with pytest.raises(FewposeError, match=r"^rings/3.png: .*rings/3.png has changed since it was imported"):
+    with pytest.raises(FewposeError, match=r"^rings/3.png: .*rings/3.png can't be read \(changed since import"):
         run_sweep(asked)

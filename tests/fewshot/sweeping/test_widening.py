@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from curate.collection.directory import Collection
-from curate.foundation import atomic, resources
+from curate.foundation import atomic, json_files, resources
 from curate.foundation.errors import FewposeError, UsageError
 from curate.models import clip_models
 from curate.sweeps.records import FORMAT, read_sweep, trial_file
@@ -85,12 +85,12 @@ def made_older(sweep: Path, number: int) -> None:
         paper = yaml.safe_load(resources.path("recipes.yaml").read_text())["paper"]
         return {name: settings[name] for name in paper} if method == "finetune" else {}
 
-    told = json.loads((sweep / "sweep.json").read_text())
+    told = json_files.read(sweep / "sweep.json")
     del told["recipes"], told["method_versions"]
     told["method_settings"] = {name: older(own, name) for name, own in told["method_settings"].items()}
     for record in read_sweep(sweep).records:
         file = trial_file(sweep, record.trial, ".json")
-        fields = json.loads(file.read_text())
+        fields = json_files.read(file)
         del fields["recipe"], fields["method_version"]
         fields["settings"] = older(fields["settings"], record.trial.method)
         if number == 1:

@@ -27,12 +27,12 @@ from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner
 from fewshot.task import Diverged, Fitted
-from fewshot.trained import directory
+from fewshot.trained import directory, place
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import held_back
 from fewshot.trained.settings import TrainSettings
 from fewshot.trained.source import settings_of
-from fewshot.trained.train import FOLDS, train
+from fewshot.trained.train import train
 
 Ask = Callable[..., TrainSettings]
 
@@ -168,7 +168,7 @@ def test_interrupted_it_goes_on_with_the_next_fold(asked: Ask, monkeypatch: pyte
     again = train(replace(settings, sweep=settings.sweep.replaced(out=settings.sweep.out.with_name("undisturbed"))))
     assert trained.about.temperature == again.about.temperature
     assert trained.about.weights_sha256 == again.about.weights_sha256
-    assert not (trained.out / FOLDS).exists()
+    assert not (trained.out / place.FOLDS).exists()
 
 
 @pytest.mark.slow
@@ -183,10 +183,10 @@ def test_the_same_command_finds_it_done(asked: Ask, monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 @pytest.mark.parametrize("other", [{"folds": 3}, {"method": "nearest-class-mean"}, {"prompts": ("{}!",)}, {"shots": 2}])
 def test_another_model_is_not_written_over_it(asked: Ask, other: dict[str, Any]) -> None:
-    before = (train(asked()).out / directory.JSON).read_bytes()
+    before = (train(asked()).out / place.JSON).read_bytes()
     with pytest.raises(UsageError, match="holds another model already; choose another --out"):
         train(asked(**other))
-    assert (asked().sweep.out / directory.JSON).read_bytes() == before
+    assert (asked().sweep.out / place.JSON).read_bytes() == before
 
 
 def test_a_directory_of_something_else_is_left_alone(asked: Ask) -> None:
@@ -249,3 +249,35 @@ def test_of_a_sweep_other_weights_are_refused(asked: Ask) -> None:
         UsageError, match="the sweep began with other weights of tiny/random; give them by --checkpoint"
     ):
         train(asked(weights="0" * 16))
+
+
+@pytest.mark.parametrize("name", [place.JSON, place.WEIGHTS])
+def test_a_damaged_model_is_made_again_as_is_said(asked: Ask, name: str) -> None:
+    settings = asked()
+    out = train(settings).out
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    content = bytearray(before[name])
+    content[len(content) // 2] ^= 1
+    (out / name).write_bytes(content)
+    for attempt in (lambda: directory.load(out, "cpu"), lambda: train(settings)):
+        with pytest.raises(FewposeError, match=f"is damaged.*delete {out}, and give the fewshot train command"):
+            attempt()
+    shutil.rmtree(out)
+    train(settings)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_a_damaged_fold_is_trained_again(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = asked()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(directory, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(settings)
+    folds = sorted((settings.sweep.out / place.FOLDS).iterdir())
+    assert len(folds) == 2
+    for file in folds:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    about = train(settings).about
+    undisturbed = replace(settings, sweep=settings.sweep.replaced(out=settings.sweep.out.with_name("other")))
+    assert about == train(undisturbed).about

@@ -100,11 +100,12 @@ def test_a_verdict_names_what_is_wrong() -> None:
 
 def test_a_skeleton_is_read_from_the_file_beside_an_image(collection: Collection) -> None:
     path = posed(collection, keypoints=SKELETON)
-    np.testing.assert_array_equal(known_skeleton(path), SKELETON)
+    file = path.relative_to(collection.root).as_posix()
+    np.testing.assert_array_equal(known_skeleton(collection, file), SKELETON)
     # A control's keypoints are parts of the largest square in the middle, here of 64 x 32 pixels.
     control = [[0.5, 0.25, 2]] * len(NAMES)
     path.with_suffix(".json").write_text(json.dumps({"size": "64x32", "control_keypoints": control}))
-    np.testing.assert_array_equal(known_skeleton(path), [[32, 8, 2]] * len(NAMES))
+    np.testing.assert_array_equal(known_skeleton(collection, file), [[32, 8, 2]] * len(NAMES))
     for told in ("", "[]", "{}", '{"keypoints": [[1, 2, 2]]}', json.dumps({"keypoints": [[1, 2, 0]] * 17})):
         path.with_suffix(".json").write_text(told)
-        assert known_skeleton(path) is None
+        assert known_skeleton(collection, file) is None

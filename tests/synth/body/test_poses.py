@@ -73,7 +73,7 @@ def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path: Path) -> None
         (GOOD + "  balance: maybe", ["pose tree", "balance must be true or false", "maybe"]),
         (GOOD + GOOD, ["line 6", "tree stands here twice"]),
         (GOOD + "    elbow: {flex: true}", ["pose tree", "elbow flex", "True"]),
-        (GOOD + "    elbow: {flex: .nan}", ["pose tree", "elbow flex", "nan"]),
+        (GOOD + "    elbow: {flex: .nan}", ["line", "'.nan' is no number that can be used"]),
         (GOOD + "    elbow: 4", ["pose tree", "elbow", "4"]),
         (GOOD + "  floor: [wing]", ["pose tree", "wing", "foot"]),
         (GOOD + "  floor: foot", ["pose tree", "list"]),

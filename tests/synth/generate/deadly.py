@@ -48,4 +48,4 @@ class _DiesAtTheEnd(ImageWorker):
 
     @property
     def _mark(self) -> Path:
-        return self._root.parent / "died"
+        return self._collection.root.parent / "died"

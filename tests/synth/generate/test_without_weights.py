@@ -1,5 +1,6 @@
 """The two generators without weights: equal jobs are equal pixels, and each shows what it should."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,12 @@ RENDER, CHANGE = Settings(model="mannequin", width=64, height=64), Settings(mode
 
 
 def job(label: str, index: int, path: Path | None = None) -> ImageJob:
-    source = Source(f"{index:064d}", path) if path else None
+    source = Source(content_id(path), path) if path else None
     return ImageJob(label, index, f"{label}/{index}.png", seed=(1 << 62) + 977 * index, source=source)
+
+
+def content_id(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes() if path.exists() else b"").hexdigest()
 
 
 def same(one: Made, other: Made) -> bool:
@@ -140,9 +145,9 @@ def test_a_picture_is_laid_whole_into_an_image(tmp_path: Path) -> None:
     pixels = np.zeros((50, 100, 3), np.uint8)
     pixels[:, :50], pixels[:, 50:] = (200, 0, 0), (0, 0, 200)
     Image.fromarray(pixels).save(path)
-    laid = sources.picture(Source("x", path), 64, 64)
+    laid = sources.picture(Source(content_id(path), path), 64, 64)
     assert laid.size == (64, 64)
     for y in (0, 20, 32, 44, 63):  # its edges are drawn out to the rest
         assert laid.getpixel((5, y)) == (200, 0, 0)
         assert laid.getpixel((60, y)) == (0, 0, 200)
-    assert sources.picture(Source("x", path), 40, 64).size == (40, 64)
+    assert sources.picture(Source(content_id(path), path), 40, 64).size == (40, 64)

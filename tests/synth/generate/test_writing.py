@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError
 from synth.generate import provenance
 from synth.generate.image_job import Control, ImageJob, Made, Source
@@ -30,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def write(root: Path, *made: Made, kind: str = "png") -> list[Done]:
-    with Writer(root, FACTS, kind) as writer:
+    with Writer(Collection(root), FACTS, kind) as writer:
         for each in made:
             writer.write(each)
         return writer.finish()
@@ -52,7 +53,7 @@ def whole(root: Path) -> list[str]:
 def test_the_record_is_in_the_file_and_beside_it(root: Path, kind: str, ending: str) -> None:
     made = job(3, ending)
     assert write(root, Made(made, PICTURE), kind=kind) == [Done(made.key, Became.MADE)]
-    record = provenance.read(path(root, made))
+    record = provenance.read(path(Collection(root), made))
     assert record == {
         **FACTS,
         "key": made.key,
@@ -63,8 +64,8 @@ def test_the_record_is_in_the_file_and_beside_it(root: Path, kind: str, ending: 
         "seed": "7",
         "size": "32x24",
     }
-    assert json.loads(provenance.sidecar(path(root, made)).read_bytes()) == record
-    with Image.open(path(root, made)) as image:
+    assert json.loads(provenance.sidecar(path(Collection(root), made)).read_bytes()) == record
+    with Image.open(path(Collection(root), made)) as image:
         assert image.format == kind.upper()
         difference = np.abs(np.asarray(image, np.int64) - np.asarray(PICTURE, np.int64))
     assert difference.max() == 0 if kind == "png" else difference.mean() < 2
@@ -75,10 +76,10 @@ def test_what_it_was_made_from_and_where_its_joints_are(root: Path) -> None:
         "a", 0, "a/0.png", 1, source=Source("f00", Path("real.jpg")), control=Control("pose tree 3", POINTS)
     )
     write(root, Made(made, PICTURE, np.array([[1.234, 5.678, 2]] * 17)))
-    record = provenance.read(path(root, made))
+    record = provenance.read(path(Collection(root), made))
     assert (record["made_from"], record["control"]) == ("f00", "pose tree 3")
     assert "prompt" not in record
-    sidecar = json.loads(provenance.sidecar(path(root, made)).read_bytes())
+    sidecar = json.loads(provenance.sidecar(path(Collection(root), made)).read_bytes())
     assert sidecar["keypoints"] == [[1.23, 5.68, 2]] * 17
     assert sidecar["control_keypoints"] == [list(point) for point in POINTS]
 
@@ -95,17 +96,17 @@ def test_what_another_program_put_there_stays(root: Path, links: bool, monkeypat
 
     if not links:
         monkeypatch.setattr(os, "link", no_links)
-    theirs = path(root, job(1))
+    theirs = path(Collection(root), job(1))
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(b"theirs")
     done = write(root, Made(job(0), PICTURE), Made(job(1), PICTURE))
     assert [each.became for each in done] == [Became.MADE, Became.IN_THE_WAY]
     assert theirs.read_bytes() == b"theirs"
-    assert provenance.read(path(root, job(0)))["index"] == "0"
+    assert provenance.read(path(Collection(root), job(0)))["index"] == "0"
 
 
 def test_a_sidecar_without_its_image_is_written_anew_but_never_another_file(root: Path) -> None:
-    sidecar = provenance.sidecar(path(root, job()))
+    sidecar = provenance.sidecar(path(Collection(root), job()))
     sidecar.parent.mkdir(parents=True)
     sidecar.write_text('{"key": "tree/else.png"}')
     with pytest.raises(FewposeError, match=r"synthetic-abc-00000\.json is in the way: move it"):
@@ -140,7 +141,7 @@ def test_those_that_wait_are_few_however_slow_the_disk(root: Path, monkeypatch: 
     given: list[int] = []
 
     def give() -> None:
-        with Writer(root, FACTS, "png") as writer:
+        with Writer(Collection(root), FACTS, "png") as writer:
             for number in range(60):
                 writer.write(Made(job(number), PICTURE))
                 given.append(number)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.models.detection import FasterRCNN_MobileNet_V3_Large_320_FPN_Weights
 
 from curate.checks.rules import people
 from curate.checks.rules.people import NOT_ONE_PERSON, VARIABLE, judged
@@ -110,7 +111,7 @@ def test_weights_are_taken_from_torchs_cache_and_never_downloaded(
     tmp_path: Path, random_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(CannotRun, match=f"download https://.*pth .* to {tmp_path}/hub/checkpoints/fasterrcnn"):
         people.weights()
     cached = tmp_path / "hub" / "checkpoints" / "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"
@@ -133,3 +134,15 @@ def test_files_that_hold_no_weights_are_refused(tmp_path: Path) -> None:
     for file in (nonsense, other, pickled, empty):
         with pytest.raises(CannotRun, match="does not hold weights"):
             people.load(file)
+
+
+def test_weights_are_looked_for_where_torch_has_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1.url == people.URL
+    monkeypatch.delenv(VARIABLE, raising=False)
+    for variable in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv("TORCH_HOME", raising=False)
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+        file = Path(torch.hub.get_dir(), "checkpoints", Path(people.URL).name)
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"weights")
+        assert people.weights() == file

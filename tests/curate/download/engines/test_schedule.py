@@ -6,16 +6,22 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.download.engines.schedule import LONGEST_REST, TIMEOUTS_IN_A_ROW, Schedule
-from curate.download.web.job import Job
+from curate.download.engines import retry
+from curate.download.engines.schedule import LONGEST_REST, MOST_TIMEOUTS_IN_A_ROW, TIMEOUTS_IN_A_ROW, Schedule
+from curate.download.results import pending
+from curate.download.results.journal import Row
+from curate.download.web.job import Answer, Job
+from curate.download.web.outcome import Outcome
+from curate.download.web.settings import Settings
 
+DEFAULT = Settings()
 ANSWER, TIMEOUT = (1.0, False, 0.0), (10.0, True, 0.0)
 End = tuple[float, bool, float]  # seconds that it took, timed out, pause
 
@@ -44,6 +50,7 @@ class Simulation:
     schedule: Schedule
     behave: Callable[[Job], End]
     deadlines: bool = False  # timeouts are those of whole jobs
+    retries: bool = False  # what times out is asked again, as in a download
     now: float = 1000.0
     started: list[tuple[float, Job]] = field(default_factory=list)
     done: list[Job] = field(default_factory=list)
@@ -77,11 +84,19 @@ class Simulation:
                 return self.now - begun
             self.now = min(times)
             while flying and flying[0][0] <= self.now:
-                _, _, each, (_, timed_out, pause) = heapq.heappop(flying)
-                deadline = timed_out and self.deadlines
+                _, _, each, (seconds, timed_out, pause) = heapq.heappop(flying)
+                deadline = timed_out and (self.deadlines or seconds >= DEFAULT.deadline)
                 self.schedule.finished(each, self.now, timed_out=timed_out, deadline=deadline, pause=pause)
                 at_once.subtract(["", site_of(host_of(each))])
                 self.done.append(each)
+                if self.retries and timed_out and not deadline:
+                    self._retry(each, seconds)
+
+    def _retry(self, each: Job, seconds: float) -> None:
+        answer, random = Answer(Outcome.STALLED), retry.jitter(each.url, each.attempt)
+        delay = retry.delay(answer, each.attempt, DEFAULT, each.spent + seconds, random)
+        if delay is not None:
+            self.add([each.again(seconds)], delay)
 
     def starts(self, site: str) -> list[float]:
         return [at for at, each in self.started if site_of(host_of(each)) == site]
@@ -236,7 +251,7 @@ def test_a_host_is_tried_again_while_other_requests_hang() -> None:
     web = simulation(lambda each: (100.0, False, 0.0) if host_of(each) == "slow" else TIMEOUT)
     web.add([*jobs("slow", 1), *jobs("dead", 9)])
     assert web.run() == 100.0
-    assert [at for at, each in web.started if host_of(each) == "dead"] == [1000.0] * 4 + [1010.0]
+    assert [at for at, each in web.started if host_of(each) == "dead"] == [1000.0] * 4 + [1010.0] * 4
 
 
 def test_hosts_that_are_aside_are_tried_side_by_side() -> None:
@@ -271,9 +286,93 @@ def test_a_late_answer_of_a_request_in_flight_releases_its_host() -> None:
 def test_a_host_that_is_set_aside_twice_is_given_up_at_once() -> None:
     behaviour = iter([TIMEOUT] * 3 + [ANSWER] + [TIMEOUT] * 3)
     web = simulation(lambda each: ANSWER if host_of(each) == "b" else next(behaviour), per_site=1)
-    web.add(jobs("a", 20))
+    web.add(failed_before(jobs("a", 20)))
     web.run()
     assert (len(web.done), len(web.abandoned)) == (7, 13)
+
+
+# Hosts that answer, some of whose links hang
+
+
+def failed_before(some: Iterable[Job]) -> list[Job]:
+    return [replace(each, failed_before=True) for each in some]
+
+
+def test_a_host_that_has_answered_is_asked_less_after_a_timeout_and_not_given_up() -> None:
+    hanging = jobs("a", 20)
+    web = simulation(lambda each: TIMEOUT if each in hanging else ANSWER)
+    web.deadlines = True
+    web.add([job("a", 100), *hanging, job("a", 101)])
+    web.run()
+    assert (len(web.done), web.abandoned) == (22, [])
+    at_once = Counter(at for at, each in web.started if each in hanging[5:])
+    assert set(at_once.values()) <= {1, 2}
+    assert max(at for at, _ in web.started) <= 1000.0 + 10 * 10.0  # two at a time
+
+
+def test_a_host_that_answered_and_fell_silent_costs_a_bounded_number_of_timeouts() -> None:
+    web = simulation(lambda each: ANSWER if web.now < 1005.0 else TIMEOUT)
+    web.add(jobs("a", 10_000))
+    took = web.run()
+    timeouts = sum(at >= 1005.0 for at, _ in web.started)
+    assert MOST_TIMEOUTS_IN_A_ROW <= timeouts <= MOST_TIMEOUTS_IN_A_ROW + 6
+    assert took <= 5.0 + 10.0 * (MOST_TIMEOUTS_IN_A_ROW / 2 + 2)
+
+
+def test_what_has_failed_already_is_no_reason_to_be_patient() -> None:
+    web = simulation(lambda each: ANSWER if each.target.endswith("/0.jpg") else TIMEOUT, per_site=1)
+    web.add([job("a", 0), *failed_before(job("a", number) for number in range(1, 40))])
+    web.run()
+    assert (len(web.done), len(web.abandoned)) == (1 + TIMEOUTS_IN_A_ROW + 1, 35)
+
+
+def test_of_a_host_what_has_failed_comes_last() -> None:
+    web = simulation(connections=1, per_site=1)
+    again = job("a", 1).again(1.0)
+    web.add([*failed_before([job("a", 0)]), again, job("a", 2), job("a", 3)])
+    web.run()
+    assert [each.target[-5] for _, each in web.started] == list("2301")
+
+
+def test_sites_whose_links_failed_in_an_earlier_run_come_after_others_and_the_largest_of_them_first() -> None:
+    web = simulation(connections=1, per_site=1)
+    web.add([*failed_before(jobs("few", 1)), *failed_before(jobs("many", 3)), *jobs("one", 1), *jobs("two", 2)])
+    web.run()
+    assert [host_of(each) for _, each in web.started] == ["two", "one", "two", "many", "many", "few", "many"]
+
+
+DRIPS, HANGS = (60.0, True, 0.0), (15.0, True, 0.0)
+
+
+def mixed_hosts(chance: random.Random) -> dict[str, End]:
+    """How each link ends: 20 hosts of which up to half of the links hang or drip, 20 that are dead, 20 that are not."""
+    ends: dict[str, End] = {}
+    for number in range(60):
+        bad = (chance.uniform(0.1, 0.5), 1.0, 0.0)[number % 3]
+        for _ in range(40):
+            end = chance.choice([DRIPS, HANGS]) if chance.random() < bad else (chance.uniform(0.1, 1.0), False, 0.0)
+            name = {DRIPS: "drip", HANGS: "hang"}.get(end, "good")
+            ends[f"http://h{number}/{name}/{len(ends)}.jpg"] = end
+    return ends
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_good_link_is_lost_over_two_runs(seed: int) -> None:
+    ends = mixed_hosts(random.Random(seed))
+    rows: dict[tuple[str, str], Row] = {}
+    for _ in range(2):
+        missing = [Job(url, url) for url in ends if rows.get((url, "")) != Row(url, Outcome.KEPT)]
+        web = simulation(lambda each: ends[each.url], spacing=DEFAULT.spacing)
+        web.retries = True
+        web.add(pending.in_turn(missing, rows, run=len(rows)))
+        took = web.run()
+        for each in web.abandoned:
+            rows.setdefault((each.url, ""), Row(each.url, Outcome.HOST_ASIDE))
+        for each in web.done:
+            rows[each.url, ""] = Row(each.url, Outcome.STALLED if ends[each.url][1] else Outcome.KEPT)
+        assert took < 900.0
+    lost = [url for url, end in ends.items() if not end[1] and rows[url, ""].outcome is not Outcome.KEPT]
+    assert lost == []
 
 
 def test_what_is_asked_of_a_host_that_was_given_up_is_given_up_at_once() -> None:

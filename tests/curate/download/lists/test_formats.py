@@ -6,6 +6,7 @@ import pytest
 
 from curate.download.lists import formats
 from curate.download.lists.formats import Cause, Problem, Row
+from curate.lists.lines import printable
 
 URL = "http://example.com/a.jpg"
 
@@ -95,8 +96,8 @@ def test_a_table_of_urls_alone_is_of_the_class_that_the_file_is_named_after(tmp_
 @pytest.mark.parametrize(
     ("record", "detail"),
     [
-        ("http://x.org/a,b,Tree", "it has 3 fields where the header has 2; a URL that holds commas needs quotes"),
-        ("http://x.org/a", "it has 1 fields where the header has 2; a URL that holds commas needs quotes"),
+        ("http://x.org/a,b,Tree", "it has 3 fields where the header has 2; a text that holds commas needs quotes"),
+        ("http://x.org/a", "it has 1 fields where the header has 2; a text that holds commas needs quotes"),
         ('"http://x.org/a,Tree', "this is no CSV (unexpected end of data)"),
         ('"http://x.org/a"b,Tree', "this is no CSV (',' expected after '\"')"),
         ("a" * 200_000 + ",Tree", "this is no CSV (field larger than field limit (131072))"),
@@ -160,10 +161,23 @@ def test_a_file_that_is_no_list_is_one_problem(tmp_path: Path, name: str, conten
 
 
 def test_a_parquet_file_without_urls_is_no_list(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"link": [URL]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"uri": [URL]}), tmp_path / "a.parquet")
     (problem,) = formats.rows(tmp_path / "a.parquet")
-    assert isinstance(problem, Problem) and problem.detail == "has no column url"
+    assert isinstance(problem, Problem) and problem.detail.startswith("has the columns uri; it needs url (or ")
 
 
 def test_a_name_that_is_no_utf8_can_be_printed() -> None:
-    assert formats.printable(Path("Gr\udcfc\udcdfe.txt")) == r"Gr\udcfc\udcdfe.txt"
+    assert printable(Path("Gr\udcfc\udcdfe.txt")) == r"Gr\udcfc\udcdfe.txt"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.txt"])
+def test_a_table_without_a_header_is_asked_for_no_link(tmp_path: Path, name: str) -> None:
+    found = _rows(tmp_path, "".join(f"http://x.org/{n}.jpg?ver=6,squat\n" for n in range(3)), name)
+    assert [(type(row), row.line) for row in found] == [(Problem, 1), (Problem, 2), (Problem, 3)]
+
+
+@pytest.mark.parametrize("header", ["image_url,class", "link,pose", "SRC;Category", "Image URL\tClass Name"])
+def test_usual_names_of_columns_are_understood(tmp_path: Path, header: str) -> None:
+    delimiter = next(d for d in "\t;," if d in header)
+    text = f"{header}\n{URL}?ver=6{delimiter}squat\n"
+    assert _read(tmp_path, text) == [(2, f"{URL}?ver=6", "", "squat", "")]

@@ -192,10 +192,10 @@ def test_what_is_no_list_in_a_folder_is_a_problem_and_never_waited_for(tmp_path:
     listing = links.read(tmp_path)
     assert [link.label for link in listing.links] == ["Lotus", "Tree"]
     assert {(Path(problem.file).name, problem.detail) for problem in listing.problems} == {
-        ("desktop.ini", "is no .txt, .csv, .tsv, .parquet"),
+        ("desktop.ini", "is no .txt, .csv, .tsv, .jsonl, .ndjson, .parquet"),
         (".DS_Store", "is a hidden file"),
         ("._Tree.txt", "is a hidden file"),
-        ("photo.jpg", "is no .txt, .csv, .tsv, .parquet"),
+        ("photo.jpg", "is no .txt, .csv, .tsv, .jsonl, .ndjson, .parquet"),
         ("binary.txt", "is not text, or UTF-16; save it as UTF-8"),
         (".git", "is a hidden folder"),
         ("loop", "is a link to a folder; name that folder itself"),
@@ -235,8 +235,11 @@ def test_text_csv_and_parquet_of_the_same_rows_give_the_same_links(tmp_path: Pat
     ("source", "sentence"),
     [
         ("missing", "missing does not exist; name a folder of link lists, or one list"),
-        ("photo.jpg", r"photo.jpg is neither a folder of link lists nor one list \(.txt, .csv, .tsv, .parquet\)"),
-        ("empty", "empty holds no list of links; it should hold files .txt, .csv, .tsv, .parquet"),
+        (
+            "photo.jpg",
+            r"photo.jpg is neither a folder of link lists nor one list \(.txt, .csv, .tsv, .jsonl, .ndjson, .parquet\)",
+        ),
+        ("empty", "empty holds no list of links; it should hold files .txt, .csv, .tsv, .jsonl, .ndjson, .parquet"),
         ("bad.csv", "bad.csv holds no link that can be asked: .*bad.csv, line 1: the link has no host"),
         ("bad.parquet", "bad.parquet holds no link that can be asked: .*bad.parquet: cannot be read as parquet"),
         ("worse", r"line 3: there is no URL after the key \(and 1 more\)$"),

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -65,7 +66,8 @@ def test_a_row_is_one_short_line_without_defaults(path: Path) -> None:
     content = written(path, [ROWS[1], ROWS[3]])
     first, second = content.decode("ascii").splitlines()
     assert first == (
-        '{"url":"http://a.example/2.jpg","outcome":"not found","status":404,"time":"2026-11-22T01:40:37Z"}'
+        '{"url":"http://a.example/2.jpg","outcome":"not found","status":404,"time":"2026-11-22T01:40:37Z",'
+        '"checksum":"d2f1b839"}'
     )
     assert '"seconds":45.001' in second
 
@@ -157,6 +159,9 @@ def test_cut_at_any_byte_the_whole_rows_stay_and_the_next_one_is_whole(path: Pat
         b'{"url":"http://a.example/9","outcome":"gone","status":"410"}',
         b'{"url":"http://a.example/9","outcome":["gone"]}',
         b'{"url":"http://a.example/9","outcome":"of a newer version"}',
+        b'{"url":"http://a.example/9","outcome":"gone","checksum":"00000000"}',
+        b'{"url":"http://a.example/9","outcome":"gone","seconds":1e999}',
+        b"[" * 100_000,
     ],
 )
 def test_a_line_that_makes_no_row_is_counted_and_the_others_stand(line: bytes, path: Path) -> None:
@@ -164,7 +169,25 @@ def test_a_line_that_makes_no_row_is_counted_and_the_others_stand(line: bytes, p
     path.write_bytes(first + b"\n" + line + b"\n" + rest)
     with Journal.open(path) as journal:
         assert journal.rows == by_link(ROWS)
-        assert journal.damaged == 1
+        assert (journal.damaged, journal.first_damaged) == (1, 2)
+        assert journal.damage() == f"{path}, line 2: 1 damaged line passed over"
+
+
+def test_no_flipped_bit_makes_another_row(path: Path) -> None:
+    whole = written(path, ROWS)
+    said = set(by_link(ROWS).values())
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        journal = Journal.read(path)
+        assert set(journal.rows.values()) <= said, place
+        assert len(journal.rows) == len(ROWS) or journal.damaged or place == len(whole) - 1, place
+
+
+def test_a_journal_from_before_checksums_is_read(path: Path) -> None:
+    whole = written(path, ROWS)
+    path.write_bytes(re.sub(rb',"checksum":"[0-9a-f]{8}"', b"", whole))
+    assert b"checksum" not in path.read_bytes()
+    assert Journal.read(path).rows == by_link(ROWS)
 
 
 def test_fields_of_a_newer_version_are_passed_over(path: Path) -> None:

@@ -9,7 +9,8 @@ from curate.download.lists.links import Link
 from curate.download.results import pending
 from curate.download.results.journal import Row
 from curate.download.web import archive
-from curate.download.web.outcome import LOST, TRANSIENT, Outcome, Retry
+from curate.download.web.job import Job
+from curate.download.web.outcome import FAILED, LOST, TRANSIENT, Outcome, Retry
 from curate.download.web.settings import Settings
 
 URL = "http://x.org/1.jpg"
@@ -143,3 +144,37 @@ def test_loosening_holds_for_archived_copies_too() -> None:
     settings = Settings(archive=ENDPOINT, max_bytes=1000)
     assert list(pending.jobs([URL], rows, settings, Retry.TRANSIENT)) == []
     assert len(list(pending.jobs([URL], rows, replace(settings, max_bytes=2000), Retry.TRANSIENT))) == 1
+
+
+# In which order
+
+
+def numbered(count: int) -> list[Job]:
+    return [Job(url, url) for url in (f"http://x.org/{number}.jpg" for number in range(count))]
+
+
+def test_each_run_asks_in_an_order_of_its_own() -> None:
+    some = numbered(40)
+    orders = [pending.in_turn(some, {}, run) for run in range(5)]
+    assert all(sorted(order, key=some.index) == some for order in orders)
+    assert len({tuple(order) for order in [*orders, some]}) == 6
+    assert len({order[0] for order in orders}) > 1
+    assert pending.in_turn(reversed(some), {}, 3) == orders[3]
+
+
+def test_what_failed_in_an_earlier_run_is_asked_last_and_marked() -> None:
+    outcomes = [Outcome.HOST_ASIDE, Outcome.KEPT, *sorted(FAILED)]
+    some = numbered(len(outcomes) + 5)
+    rows = {(job.url, ""): Row(job.url, outcome) for job, outcome in zip(some, outcomes, strict=False)}
+    order = pending.in_turn(some, rows, 1)
+    failed = {job.url for job in some[2 : len(outcomes)]}
+    assert {job.url for job in order[7:]} == failed
+    assert {job.url for job in order if job.failed_before} == failed
+
+
+def test_of_a_copy_in_an_archive_the_archive_s_answer_counts() -> None:
+    rows = {(URL, ""): Row(URL, Outcome.STALLED), (URL, archive.VIA): Row(URL, Outcome.THROTTLED, archive.VIA)}
+    job = archive.job(URL, ENDPOINT)
+    assert pending.in_turn([job], rows, 1)[0].failed_before
+    del rows[URL, archive.VIA]
+    assert not pending.in_turn([job], rows, 1)[0].failed_before

@@ -3,12 +3,11 @@
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from fewshot.reporting.elements import markdown, wording
+from fewshot.reporting.elements import wording
 from fewshot.reporting.elements.svg import spread, tag
 
 
@@ -37,18 +36,9 @@ def test_shortened(text: str, limit: int) -> None:
     assert short == text or (text.startswith(short.split("…")[0]) and text.endswith(short.rsplit("…", 1)[1]))
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("<script>alert(1)</script>", r"&lt;script&gt;alert\(1\)&lt;/script&gt;"),
-        ("a|b", r"a\|b"),
-        ("*x* _y_ `z` [a](b)", r"\*x\* \_y\_ \`z\` \[a\]\(b\)"),
-        ("two\nlines\r\n# title", r"two lines \# title"),
-        ("&amp;", "&amp;amp;"),
-    ],
-)
-def test_markdown_shows_foreign_text_as_it_is(text: str, shown: str) -> None:
-    assert markdown.escape(text) == shown
+def test_svg_spells_out_what_cannot_be_seen() -> None:
+    made = tag("text", "a\x1bb", tag("title", "\u202ec"), class_="\x9b")
+    assert made == Markup('<text class="\\x9b">a\\x1bb<title>\\u202ec</title></text>')
 
 
 def test_svg_escapes_texts_and_attributes() -> None:

@@ -3,13 +3,30 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from curate.foundation.text import shown
+
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")
+_LIST = re.compile(r"^([0-9]{1,9}(?=\.(?: |$))|(?=-(?:[ -]|$)))")  # how a list begins, or a rule
+_ADDRESS = re.compile(r"([a-zA-Z]):(//)")  # GitHub makes it a link
 
 
 def escape(text: object) -> str:
-    """Text that Markdown shows as it is: nothing becomes a link, a tag, emphasis, or a new line."""
-    flat = " ".join(str(text).split())
-    return _SPECIAL.sub(r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    """Text that Markdown shows as it is: nothing becomes a link, a tag, emphasis, a list, or a new line.
+
+    What a reader can't see is spelt out, as on the terminal.
+    """
+    entities = _flat(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = _SPECIAL.sub(r"\\\1", entities)
+    return _LIST.sub(r"\1\\", _ADDRESS.sub(r"\1&#58;\2", escaped))
+
+
+def code(text: object) -> str:
+    """Text in a span of code, where nothing but its end is special."""
+    return f"`{_flat(text).replace('`', chr(39))}`"
+
+
+def _flat(text: object) -> str:
+    return shown(" ".join(str(text).split()))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Collection[int]) -> str:

@@ -93,9 +93,8 @@ def _look(
         if not hasattr(own, "estimator"):
             own.estimator = settings.load()
         try:
-            return keypoints.packed(
-                _people(own.estimator, originals.read(collection, file, content_id)), settings.people
-            )
+            found = _people(own.estimator, originals.read(collection, file, content_id))
+            return keypoints.packed(found, settings.people)
         except Unreadable as problem:
             return f"{key}: {problem}"
 

@@ -1,15 +1,14 @@
 """BlazePose (Bazarevsky et al., arXiv 2006.10204) without MediaPipe: its two models, and what goes between them."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from curate.pose import weights
 from curate.pose.detector import Detector
 from curate.pose.landmarks import LandmarkModel, Landmarks
 from curate.pose.people import BODY, Person
+from curate.pose.weights import Weights
 
 VERSION = 1  # another one where other joints come out of the same weights
 SIDE = 640  # pixels of the longer side that suffice: both models see fewer
@@ -24,7 +23,7 @@ class BlazePose:
 
     side = SIDE
 
-    def __init__(self, found: weights.Weights, *, most: int = 5, again: bool = False, threads: int = 1) -> None:
+    def __init__(self, found: Weights, *, most: int = 5, again: bool = False, threads: int = 1) -> None:
         """most: people in an image.  again: look a second time, where the joints of the first pass say.
 
         Raises UsageError where `found` holds other models, FewposeError where LiteRT is not installed.
@@ -55,11 +54,6 @@ class BlazePose:
             return seen
         closer = self._landmarks(image, seen.middle, seen.end)
         return closer if closer is not None and closer.presence >= seen.presence - 0.05 else seen
-
-
-def load(kind: str = "full", named: Path | None = None, *, most: int = 5, again: bool = False) -> BlazePose:
-    """BlazePose with the weights that `weights.find` finds. Raises as it and BlazePose do."""
-    return BlazePose(weights.find(kind, named), most=most, again=again)
 
 
 def _same(one: Person, other: Person) -> bool:

@@ -26,6 +26,7 @@ def pose(
     from curate.collection.directory import Collection
 
     opened = Collection.open(collection, cache)
+    settings.found()  # says what is wrong, before tables are loaded
 
     from curate.pose import estimating
 

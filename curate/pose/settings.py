@@ -7,6 +7,7 @@ from curate.foundation.options import option, settings
 
 if TYPE_CHECKING:
     from curate.pose.people import Estimator
+    from curate.pose.weights import Weights
 
 
 @settings
@@ -24,9 +25,14 @@ class PoseSettings:
     people: Annotated[int, option("Number of people in an image that are looked for.", ge=1, le=20)] = 5
     second_pass: Annotated[bool, option("Look at each person twice: more exact, and half as fast again.")] = False
 
-    def load(self) -> "Estimator":
-        """Raises UsageError and FewposeError as blazepose.load."""
-        from curate.pose import blazepose
+    def found(self) -> "Weights":
+        """Raises UsageError and FewposeError as weights.find."""
+        from curate.pose import weights
 
-        kind = self.model.removeprefix("blazepose-")
-        return blazepose.load(kind, self.weights, most=self.people, again=self.second_pass)
+        return weights.find(self.model.removeprefix("blazepose-"), self.weights)
+
+    def load(self) -> "Estimator":
+        """Raises as `found`, and FewposeError where LiteRT is not installed."""
+        from curate.pose.blazepose import BlazePose
+
+        return BlazePose(self.found(), most=self.people, again=self.second_pass)

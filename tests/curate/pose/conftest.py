@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.pose.blazepose import BlazePose, load
+from curate.pose.blazepose import BlazePose
+from curate.pose.weights import find
 from curate.workers.settings import WorkerSettings
 from synth.rendering.folder import render_folder, sidecar
 
@@ -45,4 +46,4 @@ def rendered(photos: Path) -> list[Rendered]:
 
 @pytest.fixture(scope="session")
 def blazepose() -> BlazePose:
-    return load()
+    return BlazePose(find())

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from curate.pose.blazepose import BlazePose, load
+from curate.pose.blazepose import BlazePose
 from curate.pose.people import COCO, JOINTS, NUMBER, Person, scaled
+from curate.pose.weights import find
 from tests.curate.pose.conftest import Rendered
 
 pytestmark = pytest.mark.slow
@@ -60,7 +61,7 @@ def test_left_and_right_are_the_persons_own(blazepose: BlazePose, rendered: list
 
 
 def test_a_second_look_finds_the_same_person(rendered: list[Rendered], blazepose: BlazePose) -> None:
-    again, one = load(again=True), rendered[0]
+    again, one = BlazePose(find(), again=True), rendered[0]
     assert again.digest != blazepose.digest
     first, second = the_only(blazepose.people(one.image)), the_only(again.people(one.image))
     assert 0 < np.abs(first.joints[:, :2] - second.joints[:, :2]).mean() < 0.1 * torso(one.coco)
@@ -84,7 +85,7 @@ def test_two_people_are_two_each_in_their_half(blazepose: BlazePose, rendered: l
 
 
 def test_no_more_people_are_named_than_were_asked_for(rendered: list[Rendered]) -> None:
-    assert len(load(most=1).people(montage(rendered[0].image, rendered[2].image))) == 1
+    assert len(BlazePose(find(), most=1).people(montage(rendered[0].image, rendered[2].image))) == 1
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1, 1), (3000, 2), (2, 900)])

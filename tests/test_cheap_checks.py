@@ -25,6 +25,7 @@ TABLES = {"pandas", "pyarrow"}  # half a second: for commands that have found a 
 PATHS = {
     "curate import": ["{new} {new}/c"],
     "curate download": ["{new} {new}/c"],
+    "curate pose": ["{new}", "{photos}", "{collection} --weights {new}"],
     "curate check": ["{new}", "{photos}", "{collection} --checkpoint {new}"],
     "curate drop": ["{new} tree/1.png"],
     "curate keep": ["{new} tree/1.png"],
@@ -59,6 +60,7 @@ NAMES = {
         "{photos} {new}/c --engine threads",
         "{photos} {new}/c --retry sometimes",
     ],
+    "curate pose": ["{collection} --model blazepose-tiny", "{collection} --engine threads"],
     "curate check": [
         "{collection} --rules blury",
         "{collection} --model ViT-B-33/openai",
@@ -117,6 +119,7 @@ NAMES = {
 NUMBERS = {
     "curate import": ["{photos} {new}/c --max-pixels 0"],
     "curate download": ["{photos} {new}/c --minutes -1", "{photos} {new}/c --workers many"],
+    "curate pose": ["{collection} --people 0", "{collection} --workers -1"],
     "curate check": ["{collection} --workers -1", "{collection} --gpu-share 2"],
     "curate undo": ["{collection} --last 0"],
     "curate log": ["{collection} --last 0"],

@@ -5,6 +5,7 @@ images.parquet     the image table, one row a readable image
 rejects.parquet    what could not become a row, and why
 links.parquet      what was listed for download, and downloads.jsonl: what became of it (curate/download)
 findings.parquet   what the rules say of each image, and checks.json: which ran; curation.yaml: their settings
+keypoints.parquet  the people in each image (curate/pose)
 ledger.jsonl       what people decided
 images/            the files as they came, under their keys (absent files were linked, not copied)
 cache/             signatures, groups, pixels, embeddings, the App's database: can be deleted and are made again;

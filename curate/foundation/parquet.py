@@ -23,7 +23,8 @@ _NAME = b"fewpose-sha256"  # of the digest, in the key-value metadata
 _BLANK = b"0" * 64
 _GAP = 2  # bytes between name and digest: Thrift's type and length of a text
 
-_WORDS = {"str": "text", "int64": "whole numbers", "float64": "numbers", "bool": "true or false"}
+_NUMBERS = ("float64", "float32")
+_WORDS = {"str": "text", "int64": "whole numbers", "bool": "true or false"} | dict.fromkeys(_NUMBERS, "numbers")
 
 
 def write(path: Path, table: "pd.DataFrame") -> str:
@@ -50,8 +51,8 @@ def read(
 ) -> "pd.DataFrame":
     """The table of a file.
 
-    columns: name -> str, int64, float64 or bool, of those that must be there.  optional: those of them that an older
-        file may lack; it is then without them.  advice: how the sentence about a damaged file ends: what to do.
+    columns: name -> str, int64, float64, float32 or bool, of those that must be there.  optional: those of them that an
+        older file may lack; it is then without them.  advice: how the sentence about a damaged file ends: what to do.
     digest: where it is known, what the file's must be, as `write` has returned it.
     Raises FileNotFoundError, and FewposeError for a file that cannot be read or is damaged.
     """
@@ -123,5 +124,5 @@ def _is(values: "pd.Series[Any]", kind: str) -> bool:
 
     if kind == "str":
         return isinstance(values.dtype, pd.StringDtype) and not values.isna().any()
-    holds = {"int64": pd.api.types.is_integer_dtype, "float64": pd.api.types.is_float_dtype}
+    holds = {"int64": pd.api.types.is_integer_dtype} | dict.fromkeys(_NUMBERS, pd.api.types.is_float_dtype)
     return bool(holds.get(kind, pd.api.types.is_bool_dtype)(values.dtype))

@@ -1,6 +1,7 @@
 """Silences warnings and logs of libraries, where errors of ours say what went wrong."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,3 +18,16 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """What libraries write to the terminal past Python (C++ that has no switch for it) goes nowhere."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -27,13 +27,16 @@ def compute(
     *,
     needs: Needs | None = None,
     what: str,
+    block: int = 0,
 ) -> None:
     """Have workers, made by `make`, compute something of `images` (rows of the image table).
 
-    what: what they do, as the progress bar names it: "measuring".
+    what: what they do, as the progress bar names it: "measuring".  block: images that a worker is given at a time;
+    BLOCK unless said.
     Raises FewposeError for an image with which every worker dies, and as open_pool.
     """
-    blocks = [images.iloc[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
+    block = block or BLOCK
+    blocks = [images.iloc[start : start + block] for start in range(0, len(images), block)]
     cache = collection.cache()
     with explaining_write_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
@@ -42,13 +45,13 @@ def compute(
         console.progress(what, len(images)) as advance,
         open_pool(make, asked, most=len(blocks), needs=needs, halves=_halves, shared=shared) as pool,
     ):
-        for block, result in pool.run(blocks):
+        for part, result in pool.run(blocks):
             if isinstance(result, GivenUp):
                 raise FewposeError(
-                    f"{block['key'].iloc[0]} makes every worker die that reads it ({result.why}), perhaps for want "
+                    f"{part['key'].iloc[0]} makes every worker die that reads it ({result.why}), perhaps for want "
                     "of memory: fewer --workers may do; what was computed of the others is kept"
                 )
-            advance(len(block))
+            advance(len(part))
 
 
 def _halves(block: pd.DataFrame) -> list[pd.DataFrame]:

@@ -1,0 +1,305 @@
+"""Claim: people and their joints are found in image files at the rate of MediaPipe's own loop on one CPU at least, and
+at 1.8 times that rate on two. At least 45 images/s are looked at on 2 CPUs from files of up to 640 pixels, and at least
+40/s from photographs of 4,000 pixels. A person is found, with a score of at least .5, in 99 % of photos18.
+
+Beside it, without a claim: how many joints of rendered mannequins are found within a fifth of the torso (PCK@0.2), by
+pose, by us and by MediaPipe, with one look at a person and with two; and how far our answers are from MediaPipe's.
+
+Both sides look at the same files in turn, each in a process of its own that is pinned to as many CPUs as are said;
+ours is `curate pose` without its start. MediaPipe 0.10.21 runs in a venv of its own (benchmarks/mediapipe.txt), with
+the same weights. The photographs of 4,000 pixels are some of photos18, enlarged.
+
+    python -m benchmarks.pose                a quarter of an hour on 2 cores
+    python -m benchmarks.pose --quick        fewer files, less than a minute; says little, and asks for 0.7 of each rate
+    python -m benchmarks.pose --reference    writes MediaPipe's answers for tests/curate/pose
+    python -m benchmarks.pose --sheet        draws the picture of docs/pose.md
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import common
+from benchmarks.common import PHOTOS, spread
+from curate.collection.directory import Collection
+from curate.importing.importer import import_folder
+from curate.pose import keypoints
+from curate.pose.drawing import drawn
+from curate.pose.estimating import estimate
+from curate.pose.people import COCO, Person
+from curate.pose.settings import PoseSettings
+from curate.workers.settings import WorkerSettings
+from synth.body import poses
+from synth.rendering.folder import render_folder, sidecar
+
+HERE = Path(__file__).parent
+REFERENCE = HERE.parent / "tests" / "curate" / "pose" / "mediapipe.json"
+LEAST_RATIO = {1: 1.0, 2: 1.8}  # theirs over ours, by CPUs
+LEAST_RATE, LEAST_RATE_LARGE, LEAST_FOUND = 45.0, 40.0, 0.99
+ASKED_IN_HASTE = 0.7
+SHEET, SHOWN = HERE.parent / "docs" / "images" / "keypoints.png", 30
+LARGE = 4_000  # pixels of the longer side
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    photos: int | None  # of photos18; None: all
+    large: int
+    rounds: int
+    poses: str
+    per_pose: int
+
+
+WHOLE = Size(None, 60, 3, "all", 20)
+QUICK = Size(60, 10, 1, "warrior_ii,tree", 3)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--sheet", action="store_true")
+    parser.add_argument("--photos", type=Path, default=PHOTOS / "photos18", help="a folder per class")
+    parser.add_argument("--one", nargs=2, type=Path, help=argparse.SUPPRESS)  # a process that is measured
+    options = parser.parse_args()
+    if options.one:
+        return look(*options.one)
+    if options.reference:
+        return write_reference()
+    if options.sheet:
+        return write_sheet()
+    size = QUICK if options.quick else WHOLE
+    with tempfile.TemporaryDirectory() as folder:
+        files = sorted(options.photos.glob("*/*"))
+        chosen = files[:: max(1, len(files) // size.photos)][: size.photos] if size.photos else files
+        work = Path(folder)
+        measured = {
+            "photos": on_photographs(collected(work / "photos", chosen), chosen, size.rounds),
+            "large": on_large(work, chosen[:: max(1, len(chosen) // size.large)][: size.large]),
+            "mannequins": on_mannequins(work, size),
+        }
+    return report(measured, quick=options.quick)
+
+
+def report(measured: dict[str, Any], *, quick: bool) -> int:
+    photos, large, mannequins = (measured[name] for name in ("photos", "large", "mannequins"))
+    asked = ASKED_IN_HASTE if quick else 1.0
+    rate = photos["images_per_second"]["2"]["median"]
+    reached = {
+        "times MediaPipe's rate on one CPU": (photos["ratio"]["1"]["median"], asked * LEAST_RATIO[1]),
+        "times MediaPipe's rate on two": (photos["ratio"]["2"]["median"], asked * LEAST_RATIO[2]),
+        "images/s": (rate, asked * LEAST_RATE),
+        "large images/s": (large["images_per_second"], asked * LEAST_RATE_LARGE),
+        "of photographs with a person": (photos["found"], asked * LEAST_FOUND),
+    }
+    failures = [f"{found:.2f} {what}, not {least:.2f}" for what, (found, least) in reached.items() if found < least]
+    figure = (
+        f"{rate:.0f} images/s on 2 CPUs, {photos['ratio']['1']['median']:.2f} and {photos['ratio']['2']['median']:.2f} "
+        f"times MediaPipe's loop on 1 and 2; PCK@0.2 {mannequins['pck']['ours']:.3f}, MediaPipe's "
+        f"{mannequins['pck']['mediapipe']:.3f}"
+    )
+    return common.conclude("pose", __doc__, measured, figure=figure, failures=failures, quick=quick)
+
+
+def collected(folder: Path, files: Sequence[Path]) -> Collection:
+    """A collection of these files."""
+    source = folder / "source"
+    for file in files:
+        (source / file.parent.name).mkdir(parents=True, exist_ok=True)
+        (source / file.parent.name / file.name).symlink_to(file.resolve())
+    import_folder(source, folder / "collection")
+    return Collection.open(folder / "collection")
+
+
+def on_photographs(collection: Collection, files: Sequence[Path], rounds: int) -> dict[str, Any]:
+    """Rates of both sides in turn, and in how many photographs a person was found."""
+    seconds: dict[str, list[float]] = {"ours 1": [], "ours 2": [], "mediapipe": []}
+    for number in range(rounds):
+        seconds["mediapipe"].append(mediapipe(files, cpus=1))
+        for cpus in (1, 2):
+            (collection.root / keypoints.TABLE).unlink(missing_ok=True)
+            seconds[f"ours {cpus}"].append(ours(collection, cpus))
+        said = ", ".join(f"{side} {len(files) / each[-1]:.0f}/s" for side, each in seconds.items())
+        print(f"round {number + 1}, {len(files)} photographs: {said}", flush=True)
+    table = keypoints.read(collection).table
+    found = table.loc[table["person"] == 0, "score"].ge(0.5).sum() / table["id"].nunique()
+    people = keypoints.read(collection).counts()
+    return {
+        "images": len(files),
+        "images_per_second": {
+            str(cpus): spread([len(files) / each for each in seconds[f"ours {cpus}"]]) for cpus in (1, 2)
+        },
+        "mediapipe_images_per_second": spread([len(files) / each for each in seconds["mediapipe"]]),
+        "ratio": {
+            str(cpus): spread(
+                [theirs / each for theirs, each in zip(seconds["mediapipe"], seconds[f"ours {cpus}"], strict=True)]
+            )
+            for cpus in (1, 2)
+        },
+        "found": float(found),
+        "nobody": int((people == 0).sum()),
+        "several": int((people > 1).sum()),
+    }
+
+
+def on_large(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
+    """Photographs of LARGE pixels: the rate on 2 CPUs, and how far the joints are from those of a whole decode."""
+    large = folder / "enlarged"
+    enlarged = []
+    for file in files:
+        with Image.open(file) as image:
+            scale = LARGE / max(image.size)
+            picture = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)))
+        enlarged.append(large / file.parent.name / f"{file.stem}.jpg")
+        enlarged[-1].parent.mkdir(parents=True, exist_ok=True)
+        picture.save(enlarged[-1], quality=90)
+    collection = collected(folder / "large", enlarged)
+    rate = len(files) / ours(collection, 2)
+    estimator, found, moved = PoseSettings().load(), keypoints.read(collection), []
+    for key, content_id in zip(*collection.images().head(10)[["key", "id"]].to_numpy().T, strict=True):
+        drafted = found.people(content_id)
+        whole = estimator.people(Image.open(large / key).convert("RGB"))
+        if drafted and whole:
+            moved.append(apart(drafted[0], whole[0].joints))
+    print(f"{len(files)} photographs of {LARGE} pixels: {rate:.0f}/s; joints moved by {np.mean(moved):.4f} of the body")
+    return {"images": len(files), "images_per_second": rate, "moved_by_draft": spread(moved)}
+
+
+def on_mannequins(folder: Path, size: Size) -> dict[str, Any]:
+    """PCK@0.2 of the torso over the body's twelve joints, by pose and side."""
+    out = folder / "mannequins"
+    render_folder(out, poses.chosen(size.poses), size.per_pose, size=320, seed=1)
+    told = [json.loads(line) for line in sidecar(out).read_text().splitlines()]
+    files = [out / one["file"] for one in told]
+    theirs = answers(files)
+    estimators = {"ours": PoseSettings().load(), "ours, second pass": PoseSettings(second_pass=True).load()}
+    near: dict[str, dict[str, list[float]]] = {}
+    distances = []
+    for one, file, their in zip(told, files, theirs, strict=True):
+        known = np.array(one["keypoints"])
+        with Image.open(file) as image:
+            found = {name: estimator.people(image.convert("RGB")) for name, estimator in estimators.items()}
+        joints = {name: people[0].joints if people else None for name, people in found.items()}
+        joints["mediapipe"] = None if their is None else np.array(their)
+        for name, each in joints.items():
+            near.setdefault(name, {}).setdefault(one["pose"], []).append(pck(each, known))
+        if found["ours"] and their is not None:
+            distances.append(apart(found["ours"][0], np.array(their)))
+    by_pose = {name: {pose: float(np.mean(each)) for pose, each in by.items()} for name, by in near.items()}
+    overall = {name: float(np.mean([one for each in by.values() for one in each])) for name, by in near.items()}
+    print(f"PCK@0.2 of {len(files)} mannequins: {', '.join(f'{name} {value:.3f}' for name, value in overall.items())}")
+    return {"images": len(files), "pck": overall, "by_pose": by_pose, "apart_from_mediapipe": spread(distances)}
+
+
+def pck(joints: np.ndarray | None, known: np.ndarray) -> float:
+    """The share of the body's joints within a fifth of the torso. joints: (33, ...); known: COCO's, (17, 3)."""
+    if joints is None:
+        return 0.0
+    torso = float(np.hypot(*(known[5:7, :2].mean(0) - known[11:13, :2].mean(0))))
+    size = float(np.ptp(known[known[:, 2] > 0, :2], axis=0).max())
+    away = np.hypot(*(joints[list(COCO), :2] - known[:, :2]).T)[5:]
+    return float((away < 0.2 * max(torso, 0.15 * size))[known[5:, 2] > 0].mean())  # seen from above, a torso is short
+
+
+def apart(person: Person, other: np.ndarray) -> float:
+    """The mean distance of joints, in parts of the body's size."""
+    size = float(np.hypot(*(person.box[2:] - person.box[:2])))
+    return float(np.hypot(*(person.joints[:, :2] - other[:, :2]).T).mean() / size)
+
+
+def ours(collection: Collection, cpus: int) -> float:
+    """Seconds of `curate pose`, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder, "seconds.json")
+        command = [sys.executable, "-m", "benchmarks.pose", "--one", str(collection.root), str(told)]
+        run(command, cpus, cwd=HERE.parent)
+        return float(json.loads(told.read_text())["seconds"])
+
+
+def look(root: Path, told: Path) -> int:
+    """What `ours` measures."""
+    collection = Collection.open(root)
+    images = collection.images()
+    PoseSettings().load()  # LiteRT is imported
+    begun = time.perf_counter()
+    estimate(collection, images, PoseSettings(), WorkerSettings(workers=1))
+    told.write_text(json.dumps({"seconds": time.perf_counter() - begun}))
+    return 0
+
+
+def mediapipe(files: Sequence[Path], cpus: int) -> float:
+    """Seconds of MediaPipe's loop."""
+    command = [str(common.venv("mediapipe") / "bin" / "python"), str(HERE / "pose_peers.py"), "1", "time"]
+    return float(json.loads(run(command, cpus, given="\n".join(map(str, files))))["seconds"])
+
+
+def answers(files: Sequence[Path]) -> list[list[list[float]] | None]:
+    """MediaPipe's joints, (33, 3) each: x, y in pixels, visibility."""
+    command = [str(common.venv("mediapipe") / "bin" / "python"), str(HERE / "pose_peers.py"), "1"]
+    return [json.loads(line) for line in run(command, 2, given="\n".join(map(str, files))).splitlines()]
+
+
+def run(command: Sequence[str], cpus: int, *, given: str = "", cwd: Path | None = None) -> str:
+    """What a process prints that is pinned to so many CPUs."""
+    allowed = sorted(os.sched_getaffinity(0))[:cpus]
+    done = subprocess.run(
+        ["taskset", "--cpu-list", ",".join(map(str, allowed)), *command],
+        input=given,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def write_reference() -> int:
+    """MediaPipe's answers to the people that the tests render."""
+    from tests.curate.pose.conftest import EACH, POSES, SEED, SIZE
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "photos")
+        render_folder(out, POSES, EACH, size=SIZE, seed=SEED)
+        files = sorted(out.glob("*/*.jpg"))
+        lines = [
+            f" {json.dumps(f'{file.parent.name}/{file.name}')}: {json.dumps(joints, separators=(',', ':'))}"
+            for file, joints in zip(files, answers(files), strict=True)
+        ]
+    REFERENCE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    print(f"{REFERENCE}: {len(lines)} images")
+    return 0
+
+
+def write_sheet() -> int:
+    """Rendered people, and the skeletons that were found on them."""
+    estimator, side = PoseSettings().load(), 200
+    with tempfile.TemporaryDirectory() as folder:
+        render_folder(Path(folder), poses.chosen("all"), 1, size=320, seed=3)
+        files = sorted(Path(folder).glob("*/*.jpg"))[:SHOWN]
+        sheet = Image.new("RGB", (6 * side, -(-len(files) // 6) * side), "white")
+        for number, file in enumerate(files):
+            with Image.open(file) as image:
+                picture = image.convert("RGB")
+            small = drawn(picture, estimator.people(picture)).resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (number % 6 * side, number // 6 * side))
+    sheet.quantize(128).save(SHEET, optimize=True)
+    print(SHEET)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

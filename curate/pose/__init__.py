@@ -1,0 +1,1 @@
+"""The body: the people in every image and their keypoints, and what a posture is as numbers."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -133,7 +134,7 @@ def _folder(collection: Collection) -> Path:
     if mine := os.environ.get("FIFTYONE_DATABASE_DIR"):
         return Path(mine).expanduser().absolute()
     folder = collection.cache("fiftyone", "db").absolute()
-    check_no_links(folder)  # MongoDB would write where they lead
+    check_no_links(folder.parent)  # MongoDB would write where they lead; its log, lock and mark lie beside
     return folder
 
 
@@ -222,12 +223,24 @@ class _Server:
         command = _command(pid)
         if str(self.folder) not in command:  # another process by now has that number
             return
+        socket = _socket(command)
+        if socket is None:
+            raise FewposeError(
+                f"another program (process {pid}: {Path(command[0]).name}) works with {self.folder}; end it first, or "
+                "name another folder in FIFTYONE_DATABASE_DIR"
+            )
         with suppress(OSError):  # it has ended by itself
             os.kill(pid, signal.SIGTERM)
         limit = time.monotonic() + _STOP_SECONDS
         while _command(pid) and time.monotonic() < limit:
             time.sleep(0.02)
-        private.remove_leftover(Path(command[command.index("--bind_ip") + 1]).parent)
+        private.remove_leftover(socket.parent)
+
+
+def _socket(command: list[str]) -> Path | None:
+    """Where a mongod of ours listens; None of what another program has started, such as FiftyOne by itself."""
+    listen = dict(pairwise(command)).get("--bind_ip", "")
+    return Path(listen) if private.is_ours(Path(listen).parent) else None
 
 
 def _command(pid: int) -> list[str]:

@@ -39,8 +39,13 @@ def folder() -> Path:
 
 def remove_leftover(made: Path) -> None:
     """Remove what `folder` gave to a process that was killed."""
-    if made.name.startswith(_PREFIX):
+    if is_ours(made):
         shutil.rmtree(made, ignore_errors=True)
+
+
+def is_ours(made: Path) -> bool:
+    """Whether a folder's name is one that `folder` gives."""
+    return made.name.startswith(_PREFIX)
 
 
 def require_own(database: Path) -> None:

@@ -15,7 +15,6 @@ cache/             signatures, groups, pixels, embeddings, the App's database: c
 import hashlib
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -190,12 +189,15 @@ class Collection:
         return inside(self.caches, "/".join((self.name, *parts)))
 
 
+_ID = "[0-9a-f]{64}"  # becomes a part of file names, and of caches
 _NOT_OURS = "fewpose writes no such table; if it is from somebody else, do not trust the collection"
 
 
 def _check_rows(path: Path, table: "pd.DataFrame") -> None:
     check_names(path, table["key"])
     check_names(path, table["file"][table["file"] != ""], absolute=True)  # a linked one is only ever read
+    for row, id in table["id"][~table["id"].astype("str").str.fullmatch(_ID, na=False)].items():
+        raise FewposeError(f"{path}, row {row}: {id!r} is no SHA-256 of a file's bytes; {_NOT_OURS}")
     for row, key in table["key"][table["label"].fillna("") == ""].items():
         raise FewposeError(f"{path}, row {row}: {key} has no label; {_NOT_OURS}")
 
@@ -227,7 +229,7 @@ def _has_tables(root: Path) -> bool:
 
 def _unmarked(file: Path, what: str) -> FewposeError:
     """The error about a collection.json that is damaged or gone: it holds nothing that can't be written again."""
-    again = f"echo '{{\"format\": {FORMAT}}}' > {shlex.quote(str(file))}"
+    again = f"echo '{{\"format\": {FORMAT}}}' > {command_line(file)}"
     return FewposeError(f"{file} {what}; it holds no more than a number: write it again with: {again}")
 
 

@@ -5,13 +5,13 @@ header, or whose quote is not closed, is wrong, alone: it swallows no other, and
 """
 
 import csv
-import json
 import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curate.foundation import json_files
 from curate.foundation.csv_files import original
 from curate.foundation.text import shown
 from curate.lists.columns import Wanted, find, is_known
@@ -172,8 +172,8 @@ def _of_objects(lines: list[str], wanted: Wanted) -> Iterator[Record]:
 def _object(line: str) -> dict[str, Any] | str:
     """The object of a line, or why there is none."""
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        value = json_files.parse(line)
+    except json_files.NotJson:
         return "this is no JSON"
     return value if isinstance(value, dict) else "this is no JSON object"
 

@@ -186,8 +186,9 @@ def read_sweep(directory: Path) -> Sweep:
         if json_files.entry(settings, "format", int) > FORMAT:
             raise FewposeError(f"{directory} was written by a newer fewpose; update with pip install -U fewpose")
         planned = [Trial(**fields) for fields in json_files.entry(settings, "trials", list)]
+        _check_entries(settings)
     except (json_files.NotJson, TypeError) as error:
-        why = f"{FILE} is another program's"
+        why = f"{FILE} is another program's: {error}"
         raise FewposeError(f"{directory} is not a sweep ({why}); make one with fewshot sweep elsewhere") from error
     found = {trial: read(directory, trial) for trial in planned}
     for trial, record in found.items():
@@ -196,6 +197,26 @@ def read_sweep(directory: Path) -> Sweep:
                 f"{file} or the .npz beside it is damaged: it counts as not run, and fewshot sweep runs it again"
             )
     return Sweep(directory, settings, [record for record in found.values() if record is not None])
+
+
+# What reports and the App read of sweep.json. A file without a checksum may be anybody's, and older ones hold less.
+_ENTRIES: dict[str, type] = {
+    **dict.fromkeys(("collection", "model", "fit", "precision", "device", "short", "images_digest"), str),
+    **dict.fromkeys(("classes", "methods", "shots", "prompts", "dropped_classes"), list),
+    **dict.fromkeys(("class_sizes", "sets", "method_settings", "recipes", "versions"), dict),
+}
+_LISTS_OF_TEXTS = ("classes", "methods", "prompts", "dropped_classes")
+
+
+def _check_entries(settings: Mapping[str, Any]) -> None:
+    """Raises NotJson for an entry of another kind."""
+    for name in _ENTRIES.keys() & settings.keys():
+        json_files.entry(settings, name, _ENTRIES[name])
+    for name in _LISTS_OF_TEXTS:
+        if not all(isinstance(each, str) for each in settings.get(name, [])):
+            raise json_files.NotJson(f"its {name} are not texts")
+    if "\0" in settings.get("collection", ""):
+        raise json_files.NotJson("its collection is no name of a folder")
 
 
 def _settings(directory: Path) -> dict[str, Any]:

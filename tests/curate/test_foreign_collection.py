@@ -312,3 +312,14 @@ def test_a_format_of_a_table_is_no_part_of_a_path(
     if form == "fiftyone":
         names = {path.name for path in (tmp_path / "deep/er/out/data").iterdir()}
         assert {name.partition(".")[0] for name in names} == {"00000000", "00000001"}
+
+
+@pytest.mark.parametrize("id", ["", "zz", "../../../home", "A" * 64, "0" * 63, f"{'0' * 64}\n"])
+def test_an_id_that_is_no_digest_is_refused(foreign: Collection, photos: Path, tmp_path: Path, id: str) -> None:
+    """It would become a part of file names, and whoever reads it as a number would end with a traceback."""
+    set_table(foreign, id=id)
+    with pytest.raises(FewposeError, match=r"images\.parquet, row 0: .* is no SHA-256 of a file's bytes"):
+        import_folder(photos, foreign.root)
+    with pytest.raises(FewposeError, match="do not trust the collection"):
+        export(foreign, tmp_path / "out", name="unfiltered")
+    assert not (tmp_path / "out").exists()

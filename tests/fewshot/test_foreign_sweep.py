@@ -156,3 +156,18 @@ def test_a_model_is_read_through_links_but_no_pipe_is_waited_for(
     os.mkfifo(out / place.WEIGHTS)
     with pytest.raises(FewposeError, match=r"weights\.safetensors can't be read \(not a regular file\)"):
         directory.load(out, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("collection", value) for value in (5, ["x"], {}, "a\0b")),
+        *(("classes", value) for value in (5, "abc", [1, 2, 3])),
+        *(("model", 5), ("methods", [5]), ("sets", 5), ("class_sizes", [1]), ("prompts", 5), ("trials", 5)),
+    ],
+)
+def test_a_sweep_json_with_entries_of_another_kind_is_refused(sweep: Path, name: str, value: object) -> None:
+    content = json_files.read(sweep / "sweep.json")
+    json_files.write(sweep / "sweep.json", content | {name: value})
+    with pytest.raises(FewposeError, match=f"sweep is not a sweep .*its {name} "):
+        read_sweep(sweep)

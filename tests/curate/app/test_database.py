@@ -230,3 +230,27 @@ def test_a_folder_of_the_users_choice_is_used(root: Path, tmp_path: Path, progra
     assert len(mongods(tmp_path)) == 1
     process.communicate(timeout=30)
     assert not (root / "cache" / "fiftyone" / "db").exists()
+
+
+@pytest.mark.slow
+def test_a_database_that_another_program_has_open_is_left_running(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FIFTYONE_DATABASE_DIR may name FiftyOne's own folder while FiftyOne runs: its mongod is none of ours."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(folder))
+    # As FiftyOne starts one by itself.
+    command = [database.mongod(), "--dbpath", folder, "--logpath", tmp_path / "log", "--port", "0", "--nounixsocket"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as theirs:
+        try:
+            limit = time.monotonic() + 60
+            lock = folder / "mongod.lock"
+            while not (lock.exists() and lock.read_text().strip()):
+                assert time.monotonic() < limit
+                time.sleep(0.1)
+            with pytest.raises(FewposeError, match=rf"another program \(process {theirs.pid}: mongod\) works with"):
+                database.connect(Collection.open(root))
+            assert theirs.poll() is None
+        finally:
+            theirs.terminate()

@@ -52,7 +52,9 @@ def test_a_plugin_in_a_collection_is_not_loaded(tmp_path: Path, environment: dic
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("name", ["db/mongod.lock", "db/WiredTiger.lock", "db/journal", "db"])
+@pytest.mark.parametrize(
+    "name", ["db/mongod.lock", "db/WiredTiger.lock", "db/journal", "db", "db.lock", "db.log", "db.mark"]
+)
 def test_a_database_with_a_link_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv("FIFTYONE_DATABASE_DIR", raising=False)
     monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)

@@ -1,6 +1,7 @@
 """The collection on disk: opened only when it is one, written whole, the same bytes for the same tables."""
 
 import contextlib
+import hashlib
 import json
 import random
 import subprocess
@@ -15,7 +16,8 @@ from curate.foundation.errors import FewposeError, UsageError
 
 def images(*keys: str) -> pd.DataFrame:
     rows = [{name: 1 if kind == "int64" else f"{name} of {key}" for name, kind in COLUMNS.items()} for key in keys]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).assign(key=list(keys))
+    ids = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).assign(key=list(keys), id=ids)
 
 
 def rejects(*keys: str) -> pd.DataFrame:

@@ -56,7 +56,8 @@ def make(tmp_path: Path) -> Make:
 
     def build(*rows: tuple[str, str, str], **flagged: list[str]) -> Collection:
         collection = Collection.create(tmp_path / "c")
-        table = pd.DataFrame([image(*row) for row in rows], columns=list(COLUMNS)).astype(COLUMNS)
+        hashed = [(key, id.encode().hex().ljust(64, "0"), label) for key, id, label in rows]
+        table = pd.DataFrame([image(*row) for row in hashed], columns=list(COLUMNS)).astype(COLUMNS)
         collection.write(table, pd.DataFrame(columns=list(REJECT_COLUMNS)))
         findings.write(collection, found(collection.images(), flagged))
         return collection

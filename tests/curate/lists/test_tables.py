@@ -214,6 +214,7 @@ def test_json_lines_are_read_by_their_keys(tmp_path: Path) -> None:
         ('{"url": {"a": 1}}', "url holds no text"),
         ('{"url": "http://x.org", "label": ["tree"]}', "label holds no text"),
         ("[" * 100_000, "this is no JSON"),
+        ('{"url": 1e999}', "this is no JSON"),
     ],
 )
 def test_a_line_that_is_no_such_object_costs_itself_alone(tmp_path: Path, line: str, wrong: str) -> None:

@@ -202,7 +202,7 @@ def read_sweep(directory: Path) -> Sweep:
 # What reports and the App read of sweep.json. A file without a checksum may be anybody's, and older ones hold less.
 _ENTRIES: dict[str, type] = {
     **dict.fromkeys(("collection", "model", "fit", "precision", "device", "short", "images_digest"), str),
-    **dict.fromkeys(("classes", "methods", "shots", "prompts", "dropped_classes"), list),
+    **dict.fromkeys(("classes", "methods", "shots", "prompts", "texts", "dropped_classes"), list),
     **dict.fromkeys(("class_sizes", "sets", "method_settings", "recipes", "versions"), dict),
 }
 _LISTS_OF_TEXTS = ("classes", "methods", "prompts", "dropped_classes")

@@ -158,14 +158,16 @@ def test_a_model_is_read_through_links_but_no_pipe_is_waited_for(
         directory.load(out, "cpu")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("collection", value) for value in (5, ["x"], {}, "a\0b")),
-        *(("classes", value) for value in (5, "abc", [1, 2, 3])),
-        *(("model", 5), ("methods", [5]), ("sets", 5), ("class_sizes", [1]), ("prompts", 5), ("trials", 5)),
-    ],
-)
+WRONG_KINDS: dict[str, list[object]] = {
+    "collection": [5, ["x"], {}, "a\0b"],
+    "classes": [5, "abc", [1, 2, 3]],
+    "methods": [[5]],
+    "class_sizes": [[1]],
+    **{name: [5] for name in ("model", "sets", "prompts", "texts", "trials")},
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG_KINDS.items() for value in values])
 def test_a_sweep_json_with_entries_of_another_kind_is_refused(sweep: Path, name: str, value: object) -> None:
     content = json_files.read(sweep / "sweep.json")
     json_files.write(sweep / "sweep.json", content | {name: value})

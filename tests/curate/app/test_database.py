@@ -241,7 +241,8 @@ def test_a_database_that_another_program_has_open_is_left_running(
     folder.mkdir()
     monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(folder))
     # As FiftyOne starts one by itself.
-    command = [database.mongod(), "--dbpath", folder, "--logpath", tmp_path / "log", "--port", "0", "--nounixsocket"]
+    listen = ("--logpath", tmp_path / "log", "--port", "0", "--nounixsocket")
+    command: list[str | Path] = [database.mongod(), "--dbpath", folder, *listen]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as theirs:
         try:
             limit = time.monotonic() + 60

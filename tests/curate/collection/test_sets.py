@@ -1,7 +1,7 @@
 """A training set is a function of pictures, findings and decisions, never of the files' names or their order."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,12 @@ def found(images: pd.DataFrame, flagged: dict[str, list[str]]) -> Findings:
     return Findings(table, rules, findings.digest(images))
 
 
+def stored(rows: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
+    """An image table of rows (key, id, label); the ids become digests, as a collection has them."""
+    table = [image(key, id.encode().hex().ljust(64, "0"), label) for key, id, label in rows]
+    return pd.DataFrame(table, columns=list(COLUMNS)).astype(COLUMNS)
+
+
 Make = Callable[..., Collection]
 
 
@@ -56,9 +62,7 @@ def make(tmp_path: Path) -> Make:
 
     def build(*rows: tuple[str, str, str], **flagged: list[str]) -> Collection:
         collection = Collection.create(tmp_path / "c")
-        hashed = [(key, id.encode().hex().ljust(64, "0"), label) for key, id, label in rows]
-        table = pd.DataFrame([image(*row) for row in hashed], columns=list(COLUMNS)).astype(COLUMNS)
-        collection.write(table, pd.DataFrame(columns=list(REJECT_COLUMNS)))
+        collection.write(stored(rows), pd.DataFrame(columns=list(REJECT_COLUMNS)))
         findings.write(collection, found(collection.images(), flagged))
         return collection
 
@@ -201,8 +205,7 @@ def test_filtered_needs_a_check_and_unfiltered_does_not(make: Make) -> None:
 @pytest.mark.parametrize("rows", [[*FOUR, ("b/3", "i5", "b")], FOUR[:3], [*FOUR[:3], ("b/2", "i9", "b")]])
 def test_other_images_than_those_that_were_checked_need_another_check(make: Make, rows: list[Any]) -> None:
     collection = make(*FOUR)
-    table = pd.DataFrame([image(*row) for row in rows]).astype(COLUMNS)
-    collection.write(table, collection.rejects())
+    collection.write(stored(rows), collection.rejects())
     with pytest.raises(FewposeError, match=r"has other images than when it was last checked; .* curate check"):
         training_set(collection, "filtered")
 

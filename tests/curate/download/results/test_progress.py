@@ -123,7 +123,7 @@ def test_a_link_that_was_refused_before_it_was_asked_does_not_wait(collection: C
 def test_the_key_of_an_imported_image_is_not_counted(collection: Collection) -> None:
     listed(collection, "tree/1.jpg", "tree/2.jpg")
     texts = dict.fromkeys(collection.images().columns, "") | {"key": "tree/1.jpg", "label": "tree", "source": "import"}
-    image = {**texts, "width": 1, "height": 1, "frames": 1, "bytes": 1}
+    image = {**texts, "id": "0" * 64, "width": 1, "height": 1, "frames": 1, "bytes": 1}
     collection.write(pd.DataFrame([image]), collection.rejects())
     assert causes(collection) == {"tree/2.jpg": WAITING}
 

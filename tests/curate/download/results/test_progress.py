@@ -164,7 +164,9 @@ def test_counts_by_cause_class_and_host(collection: Collection) -> None:
 def test_a_hundred_thousand_links_add_up(collection: Collection) -> None:
     chance = random.Random(0)
     urls = [f"http://h{n % 4000}.org/{n}.jpg" for n in range(100_000)]
-    table = pd.DataFrame({"key": urls, "label": [f"c{n % 82}" for n in range(len(urls))], "url": urls}, dtype="str")
+    labels = [f"c{n % 82}" for n in range(len(urls))]
+    keys = [f"{label}/{n}.jpg" for n, label in enumerate(labels)]
+    table = pd.DataFrame({"key": keys, "label": labels, "url": urls}, dtype="str")
     table.assign(official_split="").to_parquet(collection.root / "links.parquet")
     answered(collection, *(row(url, chance.choice([Outcome.KEPT, Outcome.GONE])) for url in urls[::2]))
     found = Progress.of(collection)

@@ -123,7 +123,7 @@ def test_a_link_that_was_refused_before_it_was_asked_does_not_wait(collection: C
 def test_the_key_of_an_imported_image_is_not_counted(collection: Collection) -> None:
     listed(collection, "tree/1.jpg", "tree/2.jpg")
     texts = dict.fromkeys(collection.images().columns, "") | {"key": "tree/1.jpg", "label": "tree", "source": "import"}
-    image = {**texts, "width": 1, "height": 1, "frames": 1, "bytes": 1}
+    image = {**texts, "id": "0" * 64, "width": 1, "height": 1, "frames": 1, "bytes": 1}
     collection.write(pd.DataFrame([image]), collection.rejects())
     assert causes(collection) == {"tree/2.jpg": WAITING}
 
@@ -164,7 +164,9 @@ def test_counts_by_cause_class_and_host(collection: Collection) -> None:
 def test_a_hundred_thousand_links_add_up(collection: Collection) -> None:
     chance = random.Random(0)
     urls = [f"http://h{n % 4000}.org/{n}.jpg" for n in range(100_000)]
-    table = pd.DataFrame({"key": urls, "label": [f"c{n % 82}" for n in range(len(urls))], "url": urls}, dtype="str")
+    labels = [f"c{n % 82}" for n in range(len(urls))]
+    keys = [f"{label}/{n}.jpg" for n, label in enumerate(labels)]
+    table = pd.DataFrame({"key": keys, "label": labels, "url": urls}, dtype="str")
     table.assign(official_split="").to_parquet(collection.root / "links.parquet")
     answered(collection, *(row(url, chance.choice([Outcome.KEPT, Outcome.GONE])) for url in urls[::2]))
     found = Progress.of(collection)

@@ -253,7 +253,8 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(site: Web, pla
     )
     assert done.returncode == 1
     assert re.fullmatch(
-        r"error: the cache .* can't be written to \((File too large|No space left on device)\); make room .*",
+        r"error: (the cache .* can't be written to \((File too large|No space left on device)\); make room .*"
+        r"|cannot write .*: (File too large|No space left on device))",
         done.stderr.strip().splitlines()[-1],
     )
     assert "Traceback" not in done.stderr

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from curate.collection.directory import Collection
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
 from curate.sweeps import records
 from curate.sweeps.records import read_predictions, read_sweep
@@ -157,13 +158,13 @@ def test_from_the_command_line_to_the_report(run: Run, sweep: Path) -> None:
 def test_what_was_shown_of_another_cell_is_not_in_the_report(sweep: Path) -> None:
     explain_sweep(sweep, device="cpu")
     file = sweep / FOLDER / FILE
-    told = json.loads(file.read_text())
+    told = json_files.read(file)
     told["trial"]["set"] = "filtered" if told["trial"]["set"] == "unfiltered" else "unfiltered"
     trial = records.Trial(**told["trial"])
     told["predictions_sha256"] = next(
         each for each in read_sweep(sweep).records if each.trial == trial
     ).predictions_sha256
-    file.write_text(json.dumps(told))
+    json_files.write(file, told)
     assert read_shown(sweep) is not None
     assert "<code>fewshot explain SWEEP</code>" in write_report(sweep).html.read_text()
 
@@ -171,7 +172,7 @@ def test_what_was_shown_of_another_cell_is_not_in_the_report(sweep: Path) -> Non
 def test_as_json(run: Run, sweep: Path) -> None:
     code, out, _ = run(sweep, "--json")
     assert code == 0
-    assert json.loads(out) == json.loads((sweep / FOLDER / FILE).read_text())
+    assert json.loads(out) == json_files.read(sweep / FOLDER / FILE)
 
 
 def test_a_collection_that_has_changed_is_said(run: Run, settings: Settings, own_collection: Collection) -> None:

@@ -1,7 +1,6 @@
 """The paper's tables on a small collection: planned, run, gone on with, and shown with what differs."""
 
 import dataclasses
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import pytest
 import yaml
 
 from curate.collection.directory import Collection
-from curate.foundation import resources
+from curate.foundation import json_files, resources
 from curate.foundation.errors import UsageError
 from fewshot.reporting.paper import Pages, PaperContent, PaperTable, Row, html, markdown
 from fewshot.studies import paper
@@ -113,8 +112,7 @@ def test_divergence_is_marked(settings: PaperSettings, made: Pages, tmp_path: Pa
     plan = make(copied)
     name = "recipe-lr=0.0001,weight_decay=0.001,epochs=1"
     (record,) = (copied.out / name / "trials").rglob("s*.json")
-    said = json.loads(record.read_text()) | {"status": "failed", "cause": "diverged"}
-    record.write_text(json.dumps(said))
+    json_files.write(record, json_files.read(record) | {"status": "failed", "cause": "diverged"})
     pages = paper.write(plan)
     row = pages.content.tables[2].rows[0]
     assert (row.ours, row.note, row.paper) == ("–", "1 split diverged", "diverges")

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from curate.app import fiftyone_library, private
 from curate.collection.directory import Collection
-from curate.foundation.cache import explaining_write_errors
+from curate.foundation.cache import explaining_cache_errors
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.inside import check_no_links
 from curate.foundation.locks import Lock
@@ -104,7 +104,7 @@ def _find(collection: Collection, share: bool) -> Database:
         return Database(given, f"at {_without_password(given)}", ours=False)
     folder = _folder(collection)
     lock = Lock(folder.with_name(f"{folder.name}.lock"))
-    with explaining_write_errors(folder):
+    with explaining_cache_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         taken = lock.taken()
     if taken:

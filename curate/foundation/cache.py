@@ -27,7 +27,7 @@ class CannotWrite(FewposeError):
 
 
 @contextmanager
-def explaining_write_errors(folder: Path) -> Iterator[None]:
+def explaining_cache_errors(folder: Path) -> Iterator[None]:
     """Turns an OSError of the block, which writes into a cache in `folder`, into a CannotWrite that says what to do."""
     try:
         yield
@@ -78,7 +78,7 @@ class RowCache:
         # Named by the ids: two processes that fill one cache write the same files. Where they have computed other rows,
         # an array may end up beside the other's index: then it does not count, and is computed again.
         name, checksum = _name(ids), zlib.crc32(rows.data)
-        with explaining_write_errors(self.folder):
+        with explaining_cache_errors(self.folder):
             with atomic.replacing(self.folder / f"{name}.npy") as temporary:
                 with temporary.open("wb") as file:
                     # As np.save, which tells a full disk by an OSError without a number.

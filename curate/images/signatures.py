@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from curate.foundation.cache import explaining_write_errors
+from curate.foundation.cache import explaining_cache_errors
 from curate.foundation.inside import NO_FOLLOW
 from curate.images.decoding import DEFAULT_LIMITS, Limits, check_pixels, open_image
 
@@ -66,7 +66,7 @@ class Signatures:
         """Raises cache.CannotWrite."""
         file = collection.cache("signatures", VERSION, "records")
         self._folder = file.parent
-        with explaining_write_errors(self._folder):
+        with explaining_cache_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
         self._file = os.fdopen(descriptor, "r+b", buffering=0)
@@ -111,7 +111,7 @@ class Signatures:
 
     def add(self, content_id: str, signature: Signature) -> None:
         """Keep a signature, on disk; one that is known stays. Safe in threads. Raises cache.CannotWrite."""
-        with self._adding, explaining_write_errors(self._folder):
+        with self._adding, explaining_cache_errors(self._folder):
             if content_id in self:
                 return
             # Right behind the last whole one: what a kill or a full disk cut off is written over.

@@ -14,7 +14,7 @@ import pandas as pd
 from curate.collection import groups, synthetic
 from curate.collection.directory import Collection
 from curate.foundation import atomic, console, parquet
-from curate.foundation.cache import explaining_write_errors
+from curate.foundation.cache import explaining_cache_errors
 from curate.foundation.errors import FewposeError
 from curate.images import originals
 from curate.images.decoding import NO_LIMITS, Unreadable
@@ -75,7 +75,7 @@ def _cached(
     group = _known_groups(cache)
     if group.keys() != files.keys():
         group = _groups(collection, files, signatures, workers)
-        with explaining_write_errors(cache.parent):
+        with explaining_cache_errors(cache.parent):
             atomic.remove_unfinished(cache.parent)
             parquet.write(cache, pd.DataFrame(sorted(group.items()), columns=list(_GROUPS), dtype="str"))
     return group

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from curate.foundation import console
-from curate.foundation.cache import explaining_write_errors
+from curate.foundation.cache import explaining_cache_errors
 from curate.foundation.errors import FewposeError
 from curate.workers.opening import Shared, open_pool
 from curate.workers.places import Needs, Place
@@ -38,7 +38,7 @@ def compute(
     block = block or BLOCK
     blocks = [images.iloc[start : start + block] for start in range(0, len(images), block)]
     cache = collection.cache()
-    with explaining_write_errors(cache):
+    with explaining_cache_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
     shared = Shared(cache, (collection.file("images.parquet"),))
     with (

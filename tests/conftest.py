@@ -28,6 +28,7 @@ NEEDS = {
     "chromium": "browser",
     "shared_data": "data",
     "fiftyone_installed": "app",
+    "everything": "slow",
 }
 
 

@@ -89,6 +89,7 @@ def test_import_and_status_obey_the_option(tmp_path: Path, monkeypatch: pytest.M
     assert files(one.cache()) == files(two.cache())
 
 
+@pytest.mark.slow
 def test_workers_compute_where_they_are_told(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

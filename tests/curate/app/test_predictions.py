@@ -46,6 +46,7 @@ def store(sweep: Path, cell: tuple[str, int], split: int, said: dict[str, tuple[
     return trial
 
 
+@pytest.mark.slow
 def test_of_a_sweep_that_was_run_it_says_what_the_most_accurate_of_its_cells_said(sweep: Path) -> None:
     found = records.read_sweep(sweep)
     assert len(found.records) == 36

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +23,8 @@ from curate.download.web.settings import Settings
 
 if TYPE_CHECKING:
     from curate.download.run import Engine  # and with it pandas
+
+BRIEFLY = 4.0  # seconds: engines stop within one, and a machine that is busy is given more
 
 
 class Web(ThreadingHTTPServer):
@@ -90,6 +92,11 @@ def drain(engine: "Engine", seconds: float = 60.0) -> list[Result]:
         assert time.monotonic() < end, engine.counts()
         results += engine.take(0.2)
     return results
+
+
+def each_of(jobs: Iterable[Job]) -> set[str]:
+    """As `Web.asked` names them. It may name more: a stranger's request to a port that was another's before."""
+    return {f"{urlsplit(job.url).hostname}{urlsplit(job.url).path}" for job in jobs}
 
 
 def answer(result: Result) -> Answer:

@@ -69,6 +69,7 @@ def lines(sent: str) -> list[str]:
     return [line for line in re.split(r"[\r\n]+", plain) if line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [40, 80, 140])
 def test_a_terminal_shows_a_bar_and_counts_on_lines_that_fit(tmp_path: Path, columns: int) -> None:
     code, sent = in_terminal(tmp_path, columns)
@@ -85,6 +86,7 @@ def test_a_terminal_shows_a_bar_and_counts_on_lines_that_fit(tmp_path: Path, col
         assert slowest.rstrip() == "slowest: a-very-long-name-of-a-host-that-is-slow…, 12,345 left, 679 s"
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_its_cursor_back_after_a_fault(tmp_path: Path) -> None:
     code, sent = in_terminal(tmp_path, 80, "fail")
     assert code == 1

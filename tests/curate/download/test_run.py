@@ -106,6 +106,7 @@ def everything(make_place: Callable[[], "Place"]) -> Everything:
         return Everything(listed, place, served.counts(), seconds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BEHAVIOURS))
 def test_each_behaviour_ends_with_its_outcome_and_few_requests(everything: Everything, name: str) -> None:
     links = everything.of(name)
@@ -213,6 +214,7 @@ def test_a_site_is_asked_as_often_and_as_much_at_once_as_allowed(slow_site: Web,
     assert host["most_requests"] == 2  # as many as it may be: none is left idle
 
 
+@pytest.mark.slow
 def test_a_server_that_says_later_is_left_alone_until_then(site: Web, place: "Place") -> None:
     urls = [site.url("429-then-good", 0), *(site.url("good", n) for n in range(1, 4))]
     others = [site.url("good", n, "127.0.0.2") for n in range(10, 14)]
@@ -418,6 +420,7 @@ def test_no_time_makes_the_tables_of_what_is_there(site: Web, place: "Place") ->
     assert Counter(place.causes.values()) == {"kept": 5, "not found": 5}
 
 
+@pytest.mark.slow
 def test_when_the_time_is_up_nobody_is_asked_any_more(site: Web, place: "Place") -> None:
     links = keyed([*(site.url("good", n) for n in range(3)), site.url("stall", 9, "127.0.0.2")])
     began = time.monotonic()
@@ -525,6 +528,7 @@ def test_a_machine_that_is_offline_is_said_to_be_and_no_link_is_given_up(place: 
     assert len(Collection.open(place.root).images()) == 0
 
 
+@pytest.mark.slow
 def test_dead_names_on_a_list_are_no_reason_to_stop_while_others_answer(site: Web, place: "Place") -> None:
     good = [site.url("good", n) for n in range(20)]  # one site of many links, which is asked early whatever the order
     links = keyed([*good, *(f"http://host{n}.invalid/{n}.jpg" for n in range(25))])

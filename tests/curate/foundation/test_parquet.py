@@ -64,6 +64,7 @@ def test_any_other_program_reads_it(path: Path) -> None:
     assert pq.read_table(path, page_checksum_verification=True).num_rows == 60
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_passes(path: Path) -> None:
     """Every byte: where the digest's name is damaged, nothing else is, and the values are right."""
     whole = path.read_bytes()

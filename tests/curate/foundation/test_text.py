@@ -44,6 +44,7 @@ def test_of_several_lines_only_the_ends_stay() -> None:
     assert text.shown_lines("a\x1b\nb\r\nc") == "a\\x1b\nb\\r\nc"
 
 
+@pytest.mark.slow
 @given(st.recursive(st.text() | st.integers() | st.none(), lambda inner: st.dictionaries(st.text(), inner)))
 def test_json_says_the_same_and_shows_all_of_it(value: object) -> None:
     written = text.json_text(value, indent=1)

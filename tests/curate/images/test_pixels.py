@@ -170,6 +170,7 @@ def large_jpeg() -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_a_large_jpeg_decoded_small_has_nearly_the_same_pixels(
     make: Callable[..., Collection], large_jpeg: bytes, fit: str

@@ -18,9 +18,9 @@ from tests.curate.images import hostile
 from tests.curate.images.test_decoding import encoded, photo
 
 PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "data"
-# Of CPU, that any file here may take. Without the walk they took from a second to minutes, the shorter ones being small
-# only so that the tests are quick: at 50 MB all of them would take minutes, or all memory.
-SECONDS = 4.0
+# Of CPU, after which a file counts as one that holds its decoder. No measurement: what passes takes a few seconds, also
+# on a machine that is slow; what took minutes before there was a walk fails. benchmarks/decode_guard.py measures.
+SECONDS = 60.0
 
 ZTXT = hostile.chunk(b"zTXt", b"a\0\0" + hostile.failing(1))
 EXIF = b"\xff\xe1Exif\0\0"
@@ -109,6 +109,7 @@ def test_what_inflates_to_hundreds_of_megabytes_is_not_inflated(content: bytes) 
     tried(content)
 
 
+@pytest.mark.slow
 def test_as_many_as_the_limits_allow_are_a_picture() -> None:
     for content in (
         jpeg_of_scans(400, MOST_SCANS),
@@ -123,6 +124,7 @@ def test_as_many_as_the_limits_allow_are_a_picture() -> None:
         assert isinstance(found, Decoded), found
 
 
+@pytest.mark.slow
 def test_the_costliest_that_pass_take_seconds() -> None:
     found = tried(jpeg_of_scans(7990, MOST_SCANNED // 7990**2))
     assert isinstance(found, Decoded), found
@@ -197,7 +199,7 @@ def test_numbers_of_any_size_are_only_numbers() -> None:
                 check_work(bytes(changed), form)
             except TooMuchWork as error:
                 assert str(error)
-            assert time.thread_time() - begun < 1
+            assert time.thread_time() - begun < SECONDS
 
 
 @pytest.mark.slow

@@ -648,6 +648,7 @@ def test_a_damaged_table_is_made_again_as_is_said(name: str, source: Path, targe
     assert {file: (target / file).read_bytes() for file in before} == before
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_of_groups_is_made_again(source: Path, target: Path) -> None:
     put(source / "tree/copy.jpg", (source / "tree/1.jpg").read_bytes())
     import_folder(source, target)

@@ -202,6 +202,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_weights_and_digests_are_the_same_in_every_process(elsewhere: list[str], lite0: ClipModel) -> None:
     torch.manual_seed(1)
     here = [lite0, load("tiny/random")]
@@ -231,6 +232,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None
     return at
 
 
+@pytest.mark.slow
 def test_a_hub_that_never_answers_is_not_waited_for(hub: Callable[[str], None]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hub(f"http://127.0.0.1:{silent.getsockname()[1]}")

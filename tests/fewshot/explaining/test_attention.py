@@ -121,6 +121,7 @@ class Reference(nn.Module):
         return torch.cat(heads, -1) @ layer.out_proj.weight.T + layer.out_proj.bias
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["class token", "average"])
 @pytest.mark.parametrize("score", [log_odds, logit])
 def test_relevance_is_the_papers_with_whole_matrices(towers: dict[str, tuple[Any, int]], name: str, score: Any) -> None:

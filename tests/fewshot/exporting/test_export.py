@@ -27,6 +27,7 @@ def fp32(tiny_model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> 
     return export.export(tiny_model, tmp_path_factory.mktemp("exported") / "yoga.onnx")
 
 
+@pytest.mark.slow
 def test_the_json_tells_the_file_and_how_to_use_it(fp32: export.Exported, tiny_model: TrainedModel) -> None:
     about = json.loads(fp32.json.read_bytes())
     content = fp32.onnx.read_bytes()

@@ -138,6 +138,7 @@ def with_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(sweep).html
 
 
+@pytest.mark.slow
 def test_awkward_names_are_escaped_everywhere(hostile: Path) -> None:
     page = hostile.read_text()
     assert "<script>alert" not in page
@@ -161,6 +162,7 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(directory).html.parent
 
 
+@pytest.mark.slow
 def test_nothing_that_a_report_writes_holds_what_cannot_be_seen(unseen: Path) -> None:
     files = [file for file in unseen.iterdir() if file.suffix in (".csv", ".md", ".html")]
     assert len(files) >= 8
@@ -185,6 +187,7 @@ def test_the_page_names_what_failed_and_what_is_missing(hostile: Path) -> None:
     assert "41 of 42 trials have run (1 failed), 1 is still to come" in page
 
 
+@pytest.mark.slow
 def test_the_page_refers_to_nothing_outside(with_pictures: Path) -> None:
     page = with_pictures.read_text()
     assert "http:" not in page and "https:" not in page and "@import" not in page and "url(" not in page

@@ -122,6 +122,7 @@ def test_a_second_sweep_in_the_same_directory_is_refused(settings: Build) -> Non
         run_sweep(asked)
 
 
+@pytest.mark.ray
 def test_a_cluster_that_does_not_answer_is_named(settings: Build) -> None:
     code = f"""
 from fewshot.sweeping.run import run_sweep
@@ -154,6 +155,7 @@ console.run(app)
 """
 
 
+@pytest.mark.ray
 def test_ctrl_c_ends_all_of_it_and_keeps_what_is_done(settings: Build, tmp_path: Path) -> None:
     """On a Ray of this machine alone, which is started for it."""
     out = tmp_path / "sweep"

@@ -262,6 +262,7 @@ def test_of_a_sweep_other_weights_are_refused(asked: Ask) -> None:
         train(asked(weights="0" * 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [place.JSON, place.WEIGHTS])
 def test_a_damaged_model_is_made_again_as_is_said(asked: Ask, name: str) -> None:
     settings = asked()
@@ -278,6 +279,7 @@ def test_a_damaged_model_is_made_again_as_is_said(asked: Ask, name: str) -> None
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_damaged_fold_is_trained_again(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = asked()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

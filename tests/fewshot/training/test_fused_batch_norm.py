@@ -2,12 +2,14 @@
 
 import copy
 
+import pytest
 import torch
 
 from curate.models import clip_models
 from fewshot.training.fused_batch_norm import _pairs, fuse_batch_norm
 
 
+@pytest.mark.slow
 def test_results_and_gradients_are_the_same() -> None:
     plain = clip_models.load("lite0", device="cpu").model.visual
     fused = copy.deepcopy(plain)

@@ -46,6 +46,7 @@ def posed(collection: Collection, **told: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_detector_finds_people_and_their_joints_in_pixels(weights: Path) -> None:
     people, sure = Detector(weights, "cpu").people(np.asarray(picture(1, 64)))
     assert people.shape == (len(sure), 17, 3)
@@ -54,6 +55,7 @@ def test_a_detector_finds_people_and_their_joints_in_pixels(weights: Path) -> No
     assert ((people[..., :2] >= 0) & (people[..., :2] <= 64)).all()
 
 
+@pytest.mark.slow
 def test_acceptance_compares_poses_and_says_how_well_they_agree(collection: Collection, weights: Path) -> None:
     posed(collection, keypoints=SKELETON)
     found = accept(collection, model=None, keypoints=weights, device="cpu")
@@ -73,6 +75,7 @@ def test_without_weights_it_says_how_to_get_them_and_without_skeletons_that_ther
     assert "no synthetic image has a skeleton" in accept(collection, model=None).rules["synthetic_pose"].not_run
 
 
+@pytest.mark.slow
 def test_weights_that_are_none_are_refused_in_a_sentence(collection: Collection, tmp_path: Path) -> None:
     posed(collection, keypoints=SKELETON)
     with pytest.raises(UsageError, match="no such file"):

@@ -94,6 +94,7 @@ def test_what_an_actor_raises_is_the_users_sentence(cluster: None, tmp_path: Pat
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.ray
 def test_without_an_address_a_ray_of_this_machine_is_started_and_ended(tmp_path: Path) -> None:
     root = collection(tmp_path)
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}

@@ -124,6 +124,7 @@ def test_an_image_is_the_same_alone_in_any_batch_and_in_another_process_state(
     assert generator.facts()["generator"] == CLASSES.get(way, generator.facts()["generator"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "change"),
     [

@@ -20,7 +20,7 @@ from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
 from curate.foundation.errors import FewposeError
 from curate.workers.settings import WorkerSettings
-from tests.curate.download.counting import Web, answer, counting, drain
+from tests.curate.download.counting import BRIEFLY, Web, answer, counting, drain, each_of
 
 ray = pytest.importorskip("ray")
 
@@ -129,7 +129,7 @@ def test_a_worker_that_is_killed_loses_nothing(engine: ShardedEngine, web: Web) 
     assert len({answer(result).detail for result in results}) == 3
     del web.most[""]
     assert max(web.most.values()) <= 2 * SETTINGS.per_site  # what the dead one had asked for was still being answered
-    assert len(web.asked) == len(jobs)
+    assert each_of(jobs) <= set(web.asked)
 
 
 def test_a_worker_that_dies_again_ends_the_run_with_a_sentence(engine: ShardedEngine, web: Web) -> None:
@@ -152,9 +152,9 @@ def test_stop_takes_no_longer_than_a_second(engine: ShardedEngine, web: Web) -> 
     assert counts.slowest is not None
     began = time.monotonic()
     engine.stop()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < BRIEFLY
     assert engine.take(9.0) == []
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < BRIEFLY
 
 
 @pytest.mark.slow

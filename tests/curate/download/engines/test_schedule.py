@@ -438,4 +438,4 @@ def test_a_hundred_thousand_jobs_take_seconds(sites: int) -> None:
         schedule.finished(given, 0.0, timed_out=False)
     assert len(schedule) == 0
     seconds = time.process_time() - begun
-    assert seconds < 10.0  # 1.5 on a quiet machine; hours if any call looked at every job
+    assert seconds < 60.0  # 1.5 on a quiet machine; hours if any call looked at every job

@@ -170,6 +170,7 @@ def test_a_second_run_asks_neither_the_web_nor_the_archive(site: Web, place: "Pl
     assert place.tables == tables
 
 
+@pytest.mark.slow
 def test_the_archive_is_asked_only_for_what_is_lost(site: Web, place: "Place", copies: Archive) -> None:
     links = lost(site, "404", "good", "403", "500", "side-63", "noai", "truncated")
     copies.copies = {url: Copy(archived(n)) for n, url in enumerate(links.values())}
@@ -190,6 +191,7 @@ def test_nothing_is_asked_of_an_archive_unless_it_is_wanted(site: Web, place: "P
     assert set(place.causes.values()) == {"kept"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("copy", "outcome"),
     [

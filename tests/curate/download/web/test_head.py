@@ -109,7 +109,7 @@ def test_a_head_has_an_end(endless: bytes) -> None:
     with pytest.raises(http.client.LineTooLong):
         head.read(stream)
     assert stream.tell() <= head.MOST_BYTES + 1
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ _AUTHORITIES = st.sampled_from(["x.org", "X.org:80", "x.org:81", "bücher.de", "
 _LINKS = st.builds("{}://{}{}{}".format, st.sampled_from(["http", "HTTPS"]), _AUTHORITIES, st.just("/"), _RESTS)
 
 
+@pytest.mark.slow
 @given(_LINKS | st.text() | st.builds("http://{}/a".format, st.text()))
 @example("http://x.org/%2%35")
 @example("http://x.org/%%32e/")

@@ -30,9 +30,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from benchmarks import common
 from curate.checks.rules.components import principal_components
+from curate.checks.rules.out_of_fold import by_features, folds
 from curate.checks.rules.outlier import OUTLIER
 from curate.checks.rules.rule import Inputs, Rule
-from curate.checks.rules.wrong_label import WRONG_LABEL, folds, out_of_fold
+from curate.checks.rules.wrong_label import WRONG_LABEL
 from curate.collection.directory import Collection
 from curate.images.signatures import Signatures
 from curate.importing.importer import import_folder
@@ -92,7 +93,7 @@ def by_cleanlab(python: Path, inputs: Inputs) -> Iterator[tuple[str, np.ndarray,
     labels, groups = inputs.images["label"].to_numpy(str), inputs.images["group"].to_numpy(str)
     numbers = np.unique(labels, return_inverse=True)[1]
     X = principal_components(inputs.features, int(WRONG_LABEL.parameters["components"]))
-    probabilities = out_of_fold(X, numbers, folds(labels, groups), WRONG_LABEL.parameters["strength"])
+    probabilities = by_features(X, numbers, folds(labels, groups), WRONG_LABEL.parameters["strength"])
     with tempfile.TemporaryDirectory() as folder:
         given, answer = Path(folder, "given.npz"), Path(folder, "answer.npz")
         np.savez(given, labels=numbers, probabilities=probabilities)

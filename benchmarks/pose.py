@@ -269,7 +269,7 @@ def run(command: Sequence[str], cpus: int, *, given: str = "", cwd: Path | None 
 
 def write_reference() -> int:
     """MediaPipe's answers to the people that the tests render."""
-    from tests.curate.pose.conftest import EACH, POSES, SEED, SIZE
+    from tests.curate.conftest import EACH, POSES, SEED, SIZE
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "photos")

@@ -88,7 +88,6 @@ NAMES = {
         "{collection} --model ViT-B-33",
         "{collection} --device gpu",
         "{collection} --sheet sheet.jpg",
-        "{collection} --keypoints-weights {new}",
     ],
     "fewshot sweep": [
         "{collection} --out {new}/s --methods magic",

@@ -97,6 +97,7 @@ def state(root: Path) -> dict[str, str]:
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "a folder"
         for path in root.rglob("*")
         if not (path.name.endswith(".lock") or path.name in ("links.parquet", "downloads.jsonl"))  # as work begins
+        and "signatures" not in path.parts  # what is known of a picture that could not be kept
     }
 
 

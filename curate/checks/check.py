@@ -14,6 +14,7 @@ from curate.collection.findings import Findings
 from curate.foundation import console
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.text import command_line
+from curate.foundation.yaml_files import unknown
 from curate.images.signatures import Signatures
 from curate.workers.settings import WorkerSettings
 
@@ -90,8 +91,14 @@ def _earlier(collection: Collection, chosen: Mapping[str, Setting], *, needed: b
 
 
 def _named(names: Sequence[str] | None) -> set[str]:
-    known = [rule.name for rule in RULES]
-    for name in names or ():
-        if name not in known:
-            raise UsageError(f"there is no rule {name!r}; there are {', '.join(known)}")
-    return set(known if names is None else names)
+    if names is None:
+        return {rule.name for rule in RULES}
+    wanted = set()
+    for name in names:
+        those = [rule.name for rule in RULES if name in (rule.name, rule.formerly)]
+        if not those:
+            raise UsageError(unknown("rule", name, [rule.name for rule in RULES]))
+        if name not in those:
+            console.note(f"{name} is called {', '.join(those)} now")
+        wanted.update(those)
+    return wanted

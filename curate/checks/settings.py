@@ -7,9 +7,10 @@ the terminal.
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -28,6 +29,7 @@ _HEAD = """\
 #   drops      whether what it flags is left out of the training set `filtered`, unless a person keeps it
 #   threshold  the score, from 0 (fine) to 1, from which on an image is flagged
 """
+_SWITCHES = ("enabled", "drops")
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,12 @@ def load(collection: Collection, rules: Sequence[Rule[Any]], name: str = NAME, h
     """
     path = collection.file(name)
     text = _read(path) if path.exists() else head
-    found = _File(path, text)
+    found = _File(path, text).modern(rules)
+    renamed, text = found.text != text, found.text
     found.check(rules)
     lacking = found.lacking(rules)
-    if lacking or not path.exists():
-        if path.exists():
+    if lacking or renamed or not path.exists():
+        if lacking and path.exists():
             console.note(f"{path}: added {', '.join(lacking)}, with the defaults")
         text = found.completed(rules)
         found = _File(path, text)
@@ -71,11 +74,33 @@ class _File:
 
     def __init__(self, path: Path, text: str) -> None:
         """Raises UsageError."""
-        self.text = text
+        self.path, self.text = path, text
         found = yaml_files.parse(text, str(path))
         pairs = found.pairs("the file") if found else []
         self.rules = {name.written: (name, block) for name, block in pairs}
         self.values = {name: block.mapping(name) for name, (_, block) in self.rules.items()}
+
+    def modern(self, rules: Sequence[Rule[Any]]) -> "_File":
+        """With the rules that took the place of an earlier version's, switched as that one was; a note names them."""
+        lines = self.text.splitlines()
+        for former in sorted({rule.formerly for rule in rules} & self.rules.keys(), key=self._start, reverse=True):
+            place, block = self.rules[former]
+            now = [rule for rule in rules if rule.formerly == former]
+            switches = {
+                name: _value(former, name, self.values[former][name])
+                for name in _SWITCHES
+                if name in self.values[former]
+            }
+            names = ", ".join(rule.name for rule in now)
+            console.note(f"{self.path}, line {place.line}: {former} is called {names} now; they are switched as it was")
+            new = [line for rule in now if rule.name not in self.rules for line in ["", *_block(rule, switches)]]
+            lines[self._start(former) : _last_line(block.node) + 1] = new[1:]
+        return _File(self.path, "\n".join(lines) + "\n") if lines != self.text.splitlines() else self
+
+    def _start(self, name: str) -> int:
+        """The line of a rule, from 0, or that of the comment right above it."""
+        lines, start = self.text.splitlines(), self.rules[name][0].line - 1
+        return start - 1 if start and lines[start - 1].startswith("#") else start
 
     def check(self, rules: Sequence[Rule[Any]]) -> None:
         """Raises UsageError for what no rule has, and for values that it cannot have."""
@@ -83,7 +108,7 @@ class _File:
         for name, (place, block) in self.rules.items():
             if name not in known:
                 raise place.wrong(unknown("rule", name, known))
-            block.mapping(name, ("enabled", "drops", *known[name].parameters), f"parameter of {name} called")
+            block.mapping(name, (*_SWITCHES, *known[name].parameters), f"parameter of {name} called")
             for parameter, value in self.values[name].items():
                 _value(name, parameter, value)
 
@@ -128,7 +153,7 @@ class _File:
 def _value(rule: str, name: str, given: Entry) -> float | bool:
     shown = given.written if isinstance(given.node, yaml.ScalarNode) else "a list of things"
     value = given.plain()
-    if name in ("enabled", "drops"):
+    if name in _SWITCHES:
         if not isinstance(value, bool):
             raise given.wrong(f"{rule}: {name} is true or false, not {shown!r}")
     elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -140,13 +165,20 @@ def _value(rule: str, name: str, given: Entry) -> float | bool:
 
 
 def _defaults(rule: Rule[Any]) -> dict[str, float | bool]:
-    return {"enabled": True, "drops": rule.drops, **rule.parameters}
+    return dict(zip(_SWITCHES, (True, rule.drops), strict=True)) | dict(rule.parameters)
 
 
-def _block(rule: Rule[Any]) -> list[str]:
+def _block(rule: Rule[Any], switches: Mapping[str, float | bool] = MappingProxyType({})) -> list[str]:
     about = (inspect.getdoc(rule.run) or "").split("\n\n")[0].replace("\n", " ")
-    values = [f"  {name}: {_shown(value)}" for name, value in _defaults(rule).items()]
+    values = [f"  {name}: {_shown(value)}" for name, value in (_defaults(rule) | dict(switches)).items()]
     return [f"# {rule.title}: {about}", f"{rule.name}:", *values]
+
+
+def _last_line(node: yaml.Node) -> int:
+    """Of a value, from 0. A block's own end is that of the comments behind it."""
+    if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
+        return _last_line(node.value[-1][1])
+    return int(node.end_mark.line)
 
 
 def _shown(value: float | bool) -> str:

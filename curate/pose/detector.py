@@ -26,6 +26,11 @@ class Detection:
     middle: np.ndarray  # (2,): of the hips
     end: np.ndarray  # (2,): on a circle around the whole person, beyond the head
 
+    def moved(self, x: float, y: float) -> "Detection":
+        """In pixels of a picture of which this one was cut out at (x, y)."""
+        by = np.array([x, y])
+        return Detection(self.score, self.middle + by, self.end + by)
+
 
 class Detector:
     """The model. Not to be shared between threads."""

@@ -14,7 +14,7 @@ import pandas as pd
 from curate.collection.directory import Collection
 from curate.foundation import parquet
 from curate.foundation.text import command_line
-from curate.pose.people import JOINTS, VALUES, Estimator, Person
+from curate.pose.people import JOINTS, VALUES, Estimator, Person, inside
 
 TABLE = "keypoints.parquet"
 NOBODY = -1
@@ -46,21 +46,40 @@ class Keypoints:
         """The ids of the images that the estimator of this digest has looked at."""
         return set(self.table.loc[self.table["digest"] == digest, "id"])
 
+    def ids(self) -> set[str]:
+        """Those of the images that were looked at."""
+        return set(self._rows)
+
+    @property
+    def estimator(self) -> str:
+        """Its name; "" where nothing was looked at yet."""
+        return str(self.table["estimator"].iloc[0]) if len(self.table) else ""
+
+    def of(self, digest: str) -> bool:
+        """Whether all of it, which may be nothing, comes from the estimator of this digest."""
+        return bool((self.table["digest"] == digest).all())
+
     def people(self, content_id: str) -> list[Person]:
         """Those in an image, the surest first. Raises KeyError for one that was not looked at."""
-        return [_person(self.table, row) for row in self._rows[content_id] if self._persons[row] != NOBODY]
+        return [self._person(row) for row in self._rows[content_id] if self._persons[row] != NOBODY]
 
-    def counts(self) -> pd.Series:
-        """The number of people in each image that was looked at, by its id."""
-        return (self.table["person"] != NOBODY).groupby(self.table["id"]).sum()
+    def counts(self, least: float = 0.0) -> pd.Series:
+        """By id, the number of people in each image that was looked at, with a score of at least `least`."""
+        counted = (self.table["person"] != NOBODY) & (self.table["score"] >= least)
+        return counted.groupby(self.table["id"]).sum()
 
     def joints(self, ids: Sequence[str]) -> np.ndarray:
-        """Of the surest person of each image, (n, 33, 5) float32: people.VALUES; NaN where there is nobody.
-
-        Raises KeyError as `people`.
+        """Of the surest person of each image, (n, 33, 5) float32: people.VALUES; NaN where there is nobody, and where
+        nobody was looked for.
         """
-        first = [self._rows[one][0] for one in ids]
-        return self._values[first].reshape(len(first), len(JOINTS), len(VALUES))
+        found = np.full((len(ids), len(JOINTS), len(VALUES)), np.nan, np.float32)
+        known = [n for n, one in enumerate(ids) if one in self._rows]
+        found[known] = self._joints[[self._rows[ids[n]][0] for n in known]]
+        return found
+
+    def _person(self, row: int) -> Person:
+        score, presence = self._scores[row].tolist()
+        return Person(score, presence, self._joints[row])
 
     @cached_property
     def _rows(self) -> dict[str, list[int]]:
@@ -74,8 +93,12 @@ class Keypoints:
         return self.table["person"].to_numpy()
 
     @cached_property
-    def _values(self) -> np.ndarray:
-        return self.table[_JOINTS].to_numpy(np.float32)
+    def _scores(self) -> np.ndarray:
+        return self.table[["score", "presence"]].to_numpy()
+
+    @cached_property
+    def _joints(self) -> np.ndarray:
+        return self.table[_JOINTS].to_numpy(np.float32).reshape(-1, len(JOINTS), len(VALUES))
 
 
 def read(collection: Collection) -> Keypoints:
@@ -109,20 +132,22 @@ def table_of(images: pd.DataFrame, found: np.ndarray, estimator: Estimator) -> p
     image, person = np.nonzero(there)
     values = found[image, person]
     joints = values[:, 2:].reshape(-1, len(JOINTS), len(VALUES))
-    x, y = joints[:, :, 0], joints[:, :, 1]
-    size = images[["width", "height"]].to_numpy()[image]
-    inside = ((x >= 0) & (x < size[:, :1]) & (y >= 0) & (y < size[:, 1:])).mean(1)
     nobody = np.isnan(values[:, 0])
+    low, high = _boxes(joints)
+    within = inside(joints, images[["width", "height"]].to_numpy()[image])
     about = {
         "id": images["id"].to_numpy()[image], "person": np.where(nobody, NOBODY, person),
         "score": values[:, 0], "presence": values[:, 1],
-        "left": x.min(1), "top": y.min(1), "right": x.max(1), "bottom": y.max(1),
-        "inside": np.where(nobody, np.nan, inside), "estimator": estimator.name, "digest": estimator.digest,
+        "left": low[:, 0], "top": low[:, 1], "right": high[:, 0], "bottom": high[:, 1],
+        "inside": np.where(nobody, np.nan, within), "estimator": estimator.name, "digest": estimator.digest,
     }  # fmt: skip
     return pd.concat([pd.DataFrame(about), pd.DataFrame(values[:, 2:], columns=_JOINTS)], axis=1).astype(COLUMNS)
 
 
-def _person(table: pd.DataFrame, row: int) -> Person:
-    told = table.iloc[row]
-    joints = told[_JOINTS].to_numpy(np.float32).reshape(len(JOINTS), len(VALUES))
-    return Person(float(told["score"]), float(told["presence"]), joints)
+def _boxes(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Around the known joints of each person: left and top, right and bottom, (n, 2) each; NaN where none is known."""
+    points = joints[:, :, :2]
+    known = np.isfinite(points)
+    low, high = np.where(known, points, np.inf).min(1), np.where(known, points, -np.inf).max(1)
+    there = known.any(1)
+    return np.where(there, low, np.nan), np.where(there, high, np.nan)

@@ -61,17 +61,16 @@ class Person:
 
     score: float  # 0 to 1: how sure the detector is that there is a person
     presence: float  # 0 to 1: how sure the estimator is, when it looks closer
-    joints: np.ndarray  # (33, 5) float32: VALUES; x, y, z in pixels (z: from the hips, less is nearer to the camera)
+    joints: np.ndarray  # (33, 5) float32: VALUES; x, y, z in pixels (z: from the hips, less is nearer); NaN: not known
 
     @property
     def box(self) -> np.ndarray:
         """Around the joints, (4,) float32: left, top, right, bottom in pixels."""
-        return np.concatenate([self.joints[:, :2].min(0), self.joints[:, :2].max(0)])
+        return np.concatenate([np.nanmin(self.joints[:, :2], 0), np.nanmax(self.joints[:, :2], 0)])
 
     def inside(self, width: int, height: int) -> float:
         """The share of the joints that lie within an image of this size."""
-        x, y = self.joints[:, 0], self.joints[:, 1]
-        return float(((x >= 0) & (x < width) & (y >= 0) & (y < height)).mean())
+        return float(inside(self.joints[None], np.array([[width, height]]))[0])
 
     def coco(self, least: float = 0.5) -> np.ndarray:
         """COCO's keypoints, (17, 3) float32: x, y in pixels, and 2 for visible, 1 for one whose visibility is below
@@ -79,6 +78,14 @@ class Person:
         """
         chosen = self.joints[list(COCO)]
         return np.column_stack([chosen[:, :2], np.where(chosen[:, 3] >= least, 2, 1)]).astype(np.float32)
+
+
+def inside(joints: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The share of each person's known joints (n, 33, 5) that lie within images of `sizes` (n, 2), (n,)."""
+    points = joints[:, :, :2]
+    known = np.isfinite(points).all(-1)
+    within = ((points >= 0) & (points < sizes[:, None])).all(-1)
+    return np.asarray(within.sum(1) / np.maximum(known.sum(1), 1))
 
 
 class Estimator(Protocol):

@@ -107,8 +107,17 @@ def features(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(limbs, axis=-1, keepdims=True)
     cosines = np.stack([_cosine(p[:, a] - p[:, b], p[:, c] - p[:, b]) for a, b, c in _ANGLES], axis=1)
     distances = np.linalg.norm(p[:, _ENDS][:, :, None] - p[:, _TO][:, None], axis=-1)
-    parts = [p[:, _PLACED], limbs / (lengths + 1e-6), lengths, cosines, np.arccos(cosines), distances, seen[:, KEPT]]
-    return np.concatenate([part.reshape(len(p), -1) for part in parts], axis=1).astype(np.float32)
+    parts = [
+        p[:, _PLACED],
+        limbs / (lengths + 1e-6),
+        lengths,
+        cosines,
+        np.arccos(cosines),
+        distances,
+        np.nan_to_num(seen[:, KEPT]),
+    ]
+    flat = [part.reshape(len(p), int(np.prod(part.shape[1:]))) for part in parts]  # also of nobody
+    return np.concatenate(flat, axis=1).astype(np.float32)
 
 
 def _trunk(p: np.ndarray) -> list[np.ndarray]:

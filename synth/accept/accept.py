@@ -17,7 +17,6 @@ from curate.foundation.text import command_line
 from curate.images.signatures import Signatures
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
-from synth.accept import detector
 from synth.accept.candidates import Candidates
 from synth.accept.rules import RULES
 
@@ -37,7 +36,6 @@ def accept(
     model: str | None = "lite0",
     checkpoint: Path | None = None,
     device: str = "auto",
-    keypoints: Path | None = None,
     workers: int | None = None,
 ) -> Findings:
     """Run the rules that the collection's settings (acceptance.yaml) enable over its synthetic images.
@@ -46,7 +44,6 @@ def accept(
     it, and by the ledger. Photographs are compared with, and never judged.
 
     model, checkpoint, device: of the features that some rules need (as in clip_models.load); model None: no features.
-    keypoints: weights of torchvision's keypoint R-CNN; without, no pose is compared with its skeleton.
     workers: threads; one for each CPU unless said.
 
     What a rule lacks is recorded (Ran.not_run). The same collection and settings give the same bytes.
@@ -54,7 +51,6 @@ def accept(
     images, where the model can't be had (else all would be accepted unseen), or where another command is changing the
     collection.
     """
-    detector.require(keypoints)
     with collection.locked():
         images = sets.labelled(collection)
         made, photographs = (
@@ -82,8 +78,6 @@ def accept(
                     photograph_features=_features(collection, photographs, clip),
                     trusted=~photographs["id"].isin(dropped).to_numpy(),
                     clip=clip,
-                    keypoints=keypoints,
-                    device=device,
                 )
                 found = runner.run_rules(RULES, candidates, chosen, NAME)
             findings.write(collection, found, findings.ACCEPTANCE)

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from curate.checks.rules.components import Components, large_enough
+from curate.checks.rules.out_of_fold import FOLDS, folds
 from curate.checks.rules.rule import CannotRun, Rule
-from curate.checks.rules.wrong_label import FOLDS, LEAST_AGREED, folds
+from curate.checks.rules.wrong_label import LEAST_AGREED
 from curate.collection import yoga82
 from curate.collection.findings import Kind
 from synth.accept.candidates import Candidates

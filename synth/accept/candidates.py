@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,8 +24,6 @@ class Candidates(Inputs):
     photograph_features: np.ndarray | None  # (m, d) float32, each of length 1
     trusted: np.ndarray  # bool (m,): the photographs that no person dropped: these show what their class looks like
     clip: ClipModel | None  # that gave the features
-    keypoints: Path | None  # a file of weights of a keypoint detector
-    device: str  # of that detector
 
     @cached_property
     def source_groups(self) -> np.ndarray:

@@ -23,10 +23,6 @@ def accept(
     model: shared_options.RulesModel = "lite0",
     checkpoint: shared_options.Checkpoint = None,
     device: shared_options.Device = "auto",
-    keypoints_weights: Annotated[
-        Path | None,
-        option("File of weights of torchvision's keypointrcnn_resnet50_fpn, by which poses are compared."),
-    ] = None,
     workers: shared_options.Threads = None,
     sheet: Annotated[Path | None, option("PNG file to write, of accepted and rejected images of each class.")] = None,
     cache: shared_options.Cache = None,
@@ -43,11 +39,9 @@ def accept(
 
     opened = Collection.open(collection, cache)
 
-    from synth.accept.detector import require
     from synth.accept.sheet import check_name
     from synth.accept.sheet import sheet as draw
 
-    require(keypoints_weights)
     if sheet:
         check_name(sheet)
 
@@ -60,7 +54,6 @@ def accept(
         model=None if model == shared_options.NO_MODEL else model,
         checkpoint=checkpoint,
         device=device,
-        keypoints=keypoints_weights,
         workers=workers,
     )
     verdicts = sets.explain_synthetic(opened)

@@ -1,8 +1,6 @@
-"""Whether a synthetic image shows the skeleton that it was made to show, by a keypoint detector. Optional: that needs
-weights, which are never downloaded by themselves.
-"""
+"""Whether a synthetic image shows the skeleton that it was made to show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +9,11 @@ import pandas as pd
 from curate.checks.rules.rule import CannotRun, Rule
 from curate.collection.directory import Collection
 from curate.collection.findings import Kind
-from curate.foundation import console, json_files
+from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
-from curate.images import originals
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
-from curate.models import clip_models
+from curate.images.decoding import Unreadable, read_file
 from synth.accept.agreement import agreement
 from synth.accept.candidates import Candidates
-from synth.accept.detector import URL, Detector
 from synth.generate.provenance import sidecar
 from synth.rendering.keypoints import NAMES
 
@@ -27,42 +22,28 @@ def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.Da
     """Another pose than the skeleton that it was made from: the score is 1 less the agreement (OKS) of the surest
     person's keypoints with it, left and right told apart.
 
-    parameters: `confidence`, the least for a person. Images without a known skeleton are left out; those that cannot be
-    read any more are named on the terminal. Raises CannotRun without skeletons, or without weights.
+    parameters: `confidence`, the least for a person. Images without a known skeleton are left out, and those that
+    cannot be read any more. Raises CannotRun without skeletons, or without keypoints.
     """
-    wanted = {}
-    for key, file in zip(inputs.images["key"], inputs.images["file"], strict=True):
-        skeleton = known_skeleton(inputs.collection, file)
-        if skeleton is not None:
-            wanted[key] = skeleton
-    if not wanted:
+    skeletons = {
+        key: skeleton
+        for key, file in zip(inputs.images["key"], inputs.images["file"], strict=True)
+        if (skeleton := known_skeleton(inputs.collection, file)) is not None
+    }
+    if not skeletons:
         raise CannotRun("no synthetic image has a skeleton to agree with; they come from ControlNet and our renderer")
-    if inputs.keypoints is None:
-        raise CannotRun(
-            f"it needs a keypoint detector's weights; download {URL} (237 MB), add --keypoints-weights FILE"
-        )
-    detector = Detector(inputs.keypoints, str(clip_models.choose_device(inputs.device)))
-    rows = inputs.images[inputs.images["key"].isin(wanted.keys())]
-    found, unreadable = [], []
-    with console.progress("finding joints", len(rows)) as advance:
-        for key, file, content_id in zip(rows["key"], rows["file"], rows["id"], strict=True):
-            try:
-                content = originals.read(inputs.collection, file, content_id)
-                people, sure = detector.people(np.asarray(open_image(content, limits=NO_LIMITS).image))
-                found.append((key, *judged(people[sure >= parameters["confidence"]], wanted[key])))
-            except Unreadable as problem:
-                unreadable.append(f"{key}: {problem}")
-            advance(1)
-    if unreadable:
-        said = f"joints cannot be found in {console.count(len(unreadable), 'image')}, such as {unreadable[0]}"
-        console.note(said)
+    found = []
+    for key, content_id in zip(inputs.images["key"], inputs.images["id"], strict=True):
+        if key in skeletons and content_id in inputs.keypoints.ids():
+            people = [p for p in inputs.keypoints.people(content_id) if p.score >= parameters["confidence"]]
+            found.append((key, *judged([person.coco() for person in people], skeletons[key])))
     return pd.DataFrame(found, columns=["key", "score", "detail"])
 
 
-def judged(people: np.ndarray, wanted: np.ndarray) -> tuple[float, str]:
+def judged(people: Sequence[np.ndarray], wanted: np.ndarray) -> tuple[float, str]:
     """A score, and what it says.
 
-    people: keypoints (m, 17, 3) of those that were found, the surest first.  wanted: (17, 3), as in agreement.py.
+    people: keypoints (17, 3) of those that were found, the surest first.  wanted: (17, 3), as in agreement.py.
     """
     if not len(people):
         return 1.0, "no person was found"
@@ -97,7 +78,7 @@ def known_skeleton(collection: Collection, file: str) -> np.ndarray | None:
 SYNTHETIC_POSE = Rule(
     "synthetic_pose",
     "not the pose that was asked for",
-    1,
+    2,
     Kind.LABEL,
     True,
     {"threshold": 0.5, "confidence": 0.5},

@@ -17,7 +17,7 @@ RULES: tuple[Rule[Any], ...] = (
     pose.SYNTHETIC_POSE,
     belonging.SYNTHETIC_CLASS,
     distance.SYNTHETIC_FAR,
-    people.NOT_ONE_PERSON,
+    *people.PEOPLE,
     text.TEXT,
     quality.TOO_SMALL,
     quality.ODD_ASPECT,

@@ -13,7 +13,7 @@ RULES: tuple[Rule[Any], ...] = (
     labels.OFFICIAL_LEAK,
     wrong_label.WRONG_LABEL,
     outlier.OUTLIER,
-    people.NOT_ONE_PERSON,
+    *people.PEOPLE,
     drawing.DRAWING,
     text.TEXT,
     quality.TOO_SMALL,

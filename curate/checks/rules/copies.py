@@ -7,14 +7,17 @@ then of most bytes, then of the smallest id and key. When or in which order they
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
 from curate.checks.rules.matches import Question, matches
-from curate.checks.rules.rule import Inputs, Rule
+from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection import groups
 from curate.collection.findings import Kind
+from curate.pose import posture
 
 FOUND = ["key", "score", "detail", "other"]
+_SURE = 0.5  # of a person
 
 
 def exact_duplicate(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
@@ -26,25 +29,32 @@ def exact_duplicate(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=FOUND)
 
 
-def near_duplicate(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
-    """A copy of a better picture of its class (which is larger, say); the score is their correlation."""
-    return _copies(inputs, mirrored=False)
+def near_duplicate(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
+    """A copy of a better picture of its class (which is larger, say); the score is their correlation.
+
+    parameters: `postures`, how far two people's postures are apart (posture.distance) that are others, in pictures of
+    one scene by a camera that stood still: these are no copies. Without keypoints, nobody's postures are known.
+    """
+    return _copies(inputs, parameters["postures"], mirrored=False)
 
 
-def mirrored_duplicate(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
-    """A mirrored copy of a better picture of its class; the score is their correlation."""
-    return _copies(inputs, mirrored=True)
+def mirrored_duplicate(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
+    """A mirrored copy of a better picture of its class; the score is their correlation.
+
+    parameters: as near_duplicate's.
+    """
+    return _copies(inputs, parameters["postures"], mirrored=True)
 
 
-def _copies(inputs: Inputs, mirrored: bool) -> pd.DataFrame:
+def _copies(inputs: Inputs, furthest: float, mirrored: bool) -> pd.DataFrame:
     copies, questions = [], []
-    for rows in several(inputs.images, ["group", "label"]):
-        ordered = best_first(rows)
-        keeper, ids = ordered.iloc[0], list(rows["id"].unique())
-        for key, id in zip(ordered["key"], ordered["id"], strict=True):
-            if id != keeper["id"]:
-                copies.append((key, keeper["key"], keeper["id"]))
-                questions.append(Question(id, [keeper["id"]], ids))
+    together = list(several(inputs.images, ["group", "label"]))
+    postures = _postures(inputs, {id for rows in together for id in rows["id"]})
+    for rows in together:
+        ids = list(rows["id"].unique())
+        for (key, id), (keeper, keeper_id) in _kept(best_first(rows), postures, furthest):
+            copies.append((key, keeper, keeper_id))
+            questions.append(Question(id, [keeper_id], ids))
     what = "mirrored copy of" if mirrored else "copy of"
     found = [
         (key, match.score, f"{what} {keeper}", keeper_id)
@@ -52,6 +62,47 @@ def _copies(inputs: Inputs, mirrored: bool) -> pd.DataFrame:
         if match.mirrored == mirrored
     ]
     return pd.DataFrame(found, columns=FOUND)
+
+
+def _postures(inputs: Inputs, ids: set[str]) -> dict[str, np.ndarray]:
+    """By content id, the joints (33, 2) of who is alone in a picture; of nobody where there are no keypoints."""
+    if not ids:
+        return {}
+    try:
+        keypoints = inputs.keypoints
+    except CannotRun:
+        return {}
+    people = {id: keypoints.people(id) for id in ids & keypoints.ids()}
+    return {id: found[0].joints[:, :2] for id, found in people.items() if len(found) == 1 and found[0].score >= _SURE}
+
+
+def _kept(
+    rows: pd.DataFrame, postures: Mapping[str, np.ndarray], furthest: float
+) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """Of each picture that goes, key and id, and those of the best one that stays; other bytes than that one's.
+
+    More than one stays where people take other postures.
+    """
+    keepers: list[tuple[str, str]] = []
+    for key, id in rows[["key", "id"]].itertuples(index=False):
+        same = [keeper for keeper in keepers if keeper[1] == id] or _same_posture(id, keepers, postures, furthest)
+        if not same:
+            keepers.append((key, id))
+        elif same[0][1] != id:
+            yield (key, id), same[0]
+
+
+def _same_posture(
+    id: str, keepers: list[tuple[str, str]], postures: Mapping[str, np.ndarray], furthest: float
+) -> list[tuple[str, str]]:
+    """The keepers that may show the same posture: all but those that certainly show another one."""
+    known = [keeper for keeper in keepers if keeper[1] in postures]
+    if id not in postures or not known:
+        return keepers
+    theirs = np.stack([postures[keeper[1]] for keeper in known])
+    apart = posture.distance(np.broadcast_to(postures[id], theirs.shape), theirs)
+    others = {keeper for keeper, distance in zip(known, apart, strict=True) if distance > furthest}
+    return [keeper for keeper in keepers if keeper not in others]
 
 
 def several(images: pd.DataFrame, columns: list[str]) -> Iterator[pd.DataFrame]:
@@ -69,9 +120,6 @@ def best_first(images: pd.DataFrame) -> pd.DataFrame:
 
 
 EXACT_DUPLICATE = Rule("exact_duplicate", "exact duplicate", 1, Kind.COPY, True, {"threshold": 1.0}, exact_duplicate)
-NEAR_DUPLICATE = Rule(
-    "near_duplicate", "near duplicate", 1, Kind.COPY, True, {"threshold": groups.FINE}, near_duplicate
-)
-MIRRORED_DUPLICATE = Rule(
-    "mirrored_duplicate", "mirrored duplicate", 1, Kind.COPY, True, {"threshold": groups.FINE}, mirrored_duplicate
-)
+_DEFAULTS = {"threshold": groups.FINE, "postures": 0.25}
+NEAR_DUPLICATE = Rule("near_duplicate", "near duplicate", 2, Kind.COPY, True, _DEFAULTS, near_duplicate)
+MIRRORED_DUPLICATE = Rule("mirrored_duplicate", "mirrored duplicate", 2, Kind.COPY, True, _DEFAULTS, mirrored_duplicate)

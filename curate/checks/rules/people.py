@@ -1,128 +1,107 @@
-"""No person, or several: what a detector counts. Optional: it needs weights, which it never downloads by itself."""
+"""Rules on who is in a picture: nobody, several, a part of a body, somebody far away. They look at keypoints alone.
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+The thresholds were set by looking at the pictures around them, in photos18 and photos5_noisy (docs/curation.md).
+"""
 
-import numpy as np
+from collections.abc import Callable, Mapping
+
 import pandas as pd
 
-from curate.checks.rules.rule import CannotRun, Inputs, Rule
+from curate.checks.rules.rule import Inputs, Rule
 from curate.collection.findings import Kind
-from curate.foundation import console
-from curate.images import originals
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image
-from curate.models import checkpoints
+from curate.pose.people import NUMBER, Person
 
-VARIABLE = "FEWPOSE_PERSON_DETECTOR"  # names a file of weights
-# torchvision's FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
-URL = "https://download.pytorch.org/models/fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"
-SIDE = 640  # pixels, at least, of what is decoded; the detector itself scales the shorter side to 320
-BATCH = 8  # images
-PERSON = 1  # COCO's number
+# The ends of the limbs, and what holds them: where these are out of sight, a posture can't be told.
+_LIMBS = [
+    NUMBER[f"{side}_{name}"]
+    for side in ("left", "right")
+    for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+]
+_PRESENT = 0.5  # of a joint: below, the estimator thinks that it is out of the picture
 
-
-def not_one_person(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
-    """No person, or several, by torchvision's detector: the score is how sure it is of the second person, or unsure of
-    the first.
-
-    parameters: `smallest`, the area of a second person as a part of the first one's, below which they are background.
-    Images that cannot be read any more are named on the terminal and left out. Raises CannotRun without weights.
-    """
-    detector = load(weights())
-    found, unreadable = [], []
-    with console.progress("counting people", len(inputs.images)) as advance:
-        for start in range(0, len(inputs.images), BATCH):
-            rows = inputs.images.iloc[start : start + BATCH]
-            keys, pictures = [], []
-            for key, file, content_id in zip(rows["key"], rows["file"], rows["id"], strict=True):
-                try:
-                    pictures.append(_picture(originals.read(inputs.collection, file, content_id)))
-                    keys.append(key)
-                except Unreadable as problem:
-                    unreadable.append(f"{key}: {problem}")
-            for key, (boxes, scores) in zip(keys, detect(detector, pictures), strict=True):
-                found.append((key, *judged(boxes, scores, parameters["smallest"])))
-            advance(len(rows))
-    if unreadable:
-        said = f"people cannot be counted in {console.count(len(unreadable), 'image')}, such as {unreadable[0]}"
-        console.note(said)
-    return pd.DataFrame(found, columns=["key", "score", "detail"])
+Judge = Callable[[list[Person], int, int, Mapping[str, float]], tuple[float, str] | None]
 
 
-def judged(boxes: np.ndarray, scores: np.ndarray, smallest: float) -> tuple[float, str]:
-    """A score, and what it says.
+def _scored(judge: Judge) -> Callable[[Inputs, Mapping[str, float]], pd.DataFrame]:
+    """A rule's `run`. judge: from people (the surest first), width, height and parameters to a score and its words."""
 
-    boxes: (m, 4) of persons, left, top, right, bottom in pixels.  scores: (m,), the detector's confidence.
-    The first person is the one that it is surest of.
-    """
-    if not len(scores):
+    def run(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
+        keypoints, found = inputs.keypoints, []
+        seen = inputs.images[inputs.images["id"].isin(keypoints.ids())]
+        for key, content_id, width, height in seen[["key", "id", "width", "height"]].itertuples(index=False):
+            said = judge(keypoints.people(content_id), width, height, parameters)
+            if said is not None:
+                found.append((key, *said))
+        return pd.DataFrame(found, columns=["key", "score", "detail"])
+
+    run.__doc__ = judge.__doc__  # which curation.yaml quotes
+    return run
+
+
+def no_person(people: list[Person], _: int, __: int, ___: Mapping[str, float]) -> tuple[float, str]:
+    """Nobody was found; of whom somebody was, 1 less how sure the detector is, and at most 0.49."""
+    if not people:
         return 1.0, "no person"
-    order = np.argsort(-scores, kind="stable")
-    boxes, scores = boxes[order], scores[order]
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    others = scores[1:][areas[1:] >= smallest * areas[0]]
-    nobody, second = 1 - float(scores[0]), float(others.max(initial=0))
-    if nobody >= second:
-        return nobody, f"a person with confidence {scores[0]:.2f}"
-    return second, f"a second person with confidence {second:.2f}"
+    sure = people[0].score
+    return min(1 - sure, 0.49), f"a person with confidence {sure:.2f}"
 
 
-def weights() -> Path:
-    """The file of weights, named by the environment or in torch's cache. Raises CannotRun."""
-    cached = _hub() / "checkpoints" / Path(URL).name
-    named = os.environ.get(VARIABLE)
-    file = Path(named) if named else cached
-    if file.is_file():
-        return file
-    lacking = f"{VARIABLE} names {named}, which is no file" if named else "it needs a person detector's weights"
-    shown = str(cached).replace(str(Path.home()), "~", 1)  # checks.json is shared, and names no user
-    raise CannotRun(f"{lacking}; download {URL} (74 MB) to {shown}, or set {VARIABLE} to where it is")
+def several_people(people: list[Person], _: int, __: int, parameters: Mapping[str, float]) -> tuple[float, str] | None:
+    """How sure the detector is of a second person who is no passer-by.
+
+    parameters: `smallest`, the height or width of the second one as a part of the surest one's, below which they are
+    background.
+    """
+    if not people:
+        return None
+    first = _extent(people[0])
+    others = [(person.score, _extent(person) / first) for person in people[1:]]
+    large = [(sure, part) for sure, part in others if part >= parameters["smallest"]]
+    if not large:
+        return 0.0, "one person"
+    sure, part = max(large)
+    return sure, f"{len(large) + 1} people, the second {part:.0%} of the first one's size"
 
 
-def _hub() -> Path:
-    """torch's cache, as `torch.hub.get_dir` says it: most have no weights there, and need not load torch to know."""
-    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser() / "hub"
+def cropped_body(
+    people: list[Person], width: int, height: int, parameters: Mapping[str, float]
+) -> tuple[float, str] | None:
+    """The part of the limbs' joints that are beyond the edge of the picture, or not in it for another reason."""
+    if not people:
+        return None
+    joints = people[0].joints[_LIMBS]
+    x, y, presence = joints[:, 0], joints[:, 1], joints[:, 4]
+    within = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (presence >= _PRESENT)
+    missing = int((~within).sum())
+    return missing / len(_LIMBS), f"{missing} of {len(_LIMBS)} joints are not in the picture"
 
 
-def load(file: Path) -> Any:
-    """torchvision's Faster R-CNN with these weights (Ren et al., arXiv 1506.01497). Raises CannotRun."""
-    from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
-
-    detector = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
-    try:
-        checkpoints.fill(detector, file)
-    except checkpoints.NotItsWeights as error:
-        name = "fasterrcnn_mobilenet_v3_large_320_fpn"
-        raise CannotRun(f"{file} does not hold weights of torchvision's {name}; download them again") from error
-    return detector.eval()
+def small_person(
+    people: list[Person], width: int, height: int, parameters: Mapping[str, float]
+) -> tuple[float, str] | None:
+    """The largest person is small in the picture; the score is 0.5 where they fill `min_part` of its shorter side."""
+    if not people:
+        return None
+    part = max(_extent(person) for person in people) / min(width, height)
+    return parameters["min_part"] / (parameters["min_part"] + part), f"{part:.0%} of the picture's shorter side"
 
 
-def detect(detector: Any, pictures: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each picture, (height, width, 3) uint8, the boxes (m, 4) of persons in pixels, and confidences (m,)."""
-    import torch
-
-    if not pictures:
-        return
-    tensors = [torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 255 for picture in pictures]
-    with torch.inference_mode():
-        for found in detector(tensors):
-            persons = found["labels"] == PERSON
-            yield found["boxes"][persons].numpy(), found["scores"][persons].numpy()
+def _extent(person: Person) -> float:
+    """The longer side of the box around a person, in pixels."""
+    left, top, right, bottom = person.box
+    return float(max(right - left, bottom - top))
 
 
-def _picture(content: bytes) -> np.ndarray:
-    return np.asarray(open_image(content, limits=NO_LIMITS, draft=(SIDE, SIDE)).image)
+def _rule(
+    name: str, title: str, judge: Judge, drops: bool, parameters: Mapping[str, float], formerly: str = ""
+) -> Rule[Inputs]:
+    return Rule(name, title, 1, Kind.CONTENT, drops, parameters, _scored(judge), formerly=formerly)
 
 
-NOT_ONE_PERSON = Rule(
-    "not_one_person",
-    "no person, or several",
-    1,
-    Kind.CONTENT,
-    False,
-    {"threshold": 0.5, "smallest": 0.25},
-    not_one_person,
+_FORMER = "not_one_person"  # of torchvision's detector, until version 0.1
+PEOPLE = (
+    _rule("no_person", "no person", no_person, False, {"threshold": 0.5}, _FORMER),
+    _rule("several_people", "several people", several_people, False, {"threshold": 0.66, "smallest": 0.5}, _FORMER),
+    _rule("cropped_body", "a part of a body", cropped_body, False, {"threshold": 0.3}),
+    _rule("small_person", "a small person", small_person, False, {"threshold": 0.5, "min_part": 0.3}),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -11,7 +12,10 @@ from curate.checks.measures.measurements import measurements
 from curate.checks.measures.measuring_workers import measure_ahead
 from curate.collection.directory import Collection
 from curate.collection.findings import Kind
+from curate.foundation.cache import CannotWrite
+from curate.foundation.errors import FewposeError
 from curate.images.signatures import Signatures
+from curate.pose.keypoints import Keypoints
 from curate.workers.settings import WorkerSettings
 
 
@@ -48,6 +52,18 @@ class Inputs:
             raise CannotRun("none of the image files can be read; put them back where they were")
         return numbers
 
+    @cached_property
+    def keypoints(self) -> Keypoints:
+        """Of the images that can be read. Raises CannotRun where there are none, and no estimator can be had."""
+        from curate.pose.needed import keypoints_of  # it loads the estimator's library
+
+        try:
+            return keypoints_of(self.collection, self.images, self.asked)
+        except CannotWrite:
+            raise
+        except FewposeError as error:
+            raise CannotRun(f"it needs keypoints, and there are none: {error}") from error
+
 
 _Inputs = TypeVar("_Inputs", bound=Inputs)  # the rules of `synth accept` look at more (synth/accept/candidates.py)
 
@@ -69,3 +85,4 @@ class Rule(Generic[_Inputs]):
     parameters: Mapping[str, float]  # defaults; "threshold": the score from which on an image is flagged
     run: Callable[[_Inputs, Mapping[str, float]], pd.DataFrame]
     needs_features: bool = False  # whether it looks at `features`, which are computed for such rules alone
+    formerly: str = ""  # the name of an earlier version's rule that it took the place of, alone or with others

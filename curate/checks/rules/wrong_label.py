@@ -1,56 +1,58 @@
-"""Probably wrong labels: what a classifier that was not shown an image, nor a copy of it, says of its label.
+"""Probably wrong labels: what classifiers that were shown neither an image nor a copy of it say of its label.
 
-Confident learning (Northcutt, Jiang and Chuang, arXiv 1911.00068) estimates how many labels are wrong; the images
-whose labels are the least likely beside the best other class are flagged, as many as that.
+One looks at image features, the other at the posture of who is alone in the picture (out_of_fold.py).
 """
 
-import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from curate.checks.rules.components import large_enough, principal_components
+from curate.checks.rules.out_of_fold import FOLDS, by_features, by_postures, folds, together
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection.findings import Kind
 
-FOLDS = 5
 LEAST_AGREED = 0.5  # of the labels
+_ALONE_SURE = 0.5  # a person who is as sure counts
+# The odds of an image that one classifier alone has judged are raised to this power: they count for less. On
+# photos5_noisy, image features alone then find 25 wrong labels among 33 (docs/curation.md).
+_BY_ONE = 5
+
+
+@dataclass(frozen=True)
+class _Judged:
+    probabilities: np.ndarray  # (n, classes)
+    twice: np.ndarray  # bool (n,): which both classifiers judged
+    by: str  # for people
 
 
 def wrong_label(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame:
-    """A classifier that did not see the image finds another class likelier than its label; from 0.5 on, it is among the
-    as many that confident learning takes for wrong.
+    """Classifiers that did not see the image find another class likelier than its label: the score is the odds of the
+    likeliest other class to its own.
 
-    parameters: `strength` (C of the logistic regression, an inverse of its L2 penalty), `components` (of the features)
-    and `least`, the pictures that a class needs; images of smaller ones are left out. Raises CannotRun where fewer than
-    two classes are left, or where the classifier agrees with less than half of the labels: it is no judge of them then.
+    parameters: `strength` (C of the logistic regression on features, an inverse of its L2 penalty), `components` (of
+    the features) and `least`, the pictures that a class needs; images of smaller ones are left out. Raises CannotRun
+    where fewer than two classes are left, or where the classifiers agree with less than half of the labels: they are no
+    judges of them then.
     """
-    features = inputs.needed_features()
     labels, groups = inputs.images["label"].to_numpy(str), inputs.images["group"].to_numpy(str)
     least = max(parameters["least"], FOLDS)
     kept = np.flatnonzero(large_enough(labels, groups, least))
     classes, numbers = np.unique(labels[kept], return_inverse=True)
     if len(classes) < 2:
         raise CannotRun(f"it needs two classes of {least:g} pictures or more, copies counted once")
-    X = principal_components(features[kept], int(parameters["components"]))
-    probabilities = out_of_fold(X, numbers, folds(labels[kept], groups[kept]), parameters["strength"])
-    agreed = float(np.mean(probabilities.argmax(axis=1) == numbers))
+    judged = _judged(inputs, parameters, kept, numbers)
+    agreed = float(np.mean(judged.probabilities.argmax(axis=1) == numbers))
     if agreed < LEAST_AGREED:
-        raise CannotRun(
-            f"a classifier on the features of {inputs.model} gives only {agreed:.0%} of the images their label"
-        )
-    rows = np.arange(len(kept))
-    own = probabilities[rows, numbers]
-    others = probabilities.copy()
-    others[rows, numbers] = -1
-    best = others.argmax(axis=1)
-    likeliest = others[rows, best]
+        raise CannotRun(f"a classifier on {judged.by} gives only {agreed:.0%} of the images their label")
+    own, best, likeliest = _own_and_other(judged.probabilities, numbers)
+    odds = likeliest / np.maximum(own + likeliest, 1e-12)
     return pd.DataFrame(
         {
             "key": inputs.images["key"].to_numpy()[kept],
-            "score": scores(own, likeliest, errors(probabilities, numbers)),
+            "score": np.where(judged.twice, odds, odds**_BY_ONE),
             "detail": [
                 f"looks like {classes[b]} ({p:.2f}), labelled {classes[y]} ({q:.2f})"
                 for b, p, y, q in zip(best, likeliest, numbers, own, strict=True)
@@ -60,80 +62,53 @@ def wrong_label(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFrame
     )
 
 
-def folds(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The fold of each image, 0 to FOLDS - 1: copies in one, classes spread evenly, decided by content alone.
+def _own_and_other(probabilities: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each image the probability of its own class, the likeliest other class, and that one's: (n,) each."""
+    rows = np.arange(len(numbers))
+    others = probabilities.copy()
+    others[rows, numbers] = -1
+    best = others.argmax(axis=1)
+    return probabilities[rows, numbers], best, others[rows, best]
 
-    The groups of a class (of most of a group's images) are dealt out in turn, in the order of blake2b of their names.
+
+def _judged(inputs: Inputs, parameters: Mapping[str, float], kept: np.ndarray, numbers: np.ndarray) -> _Judged:
+    """The images `kept` (numbers of rows), of the classes `numbers`, by their features, by postures, or by both, as far
+    as they can be had. Raises CannotRun where there is neither.
     """
-    members: dict[str, Counter[str]] = defaultdict(Counter)
-    for label, group in zip(labels, groups, strict=True):
-        members[group][label] += 1
-    usual = {group: min(counts, key=lambda label: (-counts[label], label)) for group, counts in members.items()}
-    ordered = sorted(usual, key=lambda group: (usual[group], hashlib.blake2b(group.encode()).digest()))
-    fold = {group: place % FOLDS for place, group in enumerate(ordered)}
-    return np.array([fold[group] for group in groups])
+    images = inputs.images.iloc[kept]
+    fold = folds(images["label"].to_numpy(str), images["group"].to_numpy(str))
+    joints = _joints(inputs, images)
+    postures = None if joints is None else by_postures(joints, numbers, fold, inputs.workers)
+    if inputs.features is None and postures is not None:
+        known = np.nan_to_num(postures, nan=1 / postures.shape[1])
+        return _Judged(known, np.zeros(len(images), bool), "the keypoints")
+    X = principal_components(inputs.needed_features()[kept], int(parameters["components"]))
+    looks = by_features(X, numbers, fold, parameters["strength"])
+    by = f"the features of {inputs.model}"
+    if postures is None:
+        return _Judged(looks, np.zeros(len(images), bool), by)
+    return _Judged(together(looks, postures, numbers), np.isfinite(postures[:, 0]), f"{by} and the keypoints")
 
 
-def out_of_fold(X: np.ndarray, labels: np.ndarray, fold: np.ndarray, strength: float) -> np.ndarray:
-    """Class probabilities (n, classes) of each image, by multinomial logistic regression on the other folds.
-
-    X: (n, r).  labels: int (n,), 0 to classes - 1.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
-
-    probabilities = np.zeros((len(X), int(labels.max()) + 1))
-    with threadpool_limits(1):  # the sums come out the same on any number of cores
-        for held_out in np.unique(fold):
-            shown = fold != held_out
-            model = LogisticRegression(C=strength, max_iter=1000).fit(X[shown], labels[shown])
-            # A class whose every picture is, in most of its copies, called something else may be absent here.
-            probabilities[np.ix_(~shown, model.classes_)] = model.predict_proba(X[~shown])
-    return probabilities
-
-
-def errors(probabilities: np.ndarray, labels: np.ndarray) -> int:
-    """How many labels are wrong, by confident learning.
-
-    An image counts for the class of largest probability among those where it reaches the mean of that class's own
-    images (the confident joint). Of each class, the part that counts for others is taken for wrong (equation 3).
-    """
-    classes = range(probabilities.shape[1])
-    thresholds = np.array([probabilities[labels == c, c].mean() for c in classes])
-    confident = probabilities >= thresholds
-    counted = confident.any(axis=1)
-    shown = np.where(confident, probabilities, -1).argmax(axis=1)
-    wrong = 0.0
-    for c in classes:
-        mine = labels == c
-        if (mine & counted).any():
-            wrong += mine.sum() * float(np.mean(shown[mine & counted] != c))
-    return round(wrong)
-
-
-def scores(own: np.ndarray, likeliest: np.ndarray, wrong: int) -> np.ndarray:
-    """In [0, 1], in the order of the odds of the likeliest other class to the own; the `wrong` first have 0.5 and more.
-
-    own, likeliest: probabilities (n,). Where the own class is the likelier one, the score is below 0.5 in any case.
-    """
-    odds = likeliest / (own + likeliest)
-    wrong = min(wrong, int((odds > 0.5).sum()))
-    if not wrong:
-        answer: np.ndarray = odds / 2
-        return answer
-    last = min(float(np.sort(odds)[-wrong]), 1 - 1e-9)
-    result: np.ndarray = np.interp(odds, (0, last, 1), (0, 0.5, 1))
-    return result
+def _joints(inputs: Inputs, images: pd.DataFrame) -> np.ndarray | None:
+    """Of who is alone in each image, (n, 33, 5); NaN where nobody is, or several are. None without keypoints."""
+    try:
+        keypoints = inputs.keypoints
+    except CannotRun:
+        return None
+    joints = keypoints.joints(list(images["id"]))
+    people = keypoints.counts(_ALONE_SURE).reindex(images["id"]).fillna(0).to_numpy()
+    return np.where((people == 1)[:, None, None], joints, np.nan)
 
 
 # The strength and the components do best, or within 0.01 of it, in benchmarks/label_noise.py.
 WRONG_LABEL = Rule(
     "wrong_label",
     "probably wrong label",
-    1,
+    2,
     Kind.LABEL,
     True,
-    {"threshold": 0.5, "strength": 10, "components": 512, "least": 10},
+    {"threshold": 0.65, "strength": 10, "components": 512, "least": 10},
     wrong_label,
     needs_features=True,
 )

@@ -10,11 +10,7 @@ from PIL import Image
 
 from curate.pose.blazepose import BlazePose
 from curate.pose.weights import find
-from curate.workers.settings import WorkerSettings
-from synth.rendering.folder import render_folder, sidecar
-
-POSES = ("warrior_ii", "tree", "triangle", "plank", "chair")
-SIZE, SEED, EACH = 320, 7, 2  # those of mediapipe.json, which benchmarks/pose.py writes
+from synth.rendering.folder import sidecar
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +28,9 @@ class Rendered:
 
 
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("rendered") / "photos"
-    render_folder(out, POSES, EACH, size=SIZE, seed=SEED, workers=WorkerSettings(workers=1))
-    return out
-
-
-@pytest.fixture(scope="session")
-def rendered(photos: Path) -> list[Rendered]:
-    told = map(json.loads, sidecar(photos).read_text().splitlines())
-    return [Rendered(photos / one["file"], np.array(one["keypoints"])) for one in told]
+def rendered(rendered_people: Path) -> list[Rendered]:
+    told = map(json.loads, sidecar(rendered_people).read_text().splitlines())
+    return [Rendered(rendered_people / one["file"], np.array(one["keypoints"])) for one in told]
 
 
 @pytest.fixture(scope="session")

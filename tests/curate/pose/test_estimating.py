@@ -26,8 +26,8 @@ SETTINGS = PoseSettings()
 
 
 @pytest.fixture
-def collection(tmp_path: Path, photos: Path) -> Collection:
-    import_folder(photos, tmp_path / "collection", workers=1)
+def collection(tmp_path: Path, rendered_people: Path) -> Collection:
+    import_folder(rendered_people, tmp_path / "collection", workers=1)
     return Collection.open(tmp_path / "collection")
 
 
@@ -57,7 +57,7 @@ def test_every_image_has_the_people_that_the_estimator_finds(
 
 
 def test_what_is_known_is_not_looked_at_again(
-    collection: Collection, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+    collection: Collection, tmp_path: Path, rendered_people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at(collection)
     before = table(collection)

@@ -71,7 +71,6 @@ def test_mistakes_get_a_sentence(
     wrong = {
         ("--sheet", "sheet.gif"): "must end in .png",
         ("--model", "no-such"): "is not known",
-        ("--keypoints-weights", "absent.pth"): "no such file",
     }
     for options, why in wrong.items():
         code, _, err = synth(monkeypatch, capsys, "accept", collection.root, *options)

@@ -53,7 +53,7 @@ def make(collection: Collection) -> Iterator[Make]:
             }
             return Candidates(
                 collection=collection, images=rows(keys, "synthetic", told), signatures=signatures, model="made-up",
-                workers=1, clip=None, keypoints=None, device="cpu", **(values | others),
+                workers=1, clip=None, **(values | others),
             )  # fmt: skip
 
         yield made

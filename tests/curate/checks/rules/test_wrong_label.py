@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from curate.checks.rules.out_of_fold import FOLDS, by_features, by_postures, folds, together
 from curate.checks.rules.rule import CannotRun, Inputs
-from curate.checks.rules.wrong_label import FOLDS, WRONG_LABEL, errors, folds, out_of_fold, scores
+from curate.checks.rules.wrong_label import WRONG_LABEL
 from curate.collection.directory import Collection
+from curate.foundation.errors import FewposeError
 from curate.images.signatures import Signatures
+from curate.pose.keypoints import COLUMNS, NOBODY, Keypoints
 
 CLASSES = ("boat", "camel", "tree")
 SIZE = 40  # images a class
@@ -31,6 +34,37 @@ def inputs(path: Path, features: np.ndarray | None, labels: np.ndarray, groups: 
     collection = Collection.create(path / "collection")
     with Signatures(collection) as signatures:  # the rule reads none
         return Inputs(collection, images, signatures, features, "lite0", 1)
+
+
+@pytest.fixture(autouse=True)
+def without_keypoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pictures are made up, and nobody can be looked for in them."""
+
+    def cannot(*_: object) -> Keypoints:
+        raise FewposeError("there are no weights")
+
+    monkeypatch.setattr("curate.pose.needed.keypoints_of", cannot)
+
+
+def postures(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Joints (n, 33, 5) of people who take a posture for each class, as well as they can."""
+    shapes = np.random.default_rng(9).uniform(0, 100, (len(CLASSES), 33, 2))
+    joints = np.full((len(labels), 33, 5), 0.9)
+    numbers = [CLASSES.index(label) for label in labels]
+    joints[:, :, :2] = shapes[numbers] + np.random.default_rng(seed).normal(0, 6, (len(labels), 33, 2))
+    return joints
+
+
+def with_people(given: Inputs, joints: np.ndarray, people: list[int] | None = None) -> Inputs:
+    """The same, where keypoints were found.  people: in each image; one, unless said."""
+    rows = []
+    for number, (id, one) in enumerate(zip(given.images["id"], joints, strict=True)):
+        count = 1 if people is None else people[number]
+        for person in range(count) or (NOBODY,):
+            values = one.ravel() if count else np.full(one.size, np.nan)
+            rows.append((id, person, *(0.9 if count else np.nan for _ in range(7)), "blazepose-full", "0", *values))
+    given.__dict__["keypoints"] = Keypoints(pd.DataFrame(rows, columns=list(COLUMNS)))  # as the property would keep it
+    return given
 
 
 def found(given: Inputs, **changes: float) -> pd.DataFrame:
@@ -127,29 +161,56 @@ def test_an_image_is_judged_by_a_classifier_that_was_not_shown_it() -> None:
     numbers = np.unique(labels, return_inverse=True)[1]
     noise = np.random.default_rng(3).normal(size=(len(labels), 200))  # enough to learn every label by heart
     fold = np.arange(len(labels)) % FOLDS
-    probabilities = out_of_fold(noise, numbers, fold, 1000.0)
+    probabilities = by_features(noise, numbers, fold, 1000.0)
     assert probabilities.sum(axis=1) == pytest.approx(1)
     assert (probabilities.argmax(axis=1) == numbers).mean() < 0.5
 
 
-def test_errors_are_counted_as_in_the_confident_joint() -> None:
-    # Of the first class (mean 0.7) two images count for it and one for the other; the fourth counts for neither.
-    own = np.array([0.95, 0.9, 0.3, 0.65, 0.9, 0.5, 0.8])
-    probabilities = np.stack([own, 1 - own], axis=1)
-    probabilities[4:] = probabilities[4:, ::-1]
-    labels = np.array([0, 0, 0, 0, 1, 1, 1])
-    # The second class's mean is 0.733: its 0.9 and 0.8 count for it, and the first class's third, with 0.7, does not.
-    assert errors(probabilities, labels) == 0
-    probabilities[2] = [0.2, 0.8]
-    assert errors(probabilities, labels) == round(4 / 3)
+def test_the_body_finds_what_the_picture_does_not_show(tmp_path: Path) -> None:
+    _, labels = clouds()
+    given = labels.copy()
+    given[[3, 45]] = "tree"
+    # Pictures that show their class a little: the classifier on them is right more often than not.
+    features, _ = clouds()
+    blurred = features + np.random.default_rng(4).normal(size=features.shape).astype(np.float32) * 0.3
+    looks = found(inputs(tmp_path, blurred, given))
+    both = found(with_people(inputs(tmp_path / "both", blurred, given), postures(labels)))
+    body = found(with_people(inputs(tmp_path / "body", None, given), postures(labels)))
+    wrong = ["0003.jpg", "0045.jpg"]
+    threshold = WRONG_LABEL.parameters["threshold"]
+    assert set(both.index[both["score"] >= threshold]) == set(wrong)
+    assert set(wrong) == set(body.sort_values("score").index[-2:])
+    assert set(wrong) != set(looks.sort_values("score").index[-2:])
+    assert both.loc[wrong, "suggestion"].tolist() == ["boat", "camel"]
 
 
-def test_scores_keep_the_order_and_flag_as_many_as_are_wrong() -> None:
-    own = np.array([0.9, 0.01, 0.2, 0.4, 0.3, 0.1])
-    likeliest = np.array([0.05, 0.9, 0.6, 0.5, 0.4, 0.2])
-    score = scores(own, likeliest, 2)
-    assert (np.argsort(score) == np.argsort(likeliest / own)).all()
-    assert (score >= 0.5).tolist() == [False, True, True, False, False, False]
-    assert (scores(own, likeliest, 0) < 0.5).all()
-    assert (scores(own, likeliest, 6) >= 0.5).sum() == 5  # never where the own class is the likeliest
-    assert scores(np.zeros(2), np.ones(2), 2).tolist() == pytest.approx([0.5, 0.5], abs=0.51)
+def test_only_the_body_of_who_is_alone_counts(tmp_path: Path) -> None:
+    features, labels = clouds()
+    joints = postures(labels)
+    joints[:4] = postures(np.array(["tree"] * 4))  # boats that sit like trees
+    people = [1, 2, 0, 1] + [1] * (len(labels) - 4)
+    table = found(with_people(inputs(tmp_path, features, labels), joints, people))
+    score = table["score"].to_numpy()
+    assert max(score[1], score[2]) < 0.1 < min(score[0], score[3])
+
+
+def test_what_is_known_of_no_posture_is_left_to_the_picture() -> None:
+    labels = np.repeat([0, 1], 20)
+    joints = postures(np.array(["boat", "tree"])[labels])
+    joints[7] = np.nan
+    fold = np.arange(40) % FOLDS
+    probabilities = by_postures(joints, labels, fold, 1)
+    assert np.isnan(probabilities[7]).all()
+    assert (probabilities[np.arange(40) != 7].argmax(axis=1) == labels[np.arange(40) != 7]).all()
+    looks = np.full((40, 2), 0.5)
+    assert together(looks, probabilities, labels)[7].tolist() == [0.5, 0.5]
+    assert np.isnan(by_postures(np.full((40, 33, 5), np.nan), labels, fold, 1)).all()
+
+
+def test_who_knows_nothing_has_no_weight() -> None:
+    labels = np.repeat([0, 1], 20)
+    right = np.eye(2)[labels] * 0.8 + 0.1
+    guess = np.full((40, 2), 0.5)
+    assert together(right, guess, labels) == pytest.approx(right)
+    assert together(guess, right, labels) == pytest.approx(right)
+    assert together(guess, guess, labels) == pytest.approx(guess)

@@ -1,0 +1,18 @@
+"""Rendered people, for all that looks at bodies."""
+
+from pathlib import Path
+
+import pytest
+
+from curate.workers.settings import WorkerSettings
+from synth.rendering.folder import render_folder
+
+POSES = ("warrior_ii", "tree", "triangle", "plank", "chair")
+SIZE, SEED, EACH = 320, 7, 2  # those of pose/mediapipe.json, which benchmarks/pose.py writes
+
+
+@pytest.fixture(scope="session")
+def rendered_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("rendered") / "photos"
+    render_folder(out, POSES, EACH, size=SIZE, seed=SEED, workers=WorkerSettings(workers=1))
+    return out

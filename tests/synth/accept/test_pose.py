@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -38,14 +39,15 @@ def rendered(tmp_path: Path) -> tuple[Image.Image, list[Any]]:
     return Image.open(folder / told["file"]).convert("RGB"), told["keypoints"]
 
 
-def found_by(collection: Collection, image: Image.Image, keypoints: list[Any], rule: str) -> dict[str, Any]:
+def found_by(collection: Collection, image: Image.Image, keypoints: list[Any], rule: str) -> pd.Series:
     """What a rule finds in a synthetic image that was to show these keypoints."""
     add_synthetic(collection, {KEY: image})
     (collection.root / "images" / KEY).with_suffix(".json").write_text(json.dumps({"keypoints": keypoints}))
     found = accept(collection, model=None)
     assert found.rules[rule].not_run == ""
-    [row] = found.table[(found.table["rule"] == rule) & (found.table["key"] == KEY)].to_dict("records")
-    return row
+    rows = found.table[(found.table["rule"] == rule) & (found.table["key"] == KEY)]
+    assert len(rows) == 1
+    return rows.iloc[0]
 
 
 @pytest.mark.slow

@@ -124,3 +124,50 @@ def test_a_file_that_is_no_text_is_named(collection: Collection) -> None:
     (collection.root / "curation.yaml").write_bytes(b"\xff\xfe\x00dark")
     with pytest.raises(FewposeError, match=r"curation\.yaml cannot be read"):
         settings.load(collection, [rule("dark")])
+
+
+OLD = """\
+# what I want
+
+# no person, or several: No person, or several, by torchvision's detector.
+not_one_person:
+  enabled: true
+  drops: true
+  threshold: 0.5
+  smallest: 0.25
+
+blurry:  # mine
+  enabled: false
+"""
+
+
+def test_a_rule_of_an_earlier_version_is_what_it_is_called_now(
+    collection: Collection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = collection.root / settings.NAME
+    path.write_text(OLD)
+    found = settings.load(collection, RULES)
+    assert f"{path}, line 4: not_one_person is called no_person, several_people now" in capsys.readouterr().err
+    assert [found[name].drops for name in ("no_person", "several_people", "cropped_body")] == [True, True, False]
+    assert found["several_people"].parameters == {r.name: r for r in RULES}["several_people"].parameters
+    assert not found["blurry"].enabled
+    text = path.read_text()
+    assert "not_one_person" not in text
+    assert "torchvision" not in text
+    assert text.startswith("# what I want\n\n# no person: ")
+    assert "blurry:  # mine\n" in text
+    assert settings.load(collection, RULES) == found
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("old", ["not_one_person: {enabled: false}\n", "not_one_person:\n  enabled: false"])
+def test_that_it_was_off_stays_off(collection: Collection, old: str) -> None:
+    (collection.root / settings.NAME).write_text(old)
+    found = settings.load(collection, RULES)
+    assert [found[name].enabled for name in ("no_person", "several_people", "small_person")] == [False, False, True]
+
+
+def test_a_new_name_beside_the_old_one_counts(collection: Collection) -> None:
+    (collection.root / settings.NAME).write_text("not_one_person:\n  drops: true\nno_person:\n  drops: false\n")
+    found = settings.load(collection, RULES)
+    assert [found[name].drops for name in ("no_person", "several_people")] == [False, True]

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from curate.collection import groups
 from curate.collection.directory import Collection
 from curate.images.signatures import Signatures
 from curate.importing.importer import import_folder
+from curate.pose import keypoints, weights
+from curate.pose.people import JOINTS, Person
 
 
 def photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
@@ -135,3 +138,73 @@ def test_copies_whose_signatures_were_lost_are_copies_still(collection: Collecti
     assert list(found.index) == ["tree/2-small.jpg", "tree/2.jpg", "tree/3-mirrored.jpg"]
     assert set(found["score"]) == {groups.FINE}
     assert found["detail"]["tree/2.jpg"] == "copy of tree/2-large.jpg"
+
+
+def person(shape: int, shift: float = 0.0) -> Person:
+    joints = np.ones((len(JOINTS), 5), np.float32)
+    joints[:, :2] = np.random.default_rng(shape).uniform(20, 200, (len(JOINTS), 2)) + shift
+    return Person(0.9, 0.9, joints)
+
+
+@dataclass(frozen=True)
+class By:
+    """An Estimator, as far as the table names it."""
+
+    name: str = "blazepose-full"
+    digest: str = "0"
+
+
+def with_people(collection: Collection, people: dict[str, list[Person]]) -> None:
+    """As if `curate pose` had found these people, by key."""
+    images = collection.images()
+    found = np.stack([keypoints.packed(people[key], 2) for key in images["key"]])
+    keypoints.write(collection, keypoints.table_of(images, found, By()))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def gym(tmp_path: Path) -> Collection:
+    """Three pictures by a camera that stood still, and a recompressed copy of the first."""
+    for number in range(3):
+        image = photo(5)
+        left = 60 + 70 * number
+        ImageDraw.Draw(image).ellipse((left, 100, left + 20, 120), fill="gray")  # what moves
+        save(image, tmp_path / "photos" / "squat" / f"{number}.jpg")
+        if number == 0:
+            save(image, tmp_path / "photos" / "squat" / "copy.jpg", quality=60)
+    import_folder(tmp_path / "photos", tmp_path / "collection")
+    found = Collection.open(tmp_path / "collection")
+    assert found.images()["group"].nunique() == 1
+    return found
+
+
+def kept(collection: Collection) -> set[str]:
+    return set(collection.images()["key"]) - set(run(copies.NEAR_DUPLICATE, collection).index)
+
+
+def test_pictures_of_other_postures_are_no_copies(gym: Collection) -> None:
+    keys = [f"squat/{number}.jpg" for number in range(3)]
+    standing, down, between = person(1), person(2), person(1, shift=3.0)  # moved a little: the same posture
+    with_people(gym, {keys[0]: [standing], "squat/copy.jpg": [standing], keys[1]: [down], keys[2]: [between]})
+    assert len(kept(gym)) == 2
+    assert keys[1] in kept(gym)
+
+
+@pytest.mark.parametrize("others", [[], [person(3), person(4)]], ids=["nobody", "two"])
+def test_only_who_is_alone_shows_a_posture(gym: Collection, others: list[Person]) -> None:
+    keys = [f"squat/{number}.jpg" for number in range(3)]
+    with_people(gym, {keys[0]: [person(1)], "squat/copy.jpg": [person(1)], keys[1]: others, keys[2]: others})
+    assert len(kept(gym)) == 1
+
+
+def test_the_same_pixels_are_a_copy_whatever_was_seen_in_them(gym: Collection) -> None:
+    keys = [f"squat/{number}.jpg" for number in range(3)]
+    with_people(gym, {keys[0]: [person(1)], "squat/copy.jpg": [person(2)], keys[1]: [person(3)], keys[2]: [person(4)]})
+    assert kept(gym) >= {keys[1], keys[2]}
+    assert len(kept(gym)) == 3
+
+
+def test_where_nobody_can_be_looked_for_copies_are_found_as_before(
+    gym: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_files_of_package", dict)
+    assert len(kept(gym)) == 1

@@ -19,11 +19,13 @@ def views(joints: np.ndarray) -> np.ndarray:
 class PostureClassifier:
     """Fitted anew it gives the same probabilities, on any number of threads."""
 
-    def __init__(self, seen: np.ndarray, labels: np.ndarray, *, trees: int = TREES, threads: int = 1) -> None:
-        """seen: `views` of n postures, of the `labels` (n,)."""
+    def __init__(
+        self, seen: np.ndarray, labels: np.ndarray, *, trees: int = TREES, least: int = 1, threads: int = 1
+    ) -> None:
+        """seen: `views` of n postures, of the `labels` (n,).  least: views in a leaf; more of them take less memory."""
         from sklearn.ensemble import ExtraTreesClassifier
 
-        self._trees = ExtraTreesClassifier(trees, n_jobs=threads, random_state=0)
+        self._trees = ExtraTreesClassifier(trees, min_samples_leaf=least, n_jobs=threads, random_state=0)
         self._trees.fit(seen.reshape(-1, seen.shape[-1]), np.tile(labels, len(seen)))
         self.classes = self._trees.classes_
 

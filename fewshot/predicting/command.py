@@ -54,6 +54,8 @@ def predict(
         raise UsageError("name pictures, videos or folders, or say --urls and give links on standard input")
     place.require(model)
     found, others = sources(paths or ())
+    if not (found or urls):
+        raise UsageError(f"there is neither a picture nor a video in {', '.join(map(str, paths or ()))}")
 
     from fewshot.predicting.predict import Predictor
     from fewshot.trained.directory import load
@@ -63,6 +65,8 @@ def predict(
     if urls:
         parts = chain(parts, predictor.sources(of_lines(map(decoded, sys.stdin.buffer))))
     failed, asked = _write(_writer(settings, json, csv), parts, len(found))
+    if not asked:
+        raise UsageError("there is no link on standard input")
     if others:
         console.note(f"{console.count(others, 'other file')} in these folders: neither picture nor video")
     if failed:

@@ -238,3 +238,14 @@ def test_bad_usage_is_one_sentence_and_exit_code_2(
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert sentence in line
+
+
+@pytest.mark.slow
+def test_nothing_to_look_at_is_said(patterns_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt.bak").write_text("nothing")
+    done = run(patterns_model, tmp_path)
+    assert done.returncode == 2
+    assert f"there is neither a picture nor a video in {tmp_path}" in done.stderr
+    done = run(patterns_model, "--urls", given="\n")
+    assert done.returncode == 2
+    assert "there is no link on standard input" in done.stderr

@@ -54,5 +54,4 @@ def _print(root: str, found: "Estimated") -> None:
         f"{root}: {count(len(people), 'image')} looked at, {found.new:,} of them now: {one:,} with one person, "
         f"{several:,} with several, {nobody:,} with nobody"
     )
-    if found.unreadable:
-        console.note(f"{count(len(found.unreadable), 'image')} cannot be read, such as {found.unreadable[0]}")
+    found.note()

@@ -39,6 +39,12 @@ class Estimated:
     new: int  # images that were looked at now
     unreadable: list[str]  # "KEY: why"; these have no row
 
+    def note(self) -> None:
+        """Name what cannot be read on the terminal."""
+        if self.unreadable:
+            images = console.count(len(self.unreadable), "image")
+            console.note(f"{images} cannot be read, such as {self.unreadable[0]}: nobody was looked for there")
+
 
 def estimate(collection: Collection, images: pd.DataFrame, settings: PoseSettings, asked: WorkerSettings) -> Estimated:
     """Find the people in `images` (rows of the image table), and write the collection's keypoints.

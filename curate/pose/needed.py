@@ -36,7 +36,9 @@ def keypoints_of(collection: Collection, images: pd.DataFrame, asked: WorkerSett
             f"keypoints come from {known.estimator} with other weights or settings; give {again} with those"
         )
         return known
-    return estimating.estimate(collection, images, settings, asked).keypoints
+    found = estimating.estimate(collection, images, settings, asked)
+    found.note()
+    return found.keypoints
 
 
 def _settings(known: Keypoints) -> PoseSettings:

@@ -140,7 +140,7 @@ def one(inputs: Inputs, kind: str, seed: int, cleanlab: Path | None, grid: list[
         measured("chance", truth, np.zeros(len(truth))),
     ]
     for changes in grid:
-        name = "wrong_label, no keypoints, " + ", ".join(f"{parameter} {value:g}" for parameter, value in changes.items())
+        name = f"wrong_label, no keypoints, {', '.join(f'{key} {value:g}' for key, value in changes.items())}"
         score = scored(WRONG_LABEL, blind(changed), changes)
         rows.append(measured(name, truth, score, score >= WRONG_LABEL.parameters["threshold"]))
     for components in (12, 24, 48, 96) if grid else (24,):

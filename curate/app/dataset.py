@@ -4,14 +4,12 @@ Everything here can be computed again from the collection, and is: `build` compa
 should, and writes the difference. What people made in the App (tags, fields, views of their own) is not touched.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
-from curate.app import fiftyone_library, index, views
+from curate.app import body, fiftyone_library, index, views, writing
 from curate.app.index import Features
 from curate.app.predictions import INFLUENCE
 from curate.collection import findings, sets, synthetic
@@ -19,8 +17,7 @@ from curate.collection.directory import Collection
 from curate.collection.findings import Findings, Kind
 from curate.collection.ledger import Ledger, State
 from curate.foundation import json_files
-
-_BATCH = 2000  # samples a write
+from curate.pose import keypoints
 
 # Fields that follow from the image table, by its columns.
 _PLAIN = {"key": "key", "content_id": "id"} | {name: name for name in ("source", "official_split", "group", "url")}
@@ -45,6 +42,7 @@ def build(
     _write_plain(dataset, collection, images)
     _write_synthetic(dataset, images)
     _write_findings(dataset, images, _both(collection))
+    body.update(dataset, images, keypoints.read(collection))
     if predictions is not None:
         _write_predictions(dataset, predictions)
     refresh(dataset, collection)
@@ -77,7 +75,7 @@ def refresh(dataset: Any, collection: Collection) -> None:
     if dataset.has_sample_field(_ACCEPTED):
         accepted = _passed(made, findings.read(collection, findings.ACCEPTANCE), state)
         decided[_ACCEPTED] = dict.fromkeys(photographs["key"]) | accepted
-    _write(dataset, decided)
+    writing.write(dataset, decided)
 
 
 def _passed(images: pd.DataFrame, found: Findings | None, state: State) -> dict[str, bool | None]:
@@ -198,7 +196,7 @@ def _write_plain(dataset: Any, collection: Collection, images: pd.DataFrame) -> 
     """What may have changed under a key and content that stay: groups, places, ..."""
     columns = {name: images[column] for name, column in _PLAIN.items()}
     columns["filepath"] = pd.Series([str(collection.path(file).absolute()) for file in images["file"]])
-    _write(dataset, {name: dict(zip(images["key"], values, strict=True)) for name, values in columns.items()})
+    writing.write(dataset, {name: dict(zip(images["key"], values, strict=True)) for name, values in columns.items()})
 
 
 def _write_synthetic(dataset: Any, images: pd.DataFrame) -> None:
@@ -212,7 +210,7 @@ def _write_synthetic(dataset: Any, images: pd.DataFrame) -> None:
             dataset.add_sample_field(name, kind)
     rows = zip(made["key"], made["provenance"], strict=True)
     told = {key: json_files.parse_object(text or "{}") for key, text in rows}
-    _write(dataset, {name: {key: facts.get(name) for key, facts in told.items()} for name in _MADE})
+    writing.write(dataset, {name: {key: facts.get(name) for key, facts in told.items()} for name in _MADE})
 
 
 def _write_findings(dataset: Any, images: pd.DataFrame, found: Findings | None) -> None:
@@ -251,7 +249,7 @@ def _write_finding(dataset: Any, name: str, table: pd.DataFrame) -> None:
             label, confidence, detail = says
             parts = {"_id": bson.ObjectId(), "label": label, "confidence": confidence, "detail": detail}
             updates[sample] = {name: form | parts if key in wanted else None}
-    _apply(dataset, updates)
+    writing.apply(dataset, updates)
 
 
 def _write_predictions(dataset: Any, predictions: pd.DataFrame) -> None:
@@ -267,28 +265,4 @@ def _write_predictions(dataset: Any, predictions: pd.DataFrame) -> None:
             dataset.add_sample_field(name, kind)
         told = dict(zip(predictions["key"], predictions[name].tolist(), strict=True))
         wanted[name] = {key: told.get(key) for key in dataset.values("key")}
-    _write(dataset, wanted)
-
-
-def _write(dataset: Any, wanted: Mapping[str, Mapping[str, Any]]) -> None:
-    """Set fields, by path and then by key, where they are not what they should be."""
-    samples, keys, *columns = dataset.values(["id", "key", *wanted])
-    updates: dict[str, dict[str, Any]] = defaultdict(dict)
-    for (path, by_key), values in zip(wanted.items(), columns, strict=True):
-        for sample, key, has in zip(samples, keys, values, strict=True):
-            if key in by_key and by_key[key] != has:
-                updates[sample][path] = by_key[key]
-    _apply(dataset, updates)
-
-
-def _apply(dataset: Any, updates: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write values as MongoDB stores them, by sample: FiftyOne's set_values took ten times as long for the findings."""
-    import bson
-    from pymongo import UpdateOne
-
-    now = {"last_modified_at": datetime.now(UTC)}
-    writes = [
-        UpdateOne({"_id": bson.ObjectId(sample)}, {"$set": {**values, **now}}) for sample, values in updates.items()
-    ]
-    for start in range(0, len(writes), _BATCH):
-        dataset._sample_collection.bulk_write(writes[start : start + _BATCH], ordered=False)
+    writing.write(dataset, wanted)

@@ -4,6 +4,7 @@ An image without a person has one row, with `person` -1, so that it is known to 
 one estimator; what another one finds replaces the table.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,6 +77,19 @@ class Keypoints:
         known = [n for n, one in enumerate(ids) if one in self._rows]
         found[known] = self._joints[[self._rows[ids[n]][0] for n in known]]
         return found
+
+    def inside(self) -> pd.Series:
+        """By id, of each image that was looked at: the share of the surest person's joints that lie within it; NaN
+        where there is nobody.
+        """
+        return self.table.drop_duplicates("id").set_index("id")["inside"]
+
+    def fingerprint(self) -> str:
+        """Of what is known of whom: another one as soon as any person or joint is another."""
+        total = hashlib.sha256("\n".join(self.table["id"]).encode())
+        for values in (self._persons, self._scores, self.table["inside"].to_numpy(), self._joints):
+            total.update(np.ascontiguousarray(values).data)
+        return total.hexdigest()[:16]
 
     def _person(self, row: int) -> Person:
         score, presence = self._scores[row].tolist()

@@ -8,10 +8,11 @@ from typing import Any
 
 from curate.app.plugin.copies import FindCopies
 from curate.app.plugin.decide import Drop, Keep, Relabel, Undo
+from curate.app.plugin.posture import SamePosture
 from curate.app.plugin.sets_panel import Sets
 
 
 def register(plugin: Any) -> None:
     """Give FiftyOne the operators and the panel; it calls this when it loads the plugin."""
-    for operator in (Drop, Keep, Relabel, Undo, FindCopies, Sets):
+    for operator in (Drop, Keep, Relabel, Undo, FindCopies, SamePosture, Sets):
         plugin.register(operator)

@@ -55,13 +55,13 @@ def test_all_operators_and_the_panel_are_registered() -> None:
     import fiftyone.operators as foo
 
     ours = [operator.name for operator in foo.list_operators(builtin=False) if "@fewpose" in operator.uri]
-    assert ours == ["drop", "keep", "relabel", "undo", "find_copies", "sets"]
+    assert ours == ["drop", "keep", "relabel", "undo", "find_copies", "same_posture", "sets"]
 
 
 def test_each_button_has_its_picture() -> None:
     plugin = Path(datasets.__file__).with_name("plugin")
     have = {picture.stem for picture in (plugin / "assets").glob("*.svg")}
-    assert have == {"drop", "keep", "relabel", "undo", "copies", "sets"}
+    assert have == {"drop", "keep", "relabel", "undo", "copies", "posture", "sets"}
 
 
 def test_drop_writes_the_ledger_with_its_reason_and_the_fields_follow(built: Any, collection: Collection) -> None:

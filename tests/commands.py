@@ -30,7 +30,7 @@ _SERVER = """
 import importlib, json, os, sys
 import pandas, pyarrow, sklearn.linear_model, torch, open_clip, torchvision
 import curate.cli, fewshot.cli, synth.cli
-for name in ("curate.checks.features", "curate.importing.importer", "curate.collection.export", "curate.download.run",
+for name in ("curate.checks.features", "curate.importing.importer", "curate.exporting.export", "curate.download.run",
              "synth.generate.run", "synth.accept.accept", "fewshot.trained.train", "fewshot.sweeping.run",
              "fewshot.reporting"):
     importlib.import_module(name)

@@ -19,7 +19,7 @@ from curate.importing.importer import import_folder
 from curate.pose import keypoints, weights
 from curate.pose.blazepose import BlazePose
 from curate.pose.estimating import estimate
-from curate.pose.people import COCO, NUMBER
+from curate.pose.people import COCO, NUMBER, Person
 from curate.pose.settings import PoseSettings
 from curate.workers.settings import WorkerSettings
 
@@ -50,6 +50,15 @@ def person(seed: int, low: float, high: float) -> np.ndarray:
     return np.concatenate([[0.9 - 0.1 * seed, 0.8], joints.ravel()]).astype(np.float32)
 
 
+class Known:
+    """Whose people are told below; it is not asked."""
+
+    name, digest, side = "blazepose-full", "0" * 16, 224
+
+    def people(self, image: Image.Image) -> list[Person]:
+        raise NotImplementedError
+
+
 @pytest.fixture
 def collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collection:
     """Three images in which two people, one and nobody were found, by an estimator that cannot be had here."""
@@ -61,16 +70,13 @@ def collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collection:
     monkeypatch.setattr(weights, "PACKAGE", "a-package-that-is-not-installed")
     monkeypatch.delenv(weights.VARIABLE, raising=False)
 
-    class Known:
-        name, digest, side = "blazepose-full", "0" * 16, 224
-
     images = made.images().sort_values("key", ascending=False)  # tree, plank, boat
     found = np.full((3, 2, keypoints.WIDTH), np.nan, np.float32)
     found[0] = [person(0, 5, 85), person(1, 10, 80)]
     found[1, 0] = person(2, -40, 130)  # of which a part lies beyond the picture
     joints = found[1, 0, 2:].reshape(33, 5)
     joints[NUMBER["left_knee"], :3] = np.nan  # a joint that is not known
-    keypoints.write(made, keypoints.table_of(images, found, Known()))  # type: ignore[arg-type]  # it is not asked
+    keypoints.write(made, keypoints.table_of(images, found, Known()))
     return made
 
 

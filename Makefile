@@ -33,6 +33,7 @@ DEMO := runs/demo
 demo: install
 	$(BIN)/synth render $(DEMO)/photos --poses $(DEMO_POSES) --per-class 24 --size 224 --planted-defects
 	$(BIN)/curate import $(DEMO)/photos $(DEMO)/collection
+	$(BIN)/curate pose $(DEMO)/collection
 	$(BIN)/curate check $(DEMO)/collection
 	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets unfiltered,filtered --shots 12,6,3 --splits 5 \
 	  --methods zero-shot,linear-probe

@@ -8,8 +8,9 @@ import typer
 from curate.app.command import app as open_app
 from curate.app.command import sync
 from curate.checks.command import check
-from curate.collection.commands import drop, export, keep, log, merge, relabel, sets, undo
+from curate.collection.commands import drop, keep, log, merge, relabel, sets, undo
 from curate.download.command import download
+from curate.exporting.command import export
 from curate.foundation import console, shared_options
 from curate.foundation.console import count, say, table
 from curate.foundation.option_flags import command
@@ -21,7 +22,7 @@ from curate.workers.settings import WorkerSettings
 if TYPE_CHECKING:
     from curate.download.results.progress import Progress
     from curate.importing.importer import ImportSummary
-    from curate.status import Decided, Status
+    from curate.status import Decided, People, Status
 
 _NAMED = 3  # files named on the terminal where there may be thousands
 _HOSTS = 10  # and hosts
@@ -88,7 +89,7 @@ def status(
     cache: shared_options.Cache = None,
     json: shared_options.Json = False,
 ) -> None:
-    """Say what a collection holds: classes, copies, conflicts, rejects, caches.
+    """Say what a collection holds: classes, copies, conflicts, people, rejects, caches.
 
     Example: curate status runs/yoga
     """
@@ -159,11 +160,20 @@ def _print_warnings(found: "Status") -> None:
     if len(found.conflicts) > _NAMED:
         advice = command_line("curate", "status", found.root, "--json")
         say(f"conflicts: {len(found.conflicts)} in all; {advice} lists them")
+    if found.people:
+        _print_people(found.people)
     if found.decisions:
         _print_decisions(found.decisions)
     if found.rejects:
         say(f"rejects: {sum(rejects.count for rejects in found.rejects)}, all in {found.root / 'rejects.parquet'}")
         table(("cause", "files", "such as"), ((r.cause, r.count, ", ".join(r.first)) for r in found.rejects))
+
+
+def _print_people(people: "People") -> None:
+    say(
+        f"keypoints: {count(people.images, 'image')} looked at by {people.estimator}: {people.one:,} with one person, "
+        f"{people.several:,} with several, {people.nobody:,} with nobody"
+    )
 
 
 def _print_decisions(decided: "Decided") -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from curate.collection import sets
 from curate.collection.directory import Collection
 from curate.collection.ledger import Ledger
+from curate.pose import keypoints
 
 if TYPE_CHECKING:
     from curate.download.results.progress import Progress
@@ -48,6 +49,17 @@ class Decided:
 
 
 @dataclass(frozen=True)
+class People:
+    """What was found in the images in which people were looked for, counted by content."""
+
+    images: int
+    estimator: str
+    one: int  # images with one person
+    several: int
+    nobody: int
+
+
+@dataclass(frozen=True)
 class Status:
     root: Path
     images: int
@@ -62,6 +74,7 @@ class Status:
     caches: dict[str, int]  # name: bytes on disk
     links: "Progress | None" = None  # where something was downloaded
     decisions: Decided | None = None  # where something was decided
+    people: People | None = None  # where some were looked for
 
     def json(self) -> dict[str, Any]:
         """For scripts: plain types, the keys as above."""
@@ -93,7 +106,16 @@ def status(collection: Collection) -> Status:
         caches={path.name: _size(path) for path in sorted(collection.cache().glob("*")) if not path.is_symlink()},
         links=links,
         decisions=_decided(collection, images),
+        people=_people(collection, images),
     )
+
+
+def _people(collection: Collection, images: pd.DataFrame) -> People | None:
+    found = keypoints.read(collection)
+    counts = found.counts()
+    counts = counts[counts.index.isin(images["id"])]
+    one, several, nobody = (int(those.sum()) for those in (counts == 1, counts > 1, counts == 0))
+    return People(len(counts), found.estimator, one, several, nobody) if len(counts) else None
 
 
 def _decided(collection: Collection, images: pd.DataFrame) -> Decided | None:

@@ -30,9 +30,9 @@ _SERVER = """
 import importlib, json, os, sys
 import pandas, pyarrow, sklearn.linear_model, torch, open_clip, torchvision
 import curate.cli, fewshot.cli, synth.cli
-for name in ("curate.checks.features", "curate.importing.importer", "curate.collection.export", "curate.download.run",
-             "synth.generate.run", "synth.accept.accept", "fewshot.trained.train", "fewshot.sweeping.run",
-             "fewshot.reporting"):
+for name in ("curate.checks.features", "curate.importing.importer", "curate.exporting.export", "curate.download.run",
+             "curate.pose.estimating", "synth.generate.run", "synth.accept.accept", "fewshot.trained.train",
+             "fewshot.sweeping.run", "fewshot.reporting"):
     importlib.import_module(name)
 print("ready", flush=True)
 for line in sys.stdin:

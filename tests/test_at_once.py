@@ -19,6 +19,7 @@ SWEEP = "fewshot sweep COLLECTION --out SWEPT --methods linear-probe --shots 2 -
 TRAIN = "fewshot train COLLECTION --out TRAINED --set unfiltered MODEL"
 CHECK = "curate check COLLECTION MODEL"
 IMPORT = "curate import MORE COLLECTION"
+POSE = "curate pose COLLECTION"
 DROP = "curate drop COLLECTION tree/1.png"
 GENERATE = "synth generate COLLECTION --model mannequin --per-class 6 --size 64"
 ACCEPT = "synth accept COLLECTION MODEL"
@@ -48,6 +49,9 @@ def place(tmp_path: Path, run: Commands) -> Place:
         (CHECK, DROP),
         (IMPORT, CHECK),
         (IMPORT, IMPORT),
+        (IMPORT, POSE),
+        (POSE, CHECK),
+        (POSE, POSE),
         (GENERATE, ACCEPT),
         (GENERATE, CHECK),
     ],

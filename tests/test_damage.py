@@ -233,6 +233,9 @@ def follow(sentence: str, place: Place) -> bool:
     ):
         file.unlink(missing_ok=True)
         place.fill()
+    elif "curate pose" in sentence and file:
+        file.unlink()
+        place.done("curate", "pose", place.c)
     elif "curate check" in sentence:
         place.check()
     elif "give the fewshot sweep command" in sentence and file:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from curate.collection.directory import Collection
+from curate.pose.estimating import SHARD
 from tests import commands
 from tests.commands import Commands
 from tests.place import Place
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.whole
 KILLS = 5  # of each command
 COMMANDS = {
     "check": "curate check COLLECTION MODEL",
+    "pose": "curate pose PEOPLE",
     "train": "fewshot train COLLECTION --out TRAINED --method finetune --epochs 2 MODEL",
     "mannequin": "synth generate COLLECTION --model mannequin --per-class 8 --size 64",
     "augment": "synth generate COLLECTION --model augment --per-class 12 --from-draw split=0,shots=2",
@@ -37,6 +40,8 @@ def test_a_killed_command_goes_on_and_ends_with_the_files_of_an_undisturbed_one(
     run: Commands, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place, moments = Place(tmp_path), random.Random(name)
+    if name == "pose":
+        many_people(run, place)
     command = place.words(COMMANDS[name])
     began = time.monotonic()
     run.done(*command)
@@ -59,3 +64,14 @@ def test_a_killed_command_goes_on_and_ends_with_the_files_of_an_undisturbed_one(
     assert place.left_lying() == []
     with capsys.disabled():
         print(f"\n{name}: {seconds:.2f} s, killed after {', '.join(f'{moment:.2f}' for moment in killed)} s")  # noqa: T201
+
+
+def many_people(run: Commands, place: Place) -> None:
+    """PEOPLE, a collection of many more images than one kill can lose."""
+    for command in (
+        "synth render RENDERED --poses tree,plank,chair --per-class 24 --size 96 --workers 1",
+        "curate import RENDERED PEOPLE",
+    ):
+        run.done(*place.words(command))
+    assert len(Collection.open(place.here / "people").images()) > 2 * SHARD
+    place.keep()

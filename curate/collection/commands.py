@@ -1,4 +1,4 @@
-"""`curate drop`, `keep`, `relabel`, `undo`, `log`, `merge`, `sets` and `export`: options, and what they print."""
+"""`curate drop`, `keep`, `relabel`, `undo`, `log`, `merge` and `sets`: options, and what they print."""
 
 import sys
 from contextlib import suppress
@@ -225,33 +225,6 @@ def sets(
             ((key, label, "in" if inside else "out", clause) for key, label, inside, clause in rows),
             numbers=(),
         )
-
-
-def export(
-    collection: shared_options.CollectionPath,
-    out: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
-    set_: Annotated[str, option("Training set to write: unfiltered or filtered.", flag="--set")] = "filtered",
-    form: Annotated[
-        str, option("Format to write it in: folder, csv, webdataset or fiftyone.", flag="--format")
-    ] = "folder",
-    link: Annotated[bool, option("Make hard links instead of copies: who edits one edits the collection.")] = False,
-    shard_size: Annotated[int, option("Number of images in a tar file of webdataset.", ge=1)] = 1000,
-) -> None:
-    """Write a training set for other programs, whole or not at all, with a manifest.json that has its digest.
-
-    Example: curate export runs/yoga yoga-filtered --set filtered --format webdataset
-    """
-    from curate.collection.directory import Collection
-
-    opened = Collection.open(collection)
-
-    from curate.collection.export import export as write
-
-    done = write(opened, out, name=set_, form=form, link=link, shard_size=shard_size)
-    say(
-        f"{out}: {count(done.images, 'image')} in {count(len(done.classes), 'class', 'classes')} as {done.format}, "
-        f"{done.set} {done.digest}"
-    )
 
 
 def _names(keys: list[str]) -> list[str]:

@@ -30,7 +30,8 @@ def pose(
 
     from curate.pose import estimating
 
-    found = estimating.estimate(opened, opened.images(), settings, workers)
+    with opened.locked():
+        found = estimating.estimate(opened, opened.images(), settings, workers)
     if json:
         console.say_json(_told(found))
     else:

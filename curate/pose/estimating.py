@@ -28,7 +28,8 @@ from curate.workers import blocks
 from curate.workers.places import Place
 from curate.workers.settings import WorkerSettings
 
-SHARD = 128  # images: a few seconds' work
+SHARD = 32  # images: a second's work, and what an interruption can lose
+BLOCK = 128  # images that a worker is handed; fewer are found here before a worker has started
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def estimate(collection: Collection, images: pd.DataFrame, settings: PoseSetting
     cache = RowCache(_folder(collection, estimator))
     have = known.knows(estimator.digest)
     lacking = _lacking(images, cache, have)
-    if (asked.engine == "ray" or asked.workers > 1) and len(lacking) > SHARD:
+    if (asked.engine == "ray" or asked.workers > 1) and len(lacking) > BLOCK:
         make = _Estimating(collection.absolute(), settings)
-        blocks.compute(make, collection, lacking, asked, what="finding people", block=SHARD)
+        blocks.compute(make, collection, lacking, asked, what="finding people", block=BLOCK)
         cache = RowCache(cache.folder)
     unreadable = _look(collection, _lacking(images, cache, have), settings, cache, os.cpu_count() or 1)
     return Estimated(_written(collection, known, cache, estimator), len(lacking) - len(unreadable), unreadable)

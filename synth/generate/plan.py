@@ -8,8 +8,8 @@ import pandas as pd
 
 from curate.collection import synthetic, yoga82
 from curate.collection.directory import Collection
-from curate.collection.export import folder_name
 from curate.collection.sets import labelled
+from curate.exporting.names import folder_name
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.text import command_line
 from curate.workers.opening import in_order

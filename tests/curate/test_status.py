@@ -20,7 +20,9 @@ from curate.download.results.journal import Journal, Row
 from curate.download.web.outcome import Outcome
 from curate.images.decoding import DEFAULT_LIMITS
 from curate.importing.importer import import_folder
-from curate.status import conflicts, status
+from curate.pose import keypoints
+from curate.pose.people import Person
+from curate.status import People, conflicts, status
 
 
 def photo(seed: int) -> bytes:
@@ -134,6 +136,47 @@ def test_status_for_people_has_the_classes(source: Path, tmp_path: Path, run: Ru
     assert "3 images (3 by import, 3 of them linked)" in said
     assert "plank 1 tree 2" in said
     assert "signatures 0.0" in said
+
+
+class Known:
+    """Whose people are told below; it is not asked."""
+
+    name, digest, side = "blazepose-full", "0" * 16, 224
+
+    def people(self, image: Image.Image) -> list[Person]:
+        raise NotImplementedError
+
+
+def test_status_counts_people_where_some_were_looked_for(source: Path, tmp_path: Path, run: Run) -> None:
+    collection = import_folder(source, tmp_path / "c").collection
+    assert status(collection).people is None
+    assert "keypoints" not in run("status", collection.root).stdout
+    images = collection.images().drop_duplicates("id").reset_index(drop=True)
+    gone = images.assign(id="f" * 64)  # images that the collection no longer has do not count
+    found = np.full((2, 3, keypoints.WIDTH), np.nan, np.float32)
+    found[0, :2] = 0.5
+    several_and_nobody = keypoints.table_of(images, found, Known())
+    keypoints.write(collection, pd.concat([several_and_nobody, keypoints.table_of(gone[:1], found[:1], Known())]))
+    assert status(collection).people == People(2, "blazepose-full", one=0, several=1, nobody=1)
+    said = " ".join(run("status", collection.root).stdout.split())
+    assert "keypoints: 2 images looked at by blazepose-full: 0 with one person, 1 with several, 1 with nobody" in said
+    assert json.loads(run("status", collection.root, "--json").stdout)["people"]["several"] == 1
+
+
+def test_status_says_that_keypoints_are_damaged(source: Path, tmp_path: Path, run: Run) -> None:
+    collection = import_folder(source, tmp_path / "c").collection
+    images = collection.images().drop_duplicates("id").reset_index(drop=True)
+    nobody = np.full((len(images), 1, keypoints.WIDTH), np.nan, np.float32)
+    keypoints.write(collection, keypoints.table_of(images, nobody, Known()))
+    file = collection.root / keypoints.TABLE
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+    done = run("status", collection.root)
+    assert done.returncode == 1
+    assert f"curate pose {collection.root} makes it again" in " ".join(done.stderr.split())
+    file.unlink()
+    assert run("status", collection.root).returncode == 0
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from curate.foundation.cache import CannotWrite
 from curate.foundation.errors import FewposeError
 from curate.images.signatures import Signatures
 from curate.pose.keypoints import Keypoints
+from curate.pose.keypoints import read as read_keypoints
 from curate.workers.settings import WorkerSettings
 
 
@@ -54,9 +55,14 @@ class Inputs:
 
     @cached_property
     def keypoints(self) -> Keypoints:
-        """Of the images that can be read. Raises CannotRun where there are none, and no estimator can be had."""
+        """Of the images that can be read.
+
+        Raises CannotRun where there are none, and no estimator can be had; FewposeError where the table is damaged:
+        it may hold what no estimator here can find again.
+        """
         from curate.pose.needed import keypoints_of  # it loads the estimator's library
 
+        read_keypoints(self.collection)
         try:
             return keypoints_of(self.collection, self.images, self.asked)
         except CannotWrite:

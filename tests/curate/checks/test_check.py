@@ -21,6 +21,7 @@ from curate.collection.directory import Collection
 from curate.collection.findings import Kind
 from curate.foundation.errors import FewposeError, UsageError
 from curate.importing.importer import import_folder
+from curate.pose import keypoints
 from curate.workers import blocks
 from curate.workers.settings import WorkerSettings
 
@@ -270,6 +271,17 @@ def test_damaged_findings_are_refused_and_made_again_as_is_said(collection: Coll
             findings.read(collection)
         check(collection, model=None)
         assert [file.read_bytes() for file in files] == before
+
+
+def test_damaged_keypoints_are_refused_and_not_taken_for_none(collection: Collection) -> None:
+    file = collection.root / keypoints.TABLE
+    for content in (b"", b"no table"):
+        file.write_bytes(content)
+        with pytest.raises(FewposeError, match=r"keypoints\.parquet is damaged .* curate pose .* makes it again"):
+            check(collection, model=None, rules=["no_person"])
+        assert file.read_bytes() == content
+    file.unlink()
+    check(collection, model=None, rules=["no_person"])
 
 
 def test_findings_of_another_check_are_not_taken_for_these(collection: Collection) -> None:

@@ -103,7 +103,7 @@ def test_two_workers_find_what_one_finds(collection: Collection, monkeypatch: py
     looked_at(collection)
     alone = table(collection)
     (collection.root / keypoints.TABLE).unlink()
-    monkeypatch.setattr(estimating, "SHARD", 3)
+    monkeypatch.setattr(estimating, "BLOCK", 3)
     monkeypatch.setattr(estimating, "_look", none_left(estimating._look))
     looked_at(collection, WorkerSettings(workers=2))
     assert table(collection) == alone

@@ -21,8 +21,9 @@ from PIL import Image
 from curate.checks.check import check
 from curate.collection import decisions
 from curate.collection.directory import Collection
-from curate.collection.export import FORMATS, export, folder_name
 from curate.collection.sets import NAMES, training_set
+from curate.exporting.export import FORMATS, export
+from curate.exporting.names import folder_name
 from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.text import is_seen
 from curate.importing.importer import import_folder
@@ -40,6 +41,9 @@ def picture(seed: int, form: str = "JPEG") -> bytes:
     Image.fromarray((128 + 4 * noise).clip(0, 255).astype(np.uint8)).save(file, form)
     return file.getvalue()
 
+
+# coco looks for people, which takes seconds.
+ALL = [form if form != "coco" else pytest.param(form, marks=pytest.mark.slow) for form in FORMATS]
 
 FILES = {
     "tree/1.jpg": picture(1),
@@ -78,7 +82,7 @@ def sha(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ALL)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_manifest_says_what_was_exported(collection: Collection, tmp_path: Path, form: str, name: str) -> None:
     done = export(collection, tmp_path / "out", name=name, form=form)
@@ -91,7 +95,7 @@ def test_the_manifest_says_what_was_exported(collection: Collection, tmp_path: P
     assert said["fewpose"]
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ALL)
 def test_the_same_set_is_the_same_bytes(collection: Collection, tmp_path: Path, form: str) -> None:
     for out in ("once", "twice"):
         export(collection, tmp_path / out, form=form)
@@ -288,7 +292,7 @@ def test_fiftyone_reads_it(collection: Collection, tmp_path: Path) -> None:
     assert all(FILES[key] == Path(path).read_bytes() for path, _, key in read)
 
 
-@pytest.mark.parametrize("form", ["folder", "fiftyone"])
+@pytest.mark.parametrize("form", [form for form in ALL if form not in ("csv", "webdataset")])
 def test_links_are_the_collection_s_files(collection: Collection, tmp_path: Path, form: str) -> None:
     export(collection, tmp_path / "out", form=form, link=True)
     inodes = {path.stat().st_ino for path in (tmp_path / "c/images").rglob("*") if path.is_file()}
@@ -308,7 +312,7 @@ def test_a_set_with_a_file_that_is_gone_is_not_exported(collection: Collection, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "photos"]
 
 
-@pytest.mark.parametrize("form", ["folder", "webdataset", "fiftyone"])
+@pytest.mark.parametrize("form", [form for form in ALL if form != "csv"])
 def test_a_file_with_other_bytes_than_the_set_s_is_not_exported(
     collection: Collection, tmp_path: Path, form: str
 ) -> None:
@@ -348,7 +352,7 @@ def test_an_empty_folder_is_filled(collection: Collection, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"form": "zip"}, "no format 'zip'; there are folder, csv, webdataset, fiftyone"),
+        ({"form": "zip"}, "no format 'zip'; there are folder, csv, webdataset, fiftyone, coco"),
         ({"name": "best"}, "no training set 'best'"),
         ({"form": "csv", "link": True}, "--link makes hard links of single files"),
         ({"form": "webdataset", "shard_size": 0}, "a shard holds one image at least"),

@@ -30,8 +30,8 @@ from curate.foundation.errors import FewposeError
 
 MODEL = ("--model", "tiny/random", "--device", "cpu")
 ENTRIES = {"curate": curate.cli.app, "fewshot": fewshot.cli.app}
-# What a person may take away: without it, a collection is one where nothing was decided.
-MAY_BE_ABSENT = {"ledger.jsonl"}
+# What a person may take away: without it, a collection is one where nothing was decided, or people were not looked for.
+MAY_BE_ABSENT = {"ledger.jsonl", "keypoints.parquet"}
 # Written for people. The App shows the column of influence.csv as it stands there: a CSV has no place for a checksum.
 UNREAD = {"README.md", "report.md", "report.html", "influence.csv"}
 

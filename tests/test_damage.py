@@ -30,8 +30,8 @@ from curate.foundation.errors import FewposeError
 
 MODEL = ("--model", "tiny/random", "--device", "cpu")
 ENTRIES = {"curate": curate.cli.app, "fewshot": fewshot.cli.app}
-# What a person may take away: without it, a collection is one where nothing was decided.
-MAY_BE_ABSENT = {"ledger.jsonl"}
+# What a person may take away: without it, a collection is one where nothing was decided, or people were not looked for.
+MAY_BE_ABSENT = {"ledger.jsonl", "keypoints.parquet"}
 # Written for people. The App shows the column of influence.csv as it stands there: a CSV has no place for a checksum.
 UNREAD = {"README.md", "report.md", "report.html", "influence.csv"}
 
@@ -205,7 +205,8 @@ def damage(file: Path, others: list[Path], chance: random.Random) -> str:
     return HARMS[number].__name__
 
 
-def outcome(answer: Answer, before: Answer, file: Path) -> str:
+def outcome(answer: Answer, before: Answer, file: Path, *, gone: bool = False) -> str:
+    """gone: whether the file was deleted; a command that was asked later may have made it again."""
     errors = [line for line in answer.errors.splitlines() if line.startswith("error: ")]
     if answer.code == 99 or "Traceback" in answer.errors:
         return "TRACEBACK"
@@ -216,7 +217,7 @@ def outcome(answer: Answer, before: Answer, file: Path) -> str:
     named = answer.errors.replace(before.errors, "")
     if answer.code == 0 and (file.name in named or re.search("trials have (not )?run", named + answer.said)):
         return "said"
-    if file.name in MAY_BE_ABSENT and not file.exists():
+    if file.name in MAY_BE_ABSENT and gone:
         return "absent"
     return "SILENT"
 
@@ -283,9 +284,9 @@ def test_damage_is_noticed_and_what_is_said_of_it_is_true(
         kind = chance.choice(kinds)
         file = chance.choice([file for file in files if _kind(file, place) == kind])
         harm = damage(file, files, chance)
-        advice = set()
+        gone, advice = not file.exists(), set()
         for name, answer in place.answers(file).items():
-            found = outcome(answer, before[name], file)
+            found = outcome(answer, before[name], file, gone=gone)
             outcomes[kind, name, found] += 1
             if found in ("TRACEBACK", "SILENT"):
                 wrong.append((kind, harm, name, found, answer.errors[-1500:], answer.said[:300]))

@@ -87,6 +87,34 @@ def compare(thumbnails: Thumbnails, first: np.ndarray, second: np.ndarray) -> tu
     return np.maximum(straight, mirrored), mirrored > straight
 
 
+def compare_within(thumbnails: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """How alike the parts of pairs of pictures are that lie in a box, once the whole pictures are laid over each other.
+
+    thumbnails: uint8 (m, 2, 64, 64).  boxes: (m, 4), left, top, right and bottom as parts of the first one's sides.
+    Returns correlations (m,) of the fine structure, of the pair as it is or with one of them mirrored, as the whole
+    pictures are more alike; -1 where there is nothing to compare.
+    """
+    a, n = thumbnails[:, 0], thumbnails.shape[2]
+    middle = (np.arange(n) + 0.5) / n
+    inside = [(middle >= boxes[:, i, None]) & (middle <= boxes[:, i + 2, None]) for i in (0, 1)]
+    where = _inner(inside[1][:, :, None] & inside[0][:, None])
+    whole, within = np.full((2, 2, len(a)), -1, np.float32)
+    for way in range(2):
+        b = _flipped(thumbnails[:, 1], np.full(len(a), bool(way)))
+        move, _ = _register(_soft(a), _soft(b))
+        whole[way] = _fine_correlation(a, b, move)
+        within[way] = _correlation_where(_inner(_structure(a)), _lay(_structure(b), move), where)
+    return np.asarray(np.where(whole[1] > whole[0], within[1], within[0]))
+
+
+def _correlation_where(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """(P,) correlations of the pixels (P, m) at which `where` is true; -1 where there are none or no structure."""
+    count = np.maximum(where.sum(1, keepdims=True), 1)
+    centred = [np.where(where, x - np.where(where, x, 0).sum(1, keepdims=True) / count, 0) for x in (one, other)]
+    norms = np.prod([np.linalg.norm(x, axis=1) for x in centred], axis=0)
+    return np.asarray(np.where(norms > 1e-6, (centred[0] * centred[1]).sum(1) / np.maximum(norms, 1e-6), -1))
+
+
 def _correlations(thumbnails: Thumbnails, first: np.ndarray, second: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """Steps 2 and 3 for pairs of indices (P,): fine correlations, -1 where registration fails."""
     a, b = thumbnails[first], _flipped(thumbnails[second], mirrored)

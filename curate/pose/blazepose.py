@@ -11,11 +11,12 @@ from curate.pose.landmarks import LandmarkModel, Landmarks
 from curate.pose.people import BODY, Person
 from curate.pose.weights import Weights
 
-VERSION = 2  # another one where other joints come out of the same weights
+VERSION = 3  # another one where other joints come out of the same weights
 SIDE = 640  # pixels of the longer side that suffice: both models see fewer
 
 LEAST_SCORE = 0.3  # of a detection that is looked at closer
 LEAST_SCORE_BESIDE = 0.5  # of one in what is left of the picture beside somebody who was found
+UNSURE = 0.8  # of a second one: below, what is left of the picture is looked at, where they are larger
 LEAST_PRESENCE = 0.5  # of a person, when it was looked at
 _ROOM = 0.4  # parts of the picture's width or height
 _SAME = 0.2  # two whose joints lie closer together on average, in parts of the body's size, are one person
@@ -32,7 +33,7 @@ class BlazePose:
         Raises UsageError where `found` holds other models, FewposeError where LiteRT is not installed.
         """
         self.name = f"blazepose-{found.kind}"
-        limits = f"{SIDE} {LEAST_SCORE} {LEAST_SCORE_BESIDE} {LEAST_PRESENCE} {_ROOM} {_SAME}"
+        limits = f"{SIDE} {LEAST_SCORE} {LEAST_SCORE_BESIDE} {UNSURE} {LEAST_PRESENCE} {_ROOM} {_SAME}"
         said = f"{VERSION} {found.digest} {most} {again} {limits}"
         self.digest = hashlib.sha256(said.encode()).hexdigest()[:16]
         self._most, self._again = most, again
@@ -43,7 +44,7 @@ class BlazePose:
         """Those in an upright RGB picture: first the surest in all of it, then those beside; in pixels of `image`."""
         whole = self._detector.detect(image, LEAST_SCORE)
         found = self._looked_at(image, whole[:1], [])
-        unsure = all(each.score < LEAST_SCORE_BESIDE for each in whole[1:])
+        unsure = all(each.score < UNSURE for each in whole[1:])
         if found and unsure and self._most > 1:
             found = self._looked_at(image, self._beside(image, found[0]), found)
         return self._looked_at(image, whole[1:], found)

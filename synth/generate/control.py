@@ -1,6 +1,6 @@
-"""Skeletons that a ControlNet is shown: from our renderer or from stored keypoints, drawn as OpenPose draws them.
+"""Skeletons that a ControlNet is shown: from our renderer or from keypoints, drawn as OpenPose draws them.
 
-The keypoints of a collection are lines of its `keypoints.jsonl`, written by whatever detector or person:
+A collection's `keypoints.jsonl`, where it has one, holds keypoints by whatever detector or person:
 {"id": content id, "keypoints": [[x, y, v], ... 17]} in COCO's order (synth/rendering/keypoints.py), in pixels of the
 upright picture, v 0 for what is not there, 1 hidden, 2 visible. Of several lines for one image the last counts.
 """

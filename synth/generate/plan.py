@@ -14,12 +14,13 @@ from curate.foundation.errors import FewposeError, UsageError
 from curate.foundation.text import command_line
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
-from synth.generate import control, prompts, sources
+from synth.generate import control, prompts, skeletons, sources
 from synth.generate.image_job import Control, ImageJob, Source
 from synth.generate.image_job import seed as seed_of
 from synth.generate.prompts import Grammar
 from synth.generate.settings import AUGMENT, KEYPOINTS, MANNEQUIN, RENDERER, WITHOUT_WEIGHTS, Settings, Wanted
 
+_THIS_PROCESS = WorkerSettings(workers=1)
 _MANY = 200  # skeletons, from which on several processes are worth their start
 
 
@@ -35,9 +36,17 @@ class _Anchor:
     control: Control | None
 
 
-def plan(collection: Collection, settings: Settings, wanted: Wanted, weights: str) -> list[ImageJob]:
+def plan(
+    collection: Collection,
+    settings: Settings,
+    wanted: Wanted,
+    weights: str,
+    workers: WorkerSettings = _THIS_PROCESS,
+) -> list[ImageJob]:
     """`wanted.per_class` images of each class, class after class for each number, so that a run that is stopped early
-    has made as many of each. weights: the digest of the model's weights.
+    has made as many of each.
+
+    weights: the digest of the model's weights.  workers: who looks for people in photographs, where needed.
 
     The same image is always the same job: more images a class, more classes or a larger draw only add jobs.
     Images made from real ones are shared out evenly among those of their class, in the order of the draw's ranking.
@@ -46,7 +55,7 @@ def plan(collection: Collection, settings: Settings, wanted: Wanted, weights: st
     images, classes = asked(collection, settings, wanted)
     grammar = None if settings.model in WITHOUT_WEIGHTS else Grammar.load(settings.grammar)
     made = _JobMaker(settings, grammar, digest(settings, weights))
-    anchors = _anchors(collection, images, settings, wanted, classes)
+    anchors = _anchors(collection, images, settings, wanted, classes, workers)
     jobs = [
         made.around(label, anchors[label], number) if anchors is not None else made.free(label, number)
         for number in range(wanted.per_class)
@@ -176,27 +185,33 @@ def _require(found: Mapping[str, object], lacking: str) -> None:
 
 
 def _anchors(
-    collection: Collection, images: pd.DataFrame, settings: Settings, wanted: Wanted, classes: tuple[str, ...]
+    collection: Collection,
+    images: pd.DataFrame,
+    settings: Settings,
+    wanted: Wanted,
+    classes: tuple[str, ...],
+    workers: WorkerSettings,
 ) -> dict[str, tuple[_Anchor, ...]] | None:
     """The anchors of each class; None where images are made from nothing that is real."""
-    stored = control.stored(collection) if settings.control == KEYPOINTS else None
-    if not wanted.from_draw and stored is None:
+    if not wanted.from_draw and settings.control != KEYPOINTS:
         return None
     drawn = sources.of_classes(collection, images, sources.FromDraw.parse(wanted.from_draw or sources.POOL))
     drawn = {label: drawn.get(label, sources.Sources((), {})) for label in classes}
     _require({label: of.sources for label, of in drawn.items()}, "no real image in the draw")
-    if stored is None:
+    if settings.control != KEYPOINTS:
         return {label: tuple(_Anchor(source.id, source, None) for source in of.sources) for label, of in drawn.items()}
+    ids = {source.id for of in drawn.values() for source in of.sources}
+    known, lacking = skeletons.of_photographs(collection, images, ids, workers)
     shape = (settings.width or settings.height or 1, settings.height or settings.width or 1)
     anchors = {
         label: tuple(
-            _posed(source, stored[source.id], of.sizes[source.id], shape, made_from=bool(wanted.from_draw))
+            _posed(source, known[source.id], of.sizes[source.id], shape, made_from=bool(wanted.from_draw))
             for source in of.sources
-            if source.id in stored
+            if source.id in known
         )
         for label, of in drawn.items()
     }
-    _require(anchors, f"no line in {control.FILE} of {'the draw' if wanted.from_draw else 'the collection'}")
+    _require(anchors, f"{lacking} {'the draw' if wanted.from_draw else 'the collection'}")
     return anchors
 
 
@@ -214,8 +229,8 @@ def _with_skeletons(jobs: list[ImageJob], settings: Settings) -> list[ImageJob]:
         return jobs
     views = [_view(job, settings) for job in jobs]
     asked = WorkerSettings(workers=0 if len(views) >= _MANY else 1)
-    skeletons = in_order(control.from_renderer, views, asked)
-    return [replace(job, control=skeleton) for job, skeleton in zip(jobs, skeletons, strict=True)]
+    drawn = in_order(control.from_renderer, views, asked)
+    return [replace(job, control=skeleton) for job, skeleton in zip(jobs, drawn, strict=True)]
 
 
 def _view(job: ImageJob, settings: Settings) -> control.View:

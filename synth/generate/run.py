@@ -68,16 +68,17 @@ def foresee(
     resources: Resources | None = None,
     caches: Path | None = None,
 ) -> Planned:
-    """What `generate` would make; loads no model. Raises as `generate` does.
+    """What `generate` would make; loads no model that makes images. Raises as `generate` does.
 
-    resources: whose device must be there; nobody's, unless said.
+    resources: whose device must be there; nobody's, unless said. With `--control keypoints`, its workers look for the
+    people of photographs whose keypoints are missing.
     """
     opened = Collection.open(collection.absolute(), caches)
     asked(opened, settings, wanted)  # says what is wrong, before torch is loaded for what follows
     if resources is not None:
         _check_device(settings, resources)
     weights = making.weights(settings)
-    jobs = planned(opened, settings, wanted, weights)
+    jobs = planned(opened, settings, wanted, weights, (resources or Resources()).workers)
     before = refused.read(opened)
     missing = [job for job in jobs if job.key not in before and not writing.path(opened, job).exists()]
     mine = frozenset(before.intersection(job.key for job in jobs))

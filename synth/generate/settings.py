@@ -18,7 +18,7 @@ MANNEQUIN = "mannequin"  # our renderer: people of simple shapes, posed by data/
 AUGMENT = "augment"  # real images of a draw, randomly cropped, turned and recoloured; needs no weights
 WITHOUT_WEIGHTS = (MANNEQUIN, AUGMENT)
 RENDERER: Final = "renderer"  # skeletons of our mannequins
-KEYPOINTS: Final = "keypoints"  # those of real images, from keypoints.jsonl of the collection (control.py)
+KEYPOINTS: Final = "keypoints"  # those of real images (skeletons.py)
 
 
 def _all(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -60,7 +60,10 @@ class Settings:
     controlnet_scale: Annotated[float, option("Weight of the skeleton.")] = 1.0
     control: Annotated[
         Literal["renderer", "keypoints"],
-        option("Where the skeletons come from: our renderer, or COLLECTION/keypoints.jsonl."),
+        option(
+            "Where the skeletons come from: our renderer, or the people in the photographs, of each class its own "
+            "(as curate pose finds them; COLLECTION/keypoints.jsonl, if it is there)."
+        ),
     ] = RENDERER
     lora: Annotated[str, option("LoRA weights (.safetensors file, hub id or local directory).")] = ""
     lora_scale: Annotated[float, option("Weight of the LoRA.")] = 1.0

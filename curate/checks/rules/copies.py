@@ -6,6 +6,7 @@ then of most bytes, then of the smallest id and key. When or in which order they
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,13 @@ from curate.checks.rules.matches import Question, matches
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection import groups
 from curate.collection.findings import Kind
-from curate.images.signatures import Signatures
 from curate.pose import posture
 
 FOUND = ["key", "score", "detail", "other"]
 _SURE = 0.5  # of a person
-# A correlation from which on nobody in a picture has moved. An estimator sees other joints in a copy of a tiny picture,
-# a drawing or a poster. Four of 96 copies in photos5_noisy were such; all of them reach 0.997.
-_SAME_PIXELS = 0.99
+# Correlation within a person's box, from which on it is one picture, whatever the estimator makes of either: of
+# rendered people, true copies have 0.997 and more, other postures before a camera that stands still 0.83 and less.
+_SAME = 0.97
 
 
 def exact_duplicate(inputs: Inputs, _: Mapping[str, float]) -> pd.DataFrame:
@@ -37,7 +37,8 @@ def near_duplicate(inputs: Inputs, parameters: Mapping[str, float]) -> pd.DataFr
     """A copy of a better picture of its class (which is larger, say); the score is their correlation.
 
     parameters: `postures`, how far two people's postures are apart (posture.distance) that are others, in pictures of
-    one scene by a camera that stood still: these are no copies. Without keypoints, nobody's postures are known.
+    one scene by a camera that stood still: these are no copies, unless both show the same where the person is. Without
+    keypoints, nobody's postures are known.
     """
     return _copies(inputs, parameters["postures"], mirrored=False)
 
@@ -53,10 +54,10 @@ def mirrored_duplicate(inputs: Inputs, parameters: Mapping[str, float]) -> pd.Da
 def _copies(inputs: Inputs, furthest: float, mirrored: bool) -> pd.DataFrame:
     copies, questions = [], []
     together = list(several(inputs.images, ["group", "label"]))
-    postures = _postures(inputs, {id for rows in together for id in rows["id"]})
+    postures = _Postures(inputs, pd.concat([inputs.images.iloc[:0], *together]), furthest)
     for rows in together:
         ids = list(rows["id"].unique())
-        for (key, id), (keeper, keeper_id) in _kept(best_first(rows), postures, furthest, inputs.signatures):
+        for (key, id), (keeper, keeper_id) in _kept(best_first(rows), postures):
             copies.append((key, keeper, keeper_id))
             questions.append(Question(id, [keeper_id], ids))
     what = "mirrored copy of" if mirrored else "copy of"
@@ -68,21 +69,57 @@ def _copies(inputs: Inputs, furthest: float, mirrored: bool) -> pd.DataFrame:
     return pd.DataFrame(found, columns=FOUND)
 
 
-def _postures(inputs: Inputs, ids: set[str]) -> dict[str, np.ndarray]:
-    """By content id, the joints (33, 2) of who is alone in a picture; of nobody where there are no keypoints."""
-    if not ids:
+@dataclass(frozen=True)
+class _Person:
+    """Who is alone in a picture."""
+
+    joints: np.ndarray  # (33, 2) in pixels
+    box: np.ndarray  # (4,): left, top, right, bottom as parts of the picture's sides
+
+
+def _postures(inputs: Inputs, rows: pd.DataFrame) -> dict[str, _Person]:
+    """By content id, who is alone in a picture; nobody where there are no keypoints. rows: of the image table."""
+    if rows.empty:
         return {}
     try:
         keypoints = inputs.keypoints
     except CannotRun:
         return {}
-    people = {id: keypoints.people(id) for id in ids & keypoints.ids()}
-    return {id: found[0].joints[:, :2] for id, found in people.items() if len(found) == 1 and found[0].score >= _SURE}
+    found = {}
+    known = rows[rows["id"].isin(keypoints.ids())].drop_duplicates("id")
+    for id, width, height in known[["id", "width", "height"]].itertuples(index=False):
+        people = keypoints.people(id)
+        if len(people) == 1 and people[0].score >= _SURE:
+            found[id] = _Person(people[0].joints[:, :2], people[0].box / (width, height, width, height))
+    return found
 
 
-def _kept(
-    rows: pd.DataFrame, postures: Mapping[str, np.ndarray], furthest: float, signatures: Signatures
-) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+class _Postures:
+    """Which copies show people in other postures."""
+
+    def __init__(self, inputs: Inputs, rows: pd.DataFrame, furthest: float) -> None:
+        self._people, self._furthest = _postures(inputs, rows), furthest
+        self._signatures = inputs.signatures
+
+    def others(self, id: str, keepers: Sequence[str]) -> set[str]:
+        """Of pictures, those that certainly show another posture than this one."""
+        known = [keeper for keeper in keepers if keeper in self._people]
+        if id not in self._people or not known:
+            return set()
+        theirs = np.stack([self._people[keeper].joints for keeper in known])
+        apart = posture.distance(np.broadcast_to(self._people[id].joints, theirs.shape), theirs)
+        far = [keeper for keeper, distance in zip(known, apart, strict=True) if distance > self._furthest]
+        return {keeper for keeper in far if not self._same_picture(id, keeper)}
+
+    def _same_picture(self, id: str, other: str) -> bool:
+        """Whether two pictures show the same where the person is: then one of the two postures is a mistake."""
+        if id not in self._signatures or other not in self._signatures:
+            return False
+        pair = self._signatures.thumbnails([id, other])[np.array([0, 1])]
+        return bool(groups.compare_within(pair[None], self._people[id].box[None])[0] >= _SAME)
+
+
+def _kept(rows: pd.DataFrame, postures: _Postures) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
     """Of each picture that goes, key and id, and those of the best one that stays; other bytes than that one's.
 
     More than one stays where people take other postures.
@@ -91,26 +128,12 @@ def _kept(
     for key, id in rows[["key", "id"]].itertuples(index=False):
         same = [keeper for keeper in keepers if keeper[1] == id]
         if not same:
-            others = _other_postures(id, [keeper[1] for keeper in keepers], postures, furthest, signatures)
+            others = postures.others(id, [keeper[1] for keeper in keepers])
             same = [keeper for keeper in keepers if keeper[1] not in others]
         if not same:
             keepers.append((key, id))
         elif same[0][1] != id:
             yield (key, id), same[0]
-
-
-def _other_postures(
-    id: str, keepers: Sequence[str], postures: Mapping[str, np.ndarray], furthest: float, signatures: Signatures
-) -> set[str]:
-    """The keepers that show another posture, and not the very same pixels."""
-    known = [keeper for keeper in keepers if keeper in postures]
-    if id not in postures or not known:
-        return set()
-    theirs = np.stack([postures[keeper] for keeper in known])
-    apart = posture.distance(np.broadcast_to(postures[id], theirs.shape), theirs)
-    far = [keeper for keeper, distance in zip(known, apart, strict=True) if distance > furthest]
-    alike = matches(signatures, [Question(id, [keeper], [id, keeper]) for keeper in far])
-    return {keeper for keeper, match in zip(far, alike, strict=True) if match.score < _SAME_PIXELS}
 
 
 def several(images: pd.DataFrame, columns: list[str]) -> Iterator[pd.DataFrame]:

@@ -82,6 +82,8 @@ class Count:
 
 FULL, QUICK = Count(240, 100, 60, None, 12), Count(40, 12, 12, 200, 1)
 
+PARTS = ("planted", "copies", "photos18", "mannequins")
+
 # Rendered people
 
 
@@ -289,17 +291,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=common.PHOTOS, help="may have photos18")
     parser.add_argument("--keep", type=Path, help="a new folder for the pictures")
+    parser.add_argument("--only", default="", help=f"a part, of {', '.join(PARTS)}; the others stay as they are")
     parser.add_argument("--quick", action="store_true", help="a few pictures of each kind, 200 photographs")
     options = parser.parse_args()
     count = QUICK if options.quick else FULL
+    parts = common.chosen(parser, options.only, PARTS)
+    measured = common.earlier("people", "measured", quick=options.quick) if options.only else {}
     with tempfile.TemporaryDirectory() as temporary:
         work = options.keep or Path(temporary)
-        result: dict[str, Any] = {"planted": on_people(work, count), "copies": on_copies(work, count)}
-        if (options.data / "photos18").is_dir():
+        if "planted" in parts:
+            measured["planted"] = on_people(work, count)
+        if "copies" in parts:
+            measured["copies"] = on_copies(work, count)
+        if {"photos18", "mannequins"} & {*parts} and (options.data / "photos18").is_dir():
             collection = photographs(options.data, work, count.photos)
-            result["photos18"] = {"images": len(collection.images()), "flagged": on_photographs(collection)}
-            result["mannequins"] = on_mannequins(collection, count.mannequins)
-    return report(result, quick=options.quick)
+            if "photos18" in parts:
+                measured["photos18"] = {"images": len(collection.images()), "flagged": on_photographs(collection)}
+            if "mannequins" in parts:
+                measured["mannequins"] = on_mannequins(collection, count.mannequins)
+    return report(measured, quick=options.quick)
 
 
 def report(result: dict[str, Any], *, quick: bool) -> int:
@@ -311,7 +321,7 @@ def report(result: dict[str, Any], *, quick: bool) -> int:
     failures = [f"{rule} finds {found[kind]:.0%} of {kind}" for kind, rule, least in CLAIMED if found[kind] < least]
     failures += list(_wrong_copies(result["copies"]))
     figure = "found: " + ", ".join(f"{part:.0%} of {kind}" for kind, part in found.items())
-    if "photos18" in result:
+    if {"photos18", "mannequins"} <= result.keys():
         rates, made = result["photos18"]["flagged"], result["mannequins"]
         print("photos18: " + ", ".join(f"{rule} {rate:.1%}" for rule, rate in rates.items()))
         print(f"mannequins: {made['accepted']:.0%} of {made['images']} accepted; rejected by {made['rejected by']}")
@@ -320,7 +330,7 @@ def report(result: dict[str, Any], *, quick: bool) -> int:
         if made["accepted"] < LEAST_ACCEPTED:
             failures.append(f"{made['accepted']:.0%} of mannequins are accepted")
         figure += f"; {made['accepted']:.0%} of mannequins accepted"
-    return common.conclude("people", __doc__, result, failures=failures, figure=figure, quick=quick)
+    return common.conclude("people", __doc__, {"measured": result}, failures=failures, figure=figure, quick=quick)
 
 
 def _wrong_copies(copies: dict[str, Any]) -> Iterator[str]:

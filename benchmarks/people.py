@@ -14,8 +14,8 @@ are not there into the picture (wheel, shoulderstand, plank, raised arms).
 Copies: 60 pairs of one person before one backdrop and one camera in two postures, and 60 true copies (recompressed,
 shrunk, slightly cropped, mirrored). How many of each are called copies is counted with keypoints and without.
 
-Mannequins, without a claim: of 12 of each class of photos18 that our renderer has a pose for, by `synth generate --model
-mannequin`, how many `synth accept` accepts, and which rules reject the others.
+Mannequins, without a claim: of 12 of each class of photos18 that our renderer has a pose for, by `synth generate
+--model mannequin`, how many `synth accept` accepts, and which rules reject the others.
 
     python -m benchmarks.people                     six minutes on 2 cores
     python -m benchmarks.people --quick             a few of each and 200 photographs, less than a minute
@@ -54,7 +54,7 @@ from synth.rendering.keypoints import NAMES
 from synth.rendering.render import render_scene
 from synth.rendering.scene import draw, generator
 
-SIZE, SEED = 256, 3
+SIZE, SEED = 256, 11  # other pictures (seed 3) were looked at when thresholds were set
 PEOPLE = ("no_person", "several_people", "cropped_body", "small_person")  # the rules
 POSES = (
     "tree", "warrior_i", "warrior_ii", "warrior_iii", "triangle", "half_moon", "chair", "plank", "side_plank",

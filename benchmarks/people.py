@@ -1,7 +1,7 @@
 """Claim: nine of ten pictures of two people and of nobody are found by the rule that is meant for each, and seven of
-ten of half a body by one of the rules; at most 2 % of photos18 are said to show nobody. People who take another posture
-before a camera that stands still are never called copies, and no true copy is missed for their sake. Of rendered
-mannequins, `synth accept` accepts 74 %.
+ten of half a body by one of the rules; at most 2 % of photos18 are said to show nobody. Of people who take another
+posture before a camera that stands still, one pair in twenty at most is called copies, and no true copy is missed for
+their sake.
 
 Planted are 100 pictures of each kind, made of rendered people (synth/rendering, several poses of data/poses.yaml):
 pairs (one picture beside another, or above it), bodies cut at the hips as their known keypoints say (the half with the
@@ -14,7 +14,8 @@ are not there into the picture (wheel, shoulderstand, plank, raised arms).
 Copies: 60 pairs of one person before one backdrop and one camera in two postures, and 60 true copies (recompressed,
 shrunk, slightly cropped, mirrored). How many of each are called copies is counted with keypoints and without.
 
-Mannequins: some of each class of photos18 that our renderer has a pose for, by `synth generate --model mannequin`.
+Mannequins, without a claim: of 12 of each class of photos18 that our renderer has a pose for, by `synth generate
+--model mannequin`, how many `synth accept` accepts, and which rules reject the others.
 
     python -m benchmarks.people                     six minutes on 2 cores
     python -m benchmarks.people --quick             a few of each and 200 photographs, less than a minute
@@ -53,7 +54,7 @@ from synth.rendering.keypoints import NAMES
 from synth.rendering.render import render_scene
 from synth.rendering.scene import draw, generator
 
-SIZE, SEED = 256, 3
+SIZE, SEED = 256, 11  # other pictures (seed 3) were looked at when thresholds were set
 PEOPLE = ("no_person", "several_people", "cropped_body", "small_person")  # the rules
 POSES = (
     "tree", "warrior_i", "warrior_ii", "warrior_iii", "triangle", "half_moon", "chair", "plank", "side_plank",
@@ -61,7 +62,7 @@ POSES = (
 )  # fmt: skip
 ANY = "any of them"
 CLAIMED = (("pairs", "several_people", 0.9), ("nobody", "no_person", 0.9), ("halves", ANY, 0.7))  # at least
-MOST_MISSED, LEAST_ACCEPTED = 0.02, 0.74
+MOST_MISSED, MOST_CONFUSED = 0.02, 0.05  # of photos18, of the pairs in two postures
 
 STANDING = ("tree", "warrior_i", "warrior_ii", "warrior_iii", "triangle", "half_moon", "chair")
 FAR = 0.3  # of the picture, that the first person of a scene takes: there is room for another posture
@@ -81,6 +82,8 @@ class Count:
 
 
 FULL, QUICK = Count(240, 100, 60, None, 12), Count(40, 12, 12, 200, 1)
+
+PARTS = ("planted", "copies", "photos18", "mannequins")
 
 # Rendered people
 
@@ -261,7 +264,7 @@ def copies_found(folder: Path, root: Path, postures: float | None) -> dict[str, 
 def on_mannequins(collection: Collection, each: int) -> dict[str, Any]:
     """What `synth accept` says of so many of each class that our renderer has a pose for."""
     labels = tuple(label for label in sorted(set(collection.images()["label"])) if poses_of(label))
-    generate(collection.root, Settings("mannequin", width=SIZE, height=SIZE), Wanted(labels, each), Resources())
+    generate(collection.root, Settings("mannequin"), Wanted(labels, each), Resources())
     accept(collection)
     verdicts = sets.explain_synthetic(collection)
     rejected = verdicts[~verdicts["filtered"]]
@@ -289,17 +292,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=common.PHOTOS, help="may have photos18")
     parser.add_argument("--keep", type=Path, help="a new folder for the pictures")
+    parser.add_argument("--only", default="", help=f"a part, of {', '.join(PARTS)}; the others stay as they are")
     parser.add_argument("--quick", action="store_true", help="a few pictures of each kind, 200 photographs")
     options = parser.parse_args()
     count = QUICK if options.quick else FULL
+    parts = common.chosen(parser, options.only, PARTS)
+    measured = common.earlier("people", "measured", quick=options.quick) if options.only else {}
     with tempfile.TemporaryDirectory() as temporary:
         work = options.keep or Path(temporary)
-        result: dict[str, Any] = {"planted": on_people(work, count), "copies": on_copies(work, count)}
-        if (options.data / "photos18").is_dir():
+        if "planted" in parts:
+            measured["planted"] = on_people(work, count)
+        if "copies" in parts:
+            measured["copies"] = on_copies(work, count)
+        if {"photos18", "mannequins"} & {*parts} and (options.data / "photos18").is_dir():
             collection = photographs(options.data, work, count.photos)
-            result["photos18"] = {"images": len(collection.images()), "flagged": on_photographs(collection)}
-            result["mannequins"] = on_mannequins(collection, count.mannequins)
-    return report(result, quick=options.quick)
+            if "photos18" in parts:
+                measured["photos18"] = {"images": len(collection.images()), "flagged": on_photographs(collection)}
+            if "mannequins" in parts:
+                measured["mannequins"] = on_mannequins(collection, count.mannequins)
+    return report(measured, quick=options.quick)
 
 
 def report(result: dict[str, Any], *, quick: bool) -> int:
@@ -311,21 +322,20 @@ def report(result: dict[str, Any], *, quick: bool) -> int:
     failures = [f"{rule} finds {found[kind]:.0%} of {kind}" for kind, rule, least in CLAIMED if found[kind] < least]
     failures += list(_wrong_copies(result["copies"]))
     figure = "found: " + ", ".join(f"{part:.0%} of {kind}" for kind, part in found.items())
-    if "photos18" in result:
+    if {"photos18", "mannequins"} <= result.keys():
         rates, made = result["photos18"]["flagged"], result["mannequins"]
         print("photos18: " + ", ".join(f"{rule} {rate:.1%}" for rule, rate in rates.items()))
         print(f"mannequins: {made['accepted']:.0%} of {made['images']} accepted; rejected by {made['rejected by']}")
         if rates["no_person"] > MOST_MISSED:
             failures.append(f"no_person flags {rates['no_person']:.1%} of photos18")
-        if made["accepted"] < LEAST_ACCEPTED:
-            failures.append(f"{made['accepted']:.0%} of mannequins are accepted")
         figure += f"; {made['accepted']:.0%} of mannequins accepted"
-    return common.conclude("people", __doc__, result, failures=failures, figure=figure, quick=quick)
+    return common.conclude("people", __doc__, {"measured": result}, failures=failures, figure=figure, quick=quick)
 
 
 def _wrong_copies(copies: dict[str, Any]) -> Iterator[str]:
-    if wrong := copies["scenes"]["with keypoints"]["found"]:
-        yield f"{wrong} pairs in two postures are called copies"
+    wrong = copies["scenes"]["with keypoints"]
+    if wrong["found"] > MOST_CONFUSED * wrong["pairs"]:
+        yield f"{wrong['found']} pairs in two postures are called copies"
     ours, theirs = (copies["copies"][way]["found"] for way in ("with keypoints", "without"))
     if ours < theirs:
         yield f"{ours} copies are found with keypoints, {theirs} without"

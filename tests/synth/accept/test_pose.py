@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from curate.collection import sets
 from curate.collection.directory import Collection
 from curate.pose import weights
 from curate.workers.settings import WorkerSettings
@@ -76,6 +77,7 @@ def test_other_bodies_are_rejected(
 ) -> None:
     image, keypoints = rendered
     assert found_by(collection, changed(image), keypoints, rule)["flagged"]
+    assert not sets.explain_synthetic(collection)["filtered"].any()
 
 
 def beside(one: Image.Image, other: Image.Image) -> Image.Image:

@@ -334,7 +334,7 @@ def report(result: dict[str, Any], *, quick: bool) -> int:
 
 def _wrong_copies(copies: dict[str, Any]) -> Iterator[str]:
     wrong = copies["scenes"]["with keypoints"]
-    if wrong["found"] > MOST_CONFUSED * wrong["pairs"]:
+    if wrong["found"] > max(1, MOST_CONFUSED * wrong["pairs"]):
         yield f"{wrong['found']} pairs in two postures are called copies"
     ours, theirs = (copies["copies"][way]["found"] for way in ("with keypoints", "without"))
     if ours < theirs:

@@ -88,8 +88,8 @@ def _postures(inputs: Inputs, rows: pd.DataFrame) -> dict[str, _Person]:
     found = {}
     known = rows[rows["id"].isin(keypoints.ids())].drop_duplicates("id")
     for id, width, height in known[["id", "width", "height"]].itertuples(index=False):
-        people = keypoints.people(id)
-        if len(people) == 1 and people[0].score >= _SURE:
+        people = [person for person in keypoints.people(id) if person.score >= _SURE]
+        if len(people) == 1:
             found[id] = _Person(people[0].joints[:, :2], people[0].box / (width, height, width, height))
     return found
 

@@ -187,6 +187,7 @@ def test_nothing_waits_for_a_pipe(foreign: Collection, photos: Path, tmp_path: P
 # The image table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["../home/.bashrc", "images/../../home/.bashrc", "images//x.png", "images/tree/.."])
 def test_a_table_whose_file_leads_out_is_refused_with_its_row(
     foreign: Collection, photos: Path, home: Path, file: str

@@ -72,6 +72,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return call
 
 
+@pytest.mark.slow
 def test_a_status_counts_what_there_is(source: Path, tmp_path: Path) -> None:
     found = status(import_folder(source, tmp_path / "c").collection)
     assert (found.images, found.classes, found.sources, found.linked) == (3, {"plank": 1, "tree": 2}, {"import": 3}, 0)

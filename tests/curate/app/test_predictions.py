@@ -67,6 +67,7 @@ def test_of_a_sweep_that_was_run_it_says_what_the_most_accurate_of_its_cells_sai
     assert ((told["confused_with"] != "") == (told["wrong_share"] > 0)).all()
 
 
+@pytest.mark.slow
 def test_influence_is_what_the_report_of_the_sweep_says(sweep: Path) -> None:
     table = pd.read_csv(sweep / "influence.csv").set_index("key")
     known = table.dropna(subset=["shrunk_points", "q_value"])

@@ -65,6 +65,7 @@ def test_rules_have_names_of_their_own_and_defaults_that_can_be_set() -> None:
     assert all(rule.run.__doc__ for rule in RULES)  # explains the rule in the settings
 
 
+@pytest.mark.slow
 def test_findings_are_written_whole_and_read_back(collection: Collection) -> None:
     found = check(collection, model=None)
     assert flags(found)["exact_duplicate"] == ["tree/1.png"]
@@ -89,6 +90,7 @@ def test_the_same_collection_gives_the_same_bytes(collection: Collection, monkey
     assert {name: (collection.root / name).read_bytes() for name in before} == before
 
 
+@pytest.mark.slow
 def test_settings_decide_what_runs_and_what_is_flagged(collection: Collection) -> None:
     check(collection, model=None)
     path = collection.root / "curation.yaml"
@@ -146,6 +148,7 @@ def test_features_have_length_one(collection: Collection, monkeypatch: pytest.Mo
     assert seen[0] == pytest.approx([1.0] * 6, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_rules_that_are_not_asked_for_keep_what_they_found(collection: Collection) -> None:
     before = check(collection, model=None)
     path = collection.root / "curation.yaml"
@@ -159,6 +162,7 @@ def test_rules_that_are_not_asked_for_keep_what_they_found(collection: Collectio
     pd.testing.assert_frame_equal(now, earlier)
 
 
+@pytest.mark.slow
 def test_what_was_found_in_other_images_is_not_kept(collection: Collection, tmp_path: Path) -> None:
     check(collection, model=None)
     picture(9).save(tmp_path / "photos/tree/9.png")
@@ -169,6 +173,7 @@ def test_what_was_found_in_other_images_is_not_kept(collection: Collection, tmp_
     assert set(found.table["rule"]) == {"dark"}
 
 
+@pytest.mark.slow
 def test_what_an_older_version_of_a_rule_found_is_not_kept(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +251,7 @@ def test_a_person_label_is_what_rules_see(collection: Collection, monkeypatch: p
     assert seen[0]["plank/0.png"] == "tree"
 
 
+@pytest.mark.slow
 def test_damaged_findings_are_refused_and_made_again_as_is_said(collection: Collection) -> None:
     check(collection, model=None)
     files = [collection.root / name for name in ("findings.parquet", "checks.json")]
@@ -284,6 +290,7 @@ def test_damaged_keypoints_are_refused_and_not_taken_for_none(collection: Collec
     check(collection, model=None, rules=["no_person"])
 
 
+@pytest.mark.slow
 def test_findings_of_another_check_are_not_taken_for_these(collection: Collection) -> None:
     """Their two files say the same, or a kill came between them."""
     check(collection, model=None)
@@ -296,6 +303,7 @@ def test_findings_of_another_check_are_not_taken_for_these(collection: Collectio
         findings.read(collection)
 
 
+@pytest.mark.slow
 def test_settings_that_are_others_than_in_the_last_check_are_said(
     collection: Collection, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -140,6 +140,7 @@ def test_undone_decisions_are_as_if_they_had_never_been_made(made: list[Entry], 
     assert ledger.state() == folded(entry for entry in made if entry not in undone)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(decisions, max_size=20))
 def test_each_image_has_what_was_last_said_of_it(made: list[Entry]) -> None:
@@ -218,6 +219,7 @@ def test_two_decisions_of_one_name_are_damage_for_one_would_be_lost(collection: 
         Ledger(collection)
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_makes_another_decision(collection: Collection, capsys: pytest.CaptureFixture[str]) -> None:
     made = [drop("a"), Entry(Action.RELABEL, id="b", label="plank"), drop("c")]
     Ledger(collection).append(made)

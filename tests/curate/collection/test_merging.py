@@ -253,6 +253,7 @@ def test_two_people_in_one_ledger_see_each_other_and_the_later_word_counts(make:
     assert (Ledger(ours).state().verdict, Ledger(ours).state().disputed) == ({content(KEYS[0]): "keep"}, {})
 
 
+@pytest.mark.slow
 def test_what_was_seen_stays_replaced_when_a_word_between_is_undone(make: Callable[[str], Collection]) -> None:
     ours = make("ours")
     decisions.drop(ours, KEYS[:1], who="Ann")

@@ -54,6 +54,7 @@ def test_many_lists_beside_each_other_are_not_deep() -> None:
     assert json_files.parse(json.dumps([[]] * 1000)) == [[]] * 1000
 
 
+@pytest.mark.slow
 @given(told=OBJECTS)
 def test_an_object_is_read_as_it_was_written_as_a_file_and_as_a_line(
     told: dict[str, Any], tmp_path_factory: pytest.TempPathFactory

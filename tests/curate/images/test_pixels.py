@@ -184,6 +184,7 @@ def test_a_large_jpeg_decoded_small_has_nearly_the_same_pixels(
     assert difference.max() <= 6
 
 
+@pytest.mark.slow
 def test_a_large_jpeg_is_decoded_smaller_than_it_is(
     make: Callable[..., Collection], large_jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,6 +209,7 @@ def test_weights_and_digests_are_the_same_in_every_process(elsewhere: list[str],
     assert elsewhere[:2] == [f"{clip.image_digest} {clip_models.digest(clip.model)}" for clip in here]
 
 
+@pytest.mark.slow
 def test_hub_weights_that_cannot_be_had_are_one_sentence_with_the_other_ways(elsewhere: list[str]) -> None:
     seconds, sentence = elsewhere[2:]
     assert sentence.startswith("the weights ViT-B-32/openai can't be downloaded from here; use ")
@@ -241,6 +242,7 @@ def test_a_hub_that_never_answers_is_not_waited_for(hub: Callable[[str], None]) 
         assert time.monotonic() - begun < 10
 
 
+@pytest.mark.slow
 def test_a_text_tower_of_the_hub_that_cannot_be_had_is_one_sentence(hub: Callable[[str], None]) -> None:
     pytest.importorskip("transformers")
     hub("http://127.0.0.1:9")
@@ -252,6 +254,7 @@ def test_a_text_tower_of_the_hub_that_cannot_be_had_is_one_sentence(hub: Callabl
     assert time.monotonic() - begun < 20
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_out_of_order_is_not_tried_again_and_again(hub: Callable[[str], None]) -> None:
     class OutOfOrder(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

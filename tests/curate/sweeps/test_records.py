@@ -130,6 +130,7 @@ def test_a_record_with_fields_of_another_kind_counts_as_none(sweep: Path) -> Non
     assert read(sweep, TRIAL) is None
 
 
+@pytest.mark.slow
 def test_a_record_with_any_flipped_bit_counts_as_none_or_says_the_same(sweep: Path) -> None:
     path, told = trial_file(sweep, TRIAL, ".json"), read(sweep, TRIAL)
     whole = path.read_bytes()

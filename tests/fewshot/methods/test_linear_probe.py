@@ -21,6 +21,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [(6, 6, 6), (5, 5), (7, 3, 5, 4)])
 @pytest.mark.parametrize("strength", [0.5, 10.0, 320.0])
 def test_it_equals_scikit_learn_s_logistic_regression(

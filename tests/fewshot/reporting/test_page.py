@@ -172,6 +172,7 @@ def test_nothing_that_a_report_writes_holds_what_cannot_be_seen(unseen: Path) ->
     assert "\\u202egpj" in (unseen / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_no_cell_of_a_report_is_a_formula_and_each_is_read_as_it_was(unseen: Path) -> None:
     texts: list[str] = []
     for file in unseen.glob("*.csv"):
@@ -181,6 +182,7 @@ def test_no_cell_of_a_report_is_a_formula_and_each_is_read_as_it_was(unseen: Pat
     assert set(UNSEEN) <= set(texts)
 
 
+@pytest.mark.slow
 def test_the_page_names_what_failed_and_what_is_missing(hostile: Path) -> None:
     page = hostile.read_text()
     assert "1 trial failed" in page and "The loss became NaN" in page
@@ -194,6 +196,7 @@ def test_the_page_refers_to_nothing_outside(with_pictures: Path) -> None:
     assert "Content-Security-Policy" in page
 
 
+@pytest.mark.slow
 def test_pictures_are_shown_where_they_can_be_read(with_pictures: Path) -> None:
     page = with_pictures.read_text()
     assert 'src="data:image/jpeg;base64,' in page

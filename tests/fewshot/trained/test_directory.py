@@ -55,6 +55,7 @@ def refused(folder: Path) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_is_read(kept: Path) -> None:
     about = directory.read(kept)
     assert About.of_json(json.loads(json.dumps(about.to_json()))) == about

@@ -255,6 +255,7 @@ def test_a_sweeps_settings_come_back_from_its_directory(settings: Callable[..., 
     assert prompts.class_texts(("bars",), again.clip.prompts) == prompts.class_texts(("bars",), asked.clip.prompts)
 
 
+@pytest.mark.slow
 def test_of_a_sweep_other_weights_are_refused(asked: Ask) -> None:
     with pytest.raises(
         UsageError, match="the sweep began with other weights of tiny/random; give them by --checkpoint"

@@ -45,6 +45,7 @@ def verdicts(collection: Collection) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_an_image_is_accepted_unless_a_rule_rejects_it(generated: Collection) -> None:
     found = accept(generated, model=None)
     assert sorted(sets.accepted(generated).images["key"]) == GOOD
@@ -59,6 +60,7 @@ def test_an_image_is_accepted_unless_a_rule_rejects_it(generated: Collection) ->
     assert found.rules["synthetic_class"].not_run.endswith("no model was asked for; add --model lite0, say")
 
 
+@pytest.mark.slow
 def test_a_near_duplicate_of_its_own_photograph_is_a_copy_and_the_same_bytes_are_one(collection: Collection) -> None:
     ids = collection.images().set_index("key")["id"]
     same = Image.open(collection.path("images/tree/3.png"))
@@ -81,6 +83,7 @@ def test_the_same_bytes_twice_are_accepted_once(collection: Collection) -> None:
     assert len(sets.accepted(collection).images) == 1
 
 
+@pytest.mark.slow
 def test_a_persons_word_beats_the_rules(generated: Collection) -> None:
     accept(generated, model=None)
     decisions.keep(generated, ["tree/synthetic-0-0.png"])
@@ -116,6 +119,7 @@ def test_photographs_are_found_the_same_whatever_synthetic_images_there_are(coll
     assert not found.table["key"].str.contains("synthetic").any()
 
 
+@pytest.mark.slow
 def test_settings_decide_what_is_rejected(generated: Collection) -> None:
     accept(generated, model=None)
     path = generated.root / NAME

@@ -153,6 +153,7 @@ def test_the_global_random_state_is_left_alone(models: Path, jobs: list[ImageJob
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_job_that_lacks_what_the_settings_need_is_refused(models: Path, jobs: list[ImageJob]) -> None:
     bare = replace(jobs[0], source=None, control=None)
     for way, said in (("image", "--from-draw"), ("controlnet", "skeleton"), ("ip-adapter", "--from-draw")):
@@ -432,6 +433,7 @@ def test_settings_that_make_no_sense(settings: dict[str, Any], said: str, models
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_controlnet_that_does_not_fit_the_model(models: Path) -> None:
     with pytest.raises(UsageError, match=r"--controlnet .* is for another kind of model"):
         load(Settings(str(models / "xl"), controlnet=str(models / "cn")))

@@ -116,6 +116,7 @@ def test_a_class_without_one_clear_person_is_named(people: People) -> None:
     assert planned(people, "tree")
 
 
+@pytest.mark.slow
 def test_without_weights_a_sentence_names_the_ways_to_get_them(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_files_of_package", dict)
     monkeypatch.delenv(weights.VARIABLE, raising=False)

@@ -135,6 +135,7 @@ def test_a_full_disk_stops_it_and_leaves_what_is_whole(root: Path, monkeypatch: 
     assert images <= {name.removesuffix(".json") for name in names}
 
 
+@pytest.mark.slow
 def test_those_that_wait_are_few_however_slow_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = threading.Event()
     monkeypatch.setattr(os, "fsync", lambda _: slow.wait())

@@ -189,6 +189,7 @@ def near(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(np.asarray(one, int) - np.asarray(other.resize(one.size), int)).mean())
 
 
+@pytest.mark.slow
 def test_planted_defects_are_what_their_list_says(defective: Path, whole: Path) -> None:
     found = planted(defective)
     assert set(found) == {"copy", "mirrored", "recompressed", "wrong-label", "truncated"}

@@ -65,6 +65,7 @@ def test_the_same_bytes_twice_are_one_too_many(collection: Collection) -> None:
     assert found["detail"].to_dict() == {"tree/1.jpg": "the same bytes as tree/1-again.jpg"}
 
 
+@pytest.mark.slow
 def test_the_largest_copy_stays(collection: Collection) -> None:
     found = run(copies.NEAR_DUPLICATE, collection)
     assert list(found.index) == ["tree/2-small.jpg", "tree/2.jpg"]
@@ -104,6 +105,7 @@ def test_the_order_of_import_does_not_matter(tmp_path: Path) -> None:
         assert "tree/large.jpg" not in one.index
 
 
+@pytest.mark.slow
 def test_the_copy_in_the_official_test_set_stays(tmp_path: Path) -> None:
     save(photo(1), tmp_path / "photos/a.jpg")
     save(photo(1).resize((160, 120)), tmp_path / "photos/b.jpg")
@@ -118,6 +120,7 @@ def test_the_copy_in_the_official_test_set_stays(tmp_path: Path) -> None:
     assert list(run(copies.EXACT_DUPLICATE, collection).index) == ["c.jpg"]
 
 
+@pytest.mark.slow
 def test_a_chain_of_copies_is_scored_by_its_nearest_link(tmp_path: Path) -> None:
     """Each of these crops is a copy of the next one; the last is too far from the first to be laid over it."""
     for number in range(7):

@@ -33,6 +33,7 @@ def person(left: float, top: float, size: float, *, score: float = 0.9, absent: 
 LARGE = person(50, 0, 90)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "people", "flagged", "detail"),
     [

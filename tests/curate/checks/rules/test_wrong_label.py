@@ -166,6 +166,7 @@ def test_an_image_is_judged_by_a_classifier_that_was_not_shown_it() -> None:
     assert (probabilities.argmax(axis=1) == numbers).mean() < 0.5
 
 
+@pytest.mark.slow
 def test_the_body_finds_what_the_picture_does_not_show(tmp_path: Path) -> None:
     _, labels = clouds()
     given = labels.copy()
@@ -184,6 +185,7 @@ def test_the_body_finds_what_the_picture_does_not_show(tmp_path: Path) -> None:
     assert both.loc[wrong, "suggestion"].tolist() == ["boat", "camel"]
 
 
+@pytest.mark.slow
 def test_only_the_body_of_who_is_alone_counts(tmp_path: Path) -> None:
     features, labels = clouds()
     joints = postures(labels)

@@ -236,6 +236,7 @@ def test_stop_ends_every_thread() -> None:
         assert threading.active_count() == before
 
 
+@pytest.mark.slow
 def test_stop_lets_go_of_a_fetch_that_cannot_be_cut() -> None:
     released = threading.Event()
 
@@ -324,6 +325,7 @@ def test_the_links_of_a_host_that_times_out_again_and_again_come_back_unasked() 
     assert len(results) == 60
 
 
+@pytest.mark.slow
 def test_a_site_that_is_throttled_rests() -> None:
     fetch = Watched(lambda: 0.0)
     behave = iter([Answer(Outcome.THROTTLED, status=429, retry_after=0.5), GONE])

@@ -128,6 +128,7 @@ def test_rows_are_there_as_soon_as_they_are_appended(path: Path) -> None:
             assert Journal.read(path).rows == by_link(ROWS[:number])
 
 
+@pytest.mark.slow
 def test_cut_at_any_byte_the_whole_rows_stay_and_the_next_one_is_whole(path: Path) -> None:
     content = written(path, ROWS)
     new = Row("http://b.example/", Outcome.GONE, status=410)
@@ -173,6 +174,7 @@ def test_a_line_that_makes_no_row_is_counted_and_the_others_stand(line: bytes, p
         assert journal.damage() == f"{path}, line 2: 1 damaged line passed over"
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_makes_another_row(path: Path) -> None:
     whole = written(path, ROWS)
     said = set(by_link(ROWS).values())

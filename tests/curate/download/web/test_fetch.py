@@ -326,6 +326,7 @@ def test_a_connection_is_used_again(fetcher: Fetcher, served: web.Web) -> None:
 # Text
 
 
+@pytest.mark.slow
 def test_text_is_given_as_bytes_and_no_more_than_a_little(fetcher: Fetcher, served: web.Web) -> None:
     def text(name: str) -> bytes | Answer | Moved:
         return fetcher.fetch_text(Job("", served.url(name, 2)), Cancellation())

@@ -51,6 +51,7 @@ def places(find: Callable[[str], list[int]]) -> list[str]:
     return [f"{file.relative_to(ROOT)}:{line}" for file in FILES for line in find(file.read_text(encoding="utf-8"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("find", "homes"),
     [

@@ -97,6 +97,7 @@ def test_the_dataset_has_what_a_sweep_that_was_run_says(swept: tuple[Collection,
         assert {key: shown[key] for key in told["key"]} == dict(zip(told["key"], told[column].tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_shares_are_of_the_splits_in_which_an_image_was_tested(planned: Path) -> None:
     store(planned, PROBE, 0, {"a/1": ("arch", "boat"), "b/1": ("boat", "boat")})
     store(planned, PROBE, 1, {"a/1": ("arch", "tree"), "t/1": ("tree", "arch")})

@@ -279,6 +279,7 @@ def test_damaged_findings_are_refused_and_made_again_as_is_said(collection: Coll
         assert [file.read_bytes() for file in files] == before
 
 
+@pytest.mark.slow
 def test_damaged_keypoints_are_refused_and_not_taken_for_none(collection: Collection) -> None:
     file = collection.root / keypoints.TABLE
     for content in (b"", b"no table"):

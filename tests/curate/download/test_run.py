@@ -324,6 +324,7 @@ def test_addresses_that_were_blocked_are_asked_when_they_are_allowed(site: Web, 
     assert set(place.causes.values()) == {"kept"}
 
 
+@pytest.mark.slow
 def test_a_file_that_was_deleted_is_fetched_again(site: Web, place: "Place") -> None:
     links = keyed(site.url("good", n) for n in range(3))
     place.download(links)
@@ -448,6 +449,7 @@ def test_a_damaged_line_of_the_journal_is_said_and_its_link_asked_again(
     assert place.tables == tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["a damaged line", "cut off", "deleted"])
 def test_a_picture_whose_line_of_the_journal_is_lost_stays_though_its_link_is_dead_now(
     site: Web, place: "Place", capsys: pytest.CaptureFixture[str], harm: str

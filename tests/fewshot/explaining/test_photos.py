@@ -80,6 +80,7 @@ def test_the_maps_are_of_the_classes_that_are_named(
     assert np.array_equal(panels("waves", "rings")[-1], panels("rings")[-1])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_a_line_and_the_rest_goes_on(
     run: Run, kept: Path, photo: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def test_many_images_are_scored_in_parts() -> None:
     assert np.std(found.values) == pytest.approx(0.5 / math.sqrt(30_000), rel=0.15)
 
 
+@pytest.mark.slow
 def test_how_often_the_interval_contains_the_true_accuracy() -> None:
     """A fixed classifier that is right for 80 % of all images, 300 collections of 200 images, 30 splits of each."""
     random = np.random.default_rng(0)
@@ -67,6 +68,7 @@ def test_how_often_the_interval_contains_the_true_accuracy() -> None:
     assert 0.91 < inside / 300 < 0.985
 
 
+@pytest.mark.slow
 def test_how_often_the_interval_contains_the_true_difference() -> None:
     """Two classifiers, right for 85 and 80 %, that err on much the same images: 200 collections of 200, 20 splits."""
     random = np.random.default_rng(1)

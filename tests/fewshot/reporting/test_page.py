@@ -209,6 +209,7 @@ def test_the_page_is_the_same_for_the_same_records(with_pictures: Path, tmp_path
     assert again.html.read_bytes() == with_pictures.read_bytes()
 
 
+@pytest.mark.slow
 def test_sentences_of_a_whole_sweep(with_pictures: Path) -> None:
     text = (with_pictures.parent / "report.md").read_text()
     assert "# 11 classes from 6, 20 and 43 images each" in text

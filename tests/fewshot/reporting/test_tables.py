@@ -268,6 +268,7 @@ def test_a_sweep_without_a_finished_trial_has_a_report(tmp_path: Path) -> None:
     assert len(files.csv["wrong"].read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_an_official_test_set_has_no_interval_for_new_images(tmp_path: Path) -> None:
     trials = [Trial("unfiltered", method, 6, split) for method in ("linear-probe", "finetune") for split in range(3)]
     for trial in trials:

@@ -148,6 +148,7 @@ def test_chosen_classes_do_not_change_how_the_others_are_split(store: Callable[[
             assert set(part.pool["key"]) == {key for key in whole.pool["key"] if not key.startswith(left_out)}
 
 
+@pytest.mark.slow
 def test_unknown_classes_are_named_beside_those_that_there_are(store: Callable[[pd.DataFrame], Collection]) -> None:
     collection = store(table({"bow": 10, "cat": 10}))
     with pytest.raises(UsageError, match="the collection has no owl, emu; it has bow, cat"):

@@ -76,6 +76,7 @@ def test_a_near_duplicate_of_its_own_photograph_is_a_copy_and_the_same_bytes_are
     assert found["score"]["tree/synthetic-0-1.png"] > 0.9
 
 
+@pytest.mark.slow
 def test_the_same_bytes_twice_are_accepted_once(collection: Collection) -> None:
     add_synthetic(collection, {f"tree/synthetic-{n}.png": picture(30) for n in range(3)})
     accept(collection, model=None)

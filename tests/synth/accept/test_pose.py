@@ -87,6 +87,7 @@ def beside(one: Image.Image, other: Image.Image) -> Image.Image:
     return both
 
 
+@pytest.mark.slow
 def test_without_weights_it_says_how_to_get_them_and_without_skeletons_that_there_are_none(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -236,6 +236,7 @@ def test_the_first_guess_is_a_power_of_two_that_falls_with_the_size() -> None:
 # What suits a pipeline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "steps", "guidance"),
     [
@@ -385,6 +386,7 @@ def truncated(model: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "kind", "said"),
     [

@@ -128,6 +128,7 @@ def test_without_weights_a_sentence_names_the_ways_to_get_them(people: People, m
     assert "\n" not in said
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_says_all_and_needs_no_weights(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_files_of_package", dict)
     pair = people.id("warrior_ii/pair.png")

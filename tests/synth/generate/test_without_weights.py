@@ -90,6 +90,7 @@ def test_the_usual_size() -> None:
     assert Mannequin(Settings(model="mannequin")).size == SIZE
 
 
+@pytest.mark.slow
 def test_no_random_state_is_left_changed(photo: Path) -> None:
     torch.manual_seed(5)
     np.random.seed(5)

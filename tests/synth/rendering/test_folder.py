@@ -55,6 +55,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw(tmp_path_factory.mktemp("whole") / "out")
 
 
+@pytest.mark.slow
 def test_a_folder_for_each_pose_and_nothing_else(whole: Path) -> None:
     assert sorted(path.name for path in whole.iterdir()) == ["plank", "tree"]
     assert sorted(path.name for path in (whole / "tree").iterdir()) == [f"tree_000{n}.jpg" for n in range(3)]
@@ -214,6 +215,7 @@ def test_planted_defects_are_what_their_list_says(defective: Path, whole: Path) 
     assert clean == contents(whole)
 
 
+@pytest.mark.slow
 def test_planted_defects_are_the_same_when_resumed_and_refuse_another_plan(defective: Path, tmp_path: Path) -> None:
     before = contents(defective)
     next(iter(defective.rglob("*_extra_*.jpg"))).unlink()

@@ -75,12 +75,14 @@ def test_the_largest_copy_stays(collection: Collection) -> None:
     assert found["score"].between(0.95, 1).all()
 
 
+@pytest.mark.slow
 def test_a_mirrored_copy_is_told_apart(collection: Collection) -> None:
     found = run(copies.MIRRORED_DUPLICATE, collection)
     assert found["detail"].to_dict() == {"tree/3-mirrored.jpg": "mirrored copy of tree/3.jpg"}
     assert found["score"].between(0.95, 1).all()
 
 
+@pytest.mark.slow
 def test_among_copies_of_one_size_most_bytes_count(tmp_path: Path) -> None:
     save(photo(1), tmp_path / "photos/tree/a.jpg", 50)
     save(photo(1), tmp_path / "photos/tree/b.jpg", 95)
@@ -135,6 +137,7 @@ def test_a_chain_of_copies_is_scored_by_its_nearest_link(tmp_path: Path) -> None
     assert set(found["detail"]) == {"copy of tree/0.jpg"}
 
 
+@pytest.mark.slow
 def test_copies_whose_signatures_were_lost_are_copies_still(collection: Collection) -> None:
     shutil.rmtree(collection.cache("signatures"))
     found = run(copies.NEAR_DUPLICATE, collection)
@@ -221,6 +224,7 @@ def other_posture(joints: np.ndarray) -> np.ndarray:
     return np.concatenate([np.random.default_rng(0).permutation(joints[:, :2]), joints[:, 2:]], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("same_picture", "same_joints", "copies_found"),
     [(True, True, 1), (True, False, 1), (False, True, 1), (False, False, 0)],

@@ -196,6 +196,7 @@ def test_only_the_body_of_who_is_alone_counts(tmp_path: Path) -> None:
     assert max(score[1], score[2]) < 0.1 < min(score[0], score[3])
 
 
+@pytest.mark.slow
 def test_what_is_known_of_no_posture_is_left_to_the_picture() -> None:
     labels = np.repeat([0, 1], 20)
     joints = postures(np.array(["boat", "tree"])[labels])

@@ -118,6 +118,7 @@ class Watched:
         return GONE
 
 
+@pytest.mark.slow
 def test_every_job_comes_back_once_within_the_limits() -> None:
     fetch = Watched(lambda: random.random() * 0.01)
     settings = Settings(connections=12, per_site=3, spacing=0.0)
@@ -133,6 +134,7 @@ def test_every_job_comes_back_once_within_the_limits() -> None:
     assert {fetch.most[f"host{number}.org"] for number in range(9)} == {3}
 
 
+@pytest.mark.slow
 def test_requests_to_one_site_are_spaced() -> None:
     fetch = Watched(lambda: 0.0)
     with running(fetch, Settings(spacing=0.05)) as engine:

@@ -356,6 +356,7 @@ def mixed_hosts(chance: random.Random) -> dict[str, End]:
     return ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_no_good_link_is_lost_over_two_runs(seed: int) -> None:
     ends = mixed_hosts(random.Random(seed))

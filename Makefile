@@ -12,7 +12,7 @@ help:
 	@echo "make demo    render a small collection, run the whole pipeline, write a report   (two to three minutes on 2 cores)"
 	@echo "make demo-everyday  the same of everyday postures, with descriptions in place of names: another domain, no code"
 	@echo "make app     open the demo's collection in the FiftyOne App"
-	@echo "make test-fast   the tests that need no browser, no Ray, no FiftyOne, no photographs   (minutes)"
+	@echo "make test-fast   the tests that need no browser, no Ray, no FiftyOne, no photographs   (a minute and a half on 2 cores)"
 	@echo "make test    all tests but the longest   (15 minutes on 2 cores)"
 	@echo "make test-whole  the longest: whole reproductions, kills again and again"
 	@echo "make check   lint, formatting, types"

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,6 +134,7 @@ def test_threads_give_results_in_order_and_stop_at_the_first_failure() -> None:
 
     def fail(number: int) -> None:
         begun.append(number)
+        time.sleep(0.001)  # else all may be done before the first result is taken
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):

@@ -110,8 +110,8 @@ def report(measured: dict[str, Any], *, quick: bool) -> int:
     failures = [f"{found:.2f} {what}, not {least:.2f}" for what, (found, least) in reached.items() if found < least]
     one, two = (photos["ratio"][cpus]["median"] for cpus in ("1", "2"))
     figure = (
-        f"{rate:.0f} images/s on 2 CPUs; for one person {one:.2f} and {two:.2f} times MediaPipe's loop on 1 and 2; PCK@0.2 "
-        f"{mannequins['pck']['ours']:.3f}, MediaPipe's {mannequins['pck']['mediapipe']:.3f}"
+        f"{rate:.0f} images/s on 2 CPUs; for one person {one:.2f} and {two:.2f} times MediaPipe's loop on 1 and 2; "
+        f"PCK@0.2 {mannequins['pck']['ours']:.3f}, MediaPipe's {mannequins['pck']['mediapipe']:.3f}"
     )
     return common.conclude("pose", __doc__, measured, figure=figure, failures=failures, quick=quick)
 

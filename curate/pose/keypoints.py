@@ -19,6 +19,7 @@ from curate.pose.people import JOINTS, VALUES, Estimator, Person, inside
 
 TABLE = "keypoints.parquet"
 NOBODY = -1
+SURE = 0.5  # of a person who counts where one alone is asked for
 _ABOUT = {
     "id": "str",  # content id of the image
     "person": "int64",  # from 0, the surest first; NOBODY
@@ -64,10 +65,15 @@ class Keypoints:
         """Those in an image, the surest first. Raises KeyError for one that was not looked at."""
         return [self._person(row) for row in self._rows[content_id] if self._persons[row] != NOBODY]
 
-    def counts(self, least: float = 0.0) -> pd.Series:
-        """By id, the number of people in each image that was looked at, with a score of at least `least`."""
-        counted = (self.table["person"] != NOBODY) & (self.table["score"] >= least)
-        return counted.groupby(self.table["id"]).sum()
+    def alone(self, content_id: str) -> Person | None:
+        """Who is alone in an image: the only one of whom the estimator is SURE. None where there is none."""
+        people = self.people(content_id) if content_id in self._rows else []
+        sure = [person for person in people if person.score >= SURE]
+        return sure[0] if len(sure) == 1 else None
+
+    def counts(self) -> pd.Series:
+        """The number of people in each image that was looked at, by its id."""
+        return (self.table["person"] != NOBODY).groupby(self.table["id"]).sum()
 
     def joints(self, ids: Sequence[str]) -> np.ndarray:
         """Of the surest person of each image, (n, 33, 5) float32: people.VALUES; NaN where there is nobody, and where

@@ -32,9 +32,9 @@ def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.Da
     }
     if not skeletons:
         raise CannotRun("no synthetic image has a skeleton to agree with; they come from ControlNet and our renderer")
-    found = []
+    found, looked_at = [], inputs.keypoints.ids()
     for key, content_id in zip(inputs.images["key"], inputs.images["id"], strict=True):
-        if key in skeletons and content_id in inputs.keypoints.ids():
+        if key in skeletons and content_id in looked_at:
             people = [p for p in inputs.keypoints.people(content_id) if p.score >= parameters["confidence"]]
             found.append((key, *judged([person.coco() for person in people], skeletons[key])))
     return pd.DataFrame(found, columns=["key", "score", "detail"])

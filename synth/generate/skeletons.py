@@ -15,7 +15,6 @@ from curate.workers.settings import WorkerSettings
 from synth.generate import control
 from synth.rendering.keypoints import OUTSIDE
 
-LEAST_SCORE = 0.5  # of a person who counts
 LEAST_INSIDE = 0.9  # the part of the joints within the picture: else a limb would be made up
 _LEAST_PRESENCE = 0.5  # of a joint: below, the estimator thinks that it is out of the picture
 
@@ -47,10 +46,9 @@ def _found(collection: Collection, images: pd.DataFrame, asked: WorkerSettings) 
         raise FewposeError(f"--control keypoints needs keypoints as {own} finds them: {error}") from error
     found = {}
     for id, width, height in images.drop_duplicates("id")[["id", "width", "height"]].itertuples(index=False):
-        people = keypoints.people(id) if id in keypoints.ids() else []
-        clear = [person for person in people if person.score >= LEAST_SCORE]
-        if len(clear) == 1 and clear[0].inside(width, height) >= LEAST_INSIDE:
-            found[id] = _skeleton(clear[0], width, height)
+        person = keypoints.alone(id)
+        if person is not None and person.inside(width, height) >= LEAST_INSIDE:
+            found[id] = _skeleton(person, width, height)
     return found
 
 

@@ -21,8 +21,8 @@ from curate.download.web.outcome import Outcome
 from curate.images.decoding import DEFAULT_LIMITS
 from curate.importing.importer import import_folder
 from curate.pose import keypoints
-from curate.pose.people import Person
 from curate.status import People, conflicts, status
+from tests.curate.known import Known
 
 
 def photo(seed: int) -> bytes:
@@ -137,15 +137,6 @@ def test_status_for_people_has_the_classes(source: Path, tmp_path: Path, run: Ru
     assert "3 images (3 by import, 3 of them linked)" in said
     assert "plank 1 tree 2" in said
     assert "signatures 0.0" in said
-
-
-class Known:
-    """Whose people are told below; it is not asked."""
-
-    name, digest, side = "blazepose-full", "0" * 16, 224
-
-    def people(self, image: Image.Image) -> list[Person]:
-        raise NotImplementedError
 
 
 def test_status_counts_people_where_some_were_looked_for(source: Path, tmp_path: Path, run: Run) -> None:

@@ -18,7 +18,6 @@ from curate.collection.findings import Kind
 from curate.pose import posture
 
 FOUND = ["key", "score", "detail", "other"]
-_SURE = 0.5  # of a person
 # Correlation within a person's box, from which on it is one picture, whatever the estimator makes of either: of
 # rendered people, true copies have 0.997 and more, other postures before a camera that stands still 0.83 and less.
 _SAME = 0.97
@@ -86,11 +85,9 @@ def _postures(inputs: Inputs, rows: pd.DataFrame) -> dict[str, _Person]:
     except CannotRun:
         return {}
     found = {}
-    known = rows[rows["id"].isin(keypoints.ids())].drop_duplicates("id")
-    for id, width, height in known[["id", "width", "height"]].itertuples(index=False):
-        people = [person for person in keypoints.people(id) if person.score >= _SURE]
-        if len(people) == 1:
-            found[id] = _Person(people[0].joints[:, :2], people[0].box / (width, height, width, height))
+    for id, width, height in rows.drop_duplicates("id")[["id", "width", "height"]].itertuples(index=False):
+        if (person := keypoints.alone(id)) is not None:
+            found[id] = _Person(person.joints[:, :2], person.box / (width, height, width, height))
     return found
 
 

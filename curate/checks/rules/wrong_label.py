@@ -13,9 +13,9 @@ from curate.checks.rules.components import large_enough, principal_components
 from curate.checks.rules.out_of_fold import FOLDS, by_features, by_postures, folds, together
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection.findings import Kind
+from curate.pose.people import JOINTS, VALUES
 
 LEAST_AGREED = 0.5  # of the labels
-_ALONE_SURE = 0.5  # a person who is as sure counts
 # The odds of an image that one classifier alone has judged are raised to this power: they count for less. On
 # photos5_noisy, image features alone then find 25 wrong labels among 33 (docs/curation.md).
 _BY_ONE = 5
@@ -96,9 +96,11 @@ def _joints(inputs: Inputs, images: pd.DataFrame) -> np.ndarray | None:
         keypoints = inputs.keypoints
     except CannotRun:
         return None
-    joints = keypoints.joints(list(images["id"]))
-    people = keypoints.counts(_ALONE_SURE).reindex(images["id"]).fillna(0).to_numpy()
-    return np.where((people == 1)[:, None, None], joints, np.nan)
+    joints = np.full((len(images), len(JOINTS), len(VALUES)), np.nan)
+    for row, content_id in enumerate(images["id"]):
+        if (person := keypoints.alone(content_id)) is not None:
+            joints[row] = person.joints
+    return joints
 
 
 # The strength and the components do best, or within 0.01 of it, in benchmarks/label_noise.py.

@@ -19,9 +19,10 @@ from curate.importing.importer import import_folder
 from curate.pose import keypoints, weights
 from curate.pose.blazepose import BlazePose
 from curate.pose.estimating import estimate
-from curate.pose.people import COCO, NUMBER, Person
+from curate.pose.people import COCO, NUMBER
 from curate.pose.settings import PoseSettings
 from curate.workers.settings import WorkerSettings
+from tests.curate.known import Known
 
 # COCO's categories as its annotations of 2017 have them.
 NAMES = (
@@ -48,15 +49,6 @@ def person(seed: int, low: float, high: float) -> np.ndarray:
     joints = random.uniform(low, high, (33, 5)).astype(np.float32)
     joints[:, 3:] = random.uniform(0, 1, (33, 2))
     return np.concatenate([[0.9 - 0.1 * seed, 0.8], joints.ravel()]).astype(np.float32)
-
-
-class Known:
-    """Whose people are told below; it is not asked."""
-
-    name, digest, side = "blazepose-full", "0" * 16, 224
-
-    def people(self, image: Image.Image) -> list[Person]:
-        raise NotImplementedError
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from curate.images.signatures import Signatures
 from curate.importing.importer import import_folder
 from curate.pose import keypoints, people, weights
 from curate.pose.people import JOINTS, Person
+from tests.curate.known import Known
 
 
 def photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
@@ -152,19 +152,11 @@ def person(shape: int, shift: float = 0.0) -> Person:
     return Person(0.9, 0.9, joints)
 
 
-@dataclass(frozen=True)
-class By:
-    """An Estimator, as far as the table names it."""
-
-    name: str = "blazepose-full"
-    digest: str = "0"
-
-
 def with_people(collection: Collection, people: dict[str, list[Person]]) -> None:
     """As if `curate pose` had found these people, by key."""
     images = collection.images()
     found = np.stack([keypoints.packed(people[key], 2) for key in images["key"]])
-    keypoints.write(collection, keypoints.table_of(images, found, By()))  # type: ignore[arg-type]
+    keypoints.write(collection, keypoints.table_of(images, found, Known()))
 
 
 @pytest.fixture

@@ -40,12 +40,12 @@ from PIL import Image, ImageFilter, ImageOps
 
 from benchmarks import common
 from benchmarks.groups import Picture, cropped, jpeg, resized
+from curate.body.poses import named
 from curate.checks.check import check
 from curate.collection import sets
 from curate.collection.directory import Collection
 from curate.importing.importer import import_folder
 from synth.accept.accept import accept
-from synth.body.poses import named
 from synth.generate.control import poses_of
 from synth.generate.run import generate
 from synth.generate.settings import Resources, Settings, Wanted

@@ -33,6 +33,7 @@ from PIL import Image
 
 from benchmarks import common
 from benchmarks.common import PHOTOS, spread
+from curate.body import poses
 from curate.collection.directory import Collection
 from curate.importing.importer import import_folder
 from curate.pose import keypoints
@@ -41,7 +42,6 @@ from curate.pose.estimating import estimate
 from curate.pose.people import COCO, Person
 from curate.pose.settings import PoseSettings
 from curate.workers.settings import WorkerSettings
-from synth.body import poses
 from synth.rendering.folder import render_folder, sidecar
 
 HERE = Path(__file__).parent

@@ -26,6 +26,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.common import conclude
+from curate.body.poses import everyday, shipped
 from curate.foundation import resources
 from curate.importing.importer import import_folder
 from curate.workers.settings import WorkerSettings
@@ -33,7 +34,6 @@ from fewshot.reporting import write_report
 from fewshot.sweeping import descriptions
 from fewshot.sweeping.run import run_sweep
 from fewshot.sweeping.settings import SweepSettings
-from synth.body.poses import everyday, shipped
 from synth.rendering.folder import render_folder
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "benchmarks"

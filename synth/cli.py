@@ -48,7 +48,7 @@ def render(
 
     Example: synth render pictures --poses everyday
     """
-    from synth.body.poses import chosen
+    from curate.body.poses import chosen
     from synth.rendering.folder import render_folder, sidecar
     from synth.rendering.planted_defects import listing
 
@@ -72,7 +72,7 @@ def poses(pose_file: PoseFile = None) -> None:
     """
     from rich.table import Column, Table
 
-    from synth.body.poses import EVERYDAY, everyday, load, shipped
+    from curate.body.poses import EVERYDAY, everyday, load, shipped
 
     table = Table("pose", Column("folder in Yoga-82", overflow="fold"), box=None)
     for pose in (load(pose_file) if pose_file else shipped()).values():
@@ -98,7 +98,7 @@ def sheet(
 
     Example: synth sheet sheet.png --poses tree,plank --columns 8
     """
-    from synth.body.poses import chosen
+    from curate.body.poses import chosen
     from synth.rendering.sheet import sheet as write_sheet
 
     width, height = write_sheet(out, chosen(poses, pose_file), columns, size=size, seed=seed, workers=workers)

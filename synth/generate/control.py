@@ -14,16 +14,16 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
+from curate.body.camera import frame
+from curate.body.capsules import flesh
+from curate.body.contact_solver import solve_contacts
+from curate.body.poses import named, shipped
 from curate.collection import yoga82
 from curate.collection.directory import Collection
 from curate.foundation import json_files, resources
 from curate.foundation.errors import UsageError
-from synth.body.capsules import flesh
-from synth.body.contact_solver import solve_contacts
-from synth.body.poses import named, shipped
 from synth.generate.image_job import Control
 from synth.rendering.appearance import dressed
-from synth.rendering.camera import frame
 from synth.rendering.keypoints import HIDDEN, NAMES, OUTSIDE, VISIBLE
 from synth.rendering.keypoints import find as find_keypoints
 from synth.rendering.scene import draw as draw_scene

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.body.capsules import GROUPS, Flesh
-from synth.body.skeleton import BONE, Array, Placement, Proportions
+from curate.body.capsules import GROUPS, Flesh
+from curate.body.skeleton import BONE, Array, Placement, Proportions
 from synth.rendering.tracing import Hits, Solid
 
 Colour = tuple[float, float, float]  # linear RGB, 0..1

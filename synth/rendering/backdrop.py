@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.body.skeleton import Array
+from curate.body.skeleton import Array
 
 KINDS = ("studio", "room", "park", "beach")
 _FAR = 60.0  # metres, beyond which the floor meets the sky

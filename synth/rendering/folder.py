@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.body.poses import Pose, named
 from curate.foundation import atomic, console, json_files
 from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.opening import Shared, in_order
 from curate.workers.settings import WorkerSettings
-from synth.body.poses import Pose, named
 from synth.rendering import planted_defects as planted
 from synth.rendering.render import jpeg, render
 

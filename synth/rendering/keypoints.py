@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.body.skeleton import SIDES, Array, Placement, Proportions
-from synth.rendering.camera import Camera
+from curate.body.camera import Camera
+from curate.body.skeleton import SIDES, Array, Placement, Proportions
 
 NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",

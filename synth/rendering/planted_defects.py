@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from curate.body.poses import Pose
 from curate.foundation import atomic, csv_files
 from curate.foundation.errors import UsageError
-from synth.body.poses import Pose
 from synth.rendering.render import jpeg, render
 
 COPY, MIRRORED, RECOMPRESSED, WRONG_LABEL, TRUNCATED = "copy", "mirrored", "recompressed", "wrong-label", "truncated"

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synth.body.capsules import flesh
-from synth.body.contact_solver import SolvedBody, solve_contacts
-from synth.body.poses import Pose, named
-from synth.body.skeleton import Array
+from curate.body.camera import Camera, frame
+from curate.body.capsules import flesh
+from curate.body.contact_solver import SolvedBody, solve_contacts
+from curate.body.poses import Pose, named
+from curate.body.skeleton import Array
 from synth.rendering import backdrop, shadow
 from synth.rendering.appearance import colours, dressed
-from synth.rendering.camera import Camera, frame
 from synth.rendering.keypoints import find as find_keypoints
 from synth.rendering.scene import Light, Scene, draw, generator
 from synth.rendering.tracing import Hits, Solid, trace

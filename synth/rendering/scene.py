@@ -6,11 +6,11 @@ from hashlib import blake2b
 
 import numpy as np
 
-from synth.body.poses import Pose
-from synth.body.skeleton import DOFS, Array, Proportions, mirrored
+from curate.body.camera import View
+from curate.body.poses import Pose
+from curate.body.skeleton import DOFS, Array, Proportions, mirrored
 from synth.rendering.appearance import HAIRCUTS, Appearance, Colour
 from synth.rendering.backdrop import Backdrop
-from synth.rendering.camera import View
 
 JITTER = 3.0  # degrees, standard deviation of each angle
 _SKINS = ("f3cfb3", "e8b896", "d9a077", "c48a60", "a66d47", "855234", "5f3a26", "43291c")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from synth.body.skeleton import Array
+from curate.body.skeleton import Array
 from synth.rendering.tracing import Distance, Solid
 
 SIZE = 160

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from curate.body.poses import Pose, named
 from curate.foundation import atomic, console
 from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
-from synth.body.poses import Pose, named
 from synth.rendering.render import render
 
 _NAME_WIDTH = 190

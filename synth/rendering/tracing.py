@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.body.skeleton import Array
-from synth.rendering.camera import Camera
+from curate.body.camera import Camera
+from curate.body.skeleton import Array
 
 TILE = 48  # pixels; rays of one tile look only at the capsules near it
 STEPS = 28  # few rays need more than ten; those that graze a limb do

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from curate.body.poses import shipped
 from curate.collection.directory import Collection
 from curate.foundation.errors import UsageError
-from synth.body.poses import shipped
 from synth.generate import control
 from synth.generate.control import View, draw, from_keypoints, from_renderer, poses_of, stored
 from synth.generate.image_job import Control

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
+from curate.body.poses import shipped
 from curate.collection import yoga82
 from curate.foundation import resources
 from curate.foundation.errors import UsageError
-from synth.body.poses import shipped
 from synth.generate.prompts import CONTROL, FREE, SOURCE, TEMPLATES, Grammar
 
 SHIPPED = Grammar.load()

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from curate.body.poses import Pose, chosen
 from curate.foundation.errors import FewposeError, UsageError
 from curate.workers.settings import WorkerSettings
-from synth.body.poses import Pose, chosen
 from synth.rendering.folder import render_folder, sidecar
 from synth.rendering.planted_defects import listing
 from synth.rendering.render import render

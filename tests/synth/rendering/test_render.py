@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from curate.body.poses import everyday, named, shipped
+from curate.body.skeleton import mirrored
 from curate.foundation.errors import UsageError
-from synth.body.poses import everyday, named, shipped
-from synth.body.skeleton import mirrored
 from synth.rendering.keypoints import HIDDEN, NAMES, VISIBLE
 from synth.rendering.render import render, render_scene
 from synth.rendering.scene import draw, generator

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curate.body import poses
+from curate.body.capsules import flesh
+from curate.body.contact_solver import solve_contacts
+from curate.body.skeleton import BONE, DOFS, HIGH, INDEX, LOW, Proportions
 from curate.foundation.errors import UsageError
-from synth.body import poses
-from synth.body.capsules import flesh
-from synth.body.contact_solver import solve_contacts
-from synth.body.skeleton import BONE, DOFS, HIGH, INDEX, LOW, Proportions
 from synth.rendering.scene import draw, generator
 
 PEOPLE = Proportions()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.body.skeleton import BONE, SIDES, Array, Placement, Proportions
+from curate.body.skeleton import BONE, SIDES, Array, Placement, Proportions
 
 # Capsules of one group melt into each other; different groups only touch.
 GROUPS = ("trunk", "left_arm", "right_arm", "left_leg", "right_leg", "hair")

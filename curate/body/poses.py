@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from curate.body.capsules import CONTACTS
+from curate.body.contact_solver import Goals
+from curate.body.skeleton import DOFS, INDEX, JOINTS, PAIRED, SIDES, Array
 from curate.foundation import resources, yaml_files
 from curate.foundation.errors import UsageError
 from curate.foundation.yaml_files import Entry, unknown
-from synth.body.capsules import CONTACTS
-from synth.body.contact_solver import Goals
-from synth.body.skeleton import DOFS, INDEX, JOINTS, PAIRED, SIDES, Array
 
 _KEYS = ("yoga82", "joints", "floor", "touch", "balance", "azimuth", "elevation")
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789_"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from synth.body.skeleton import BONE, BONES, DOFS, HIGH, INDEX, LOW, Proportions, forward, mirrored
+from curate.body.skeleton import BONE, BONES, DOFS, HIGH, INDEX, LOW, Proportions, forward, mirrored
 
 PEOPLE = Proportions()
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.body.skeleton import Array
+from curate.body.skeleton import Array
 
 
 @dataclass(frozen=True)

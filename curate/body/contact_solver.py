@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.body.capsules import CONTACTS, Flesh
-from synth.body.skeleton import DOFS, HIGH, LOW, SIDES, Array, Placement, Proportions, forward
+from curate.body.capsules import CONTACTS, Flesh
+from curate.body.skeleton import DOFS, HIGH, LOW, SIDES, Array, Placement, Proportions, forward
 
 ROUNDS = 14
 # What one unit of cost is worth: a contact may be off by 3 mm, a limb may press 2 cm deep into another, an angle may
@@ -24,7 +24,7 @@ _TRUNK = {"pelvis": 2, "left_loin": 2, "right_loin": 2, "left_ribs": 2, "right_r
 
 @dataclass(frozen=True)
 class Goals:
-    """What must be true of a solved body; the names are those of `synth.body.capsules.CONTACTS`."""
+    """What must be true of a solved body; the names are those of `curate.body.capsules.CONTACTS`."""
 
     floor: tuple[str, ...] = ()
     touch: tuple[tuple[str, str], ...] = ()

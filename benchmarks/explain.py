@@ -49,7 +49,7 @@ from curate.models.normalisation import Normalisation
 from curate.sweeps.records import Trial
 from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
-from fewshot.classifier import Head, LinearHead
+from fewshot.classifier import Head, LinearHead, of_images
 from fewshot.explaining.attention import AttentionRecorder, copy_with_explicit_attention
 from fewshot.explaining.convolution import Scored
 from fewshot.explaining.relevance import enlarged, relevance
@@ -131,7 +131,7 @@ def photographs(scale: Scale) -> Subject:
         transform.apply(open_image(read_file(collection.path(file)), draft=transform.draft_size()).image)
         for file in test["file"]
     ]
-    made = fitted.classifier()
+    made = of_images(fitted.classifier())
     return Subject(made.tower, made.head, runner.clip.normalise, np.stack(pixels), runner.labels(test))
 
 
@@ -167,7 +167,8 @@ def probe(scale: Scale) -> Subject:
     ids = [str(number) for number in range(len(labels))]
     store = ImageStore(lambda wanted: pixels, dict(zip(ids, clip.encode_images(pixels), strict=True)))
     draw = Draw(Images.of(store, ids), labels, np.arange(len(labels)))
-    made = LinearProbe().fit(draw, Task(clip, POSES, tuple((pose,) for pose in POSES), 0)).classifier()
+    task = Task(clip, POSES, tuple((pose,) for pose in POSES), 0)
+    made = of_images(LinearProbe().fit(draw, task).classifier())
     tested, masks, truth = mannequins(2, clip.image_size, scale.mannequins)
     return Subject(made.tower, made.head, clip.normalise, tested, truth, masks)
 

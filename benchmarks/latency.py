@@ -42,7 +42,7 @@ from curate.importing.importer import import_folder
 from curate.models import clip_models
 from fewshot.bench import latency
 from fewshot.bench.thread_affinity import fixed_affinity
-from fewshot.classifier import Classifier, LinearHead
+from fewshot.classifier import ImageClassifier, LinearHead
 from fewshot.exporting import export, int8, onnx
 from fewshot.exporting.samples import Samples
 from fewshot.sweeping import plan as planning
@@ -270,7 +270,7 @@ def untrained(name: str, device: str) -> TrainedModel:
         measured={},
         versions={},
     )
-    return TrainedModel(about, Classifier(clip.model.visual, head), clip_models.choose_device(device))
+    return TrainedModel(about, ImageClassifier(clip.model.visual, head), clip_models.choose_device(device))
 
 
 # What int8 loses

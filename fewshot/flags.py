@@ -38,7 +38,7 @@ def of_methods(names: Iterable[str], given: Mapping[str, Any]) -> dict[str, dict
     """
     asked = {flag: given[flag] for flag in _SETTINGS if given.get(flag) not in (None, False)}
     asked |= {"image_only": "image"} if "image_only" in asked else {}
-    described = [methods.describe(name) for name in names]
+    described = [methods.describe(part) for name in names for part in methods.parts(name)]
     return {
         each.name: {_SETTINGS[flag]: value for flag, value in asked.items() if flag in each.flags} for each in described
     }

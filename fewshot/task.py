@@ -12,9 +12,15 @@ import numpy as np
 from torch import Tensor
 
 from curate.models.clip_models import ClipModel
-from fewshot.classifier import Classifier, Head
+from curate.pose.people import JOINTS, VALUES
+from fewshot.classifier import Classifier, Head, ImageClassifier
 
 Activations = Callable[[Iterable[str], int, bool], Tensor | None]
+Joints = Callable[[Iterable[str]], np.ndarray]
+
+
+def _nobody(ids: Iterable[str]) -> np.ndarray:
+    return np.full((len(tuple(ids)), len(JOINTS), len(VALUES)), np.nan, np.float32)
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,14 @@ class ImageStore:
     `pixels(ids)`: (n, size, size, 3) uint8, an array or, where they lie on a GPU, a tensor there. `features`: id ->
     (d,) float32, not normalised. `activations(ids, blocks, mirrored)`: what goes into the last blocks of the frozen
     image tower (see fewshot.training.frozen_trunk), (n, ...) in its precision, on the CPU; None where it isn't kept.
+    `joints(ids)`: of the surest person in each image, (n, 33, 5) float32, as curate.pose.people has them; NaN where
+    there is nobody.
     """
 
     pixels: Callable[[Iterable[str]], np.ndarray | Tensor]
     features: dict[str, np.ndarray]
     activations: Activations = lambda ids, blocks, mirrored: None
+    joints: Joints = _nobody
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,10 @@ class Images:
         def activations(wanted: Iterable[str], blocks: int, mirrored: bool) -> Tensor | None:
             return store.activations(only(wanted), blocks, mirrored)
 
-        return cls(ImageStore(pixels, allowed, activations), chosen)
+        def joints(wanted: Iterable[str]) -> np.ndarray:
+            return store.joints(only(wanted))
+
+        return cls(ImageStore(pixels, allowed, activations, joints), chosen)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,6 +80,10 @@ class Images:
     def activations(self, blocks: int, *, mirrored: bool = False) -> Tensor | None:
         """What goes into the last `blocks` blocks (see ImageStore); what isn't kept, training.frozen_trunk computes."""
         return self.store.activations(self.ids, blocks, mirrored)
+
+    def joints(self) -> np.ndarray:
+        """(n, 33, 5) float32 (see ImageStore)."""
+        return self.store.joints(self.ids)
 
     def features(self) -> np.ndarray:
         """(n, d) float32 image features of the frozen model, of length 1."""
@@ -120,7 +136,7 @@ def image_weights(labels: np.ndarray, kind: str, learned: np.ndarray | None = No
 class Fitted:
     """A trained method: `logits(images)` -> (n, classes) float32; `chosen`: what it chose by means of the draw alone.
 
-    `classifier()`: the same as a tower and a head, which need neither draw nor task. `averaged(alpha)`: what comes of
+    `classifier()`: the same as something that needs neither draw nor task. `averaged(alpha)`: what comes of
     alpha times the weights at the end of training plus 1 - alpha times those at its beginning (Wortsman et al. 2022,
     arXiv 2109.01903), for methods that tune the model.
     """
@@ -134,7 +150,7 @@ class Fitted:
     def on_features(cls, head: Head, task: Task, chosen: dict[str, Any] | None = None) -> "Fitted":
         """Of a method that leaves the image tower as it is."""
         tower = task.clip.model.visual
-        return cls(lambda images: head.scores(images.features()), lambda: Classifier(tower, head), chosen or {})
+        return cls(lambda images: head.scores(images.features()), lambda: ImageClassifier(tower, head), chosen or {})
 
 
 class Method(Protocol):

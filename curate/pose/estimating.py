@@ -100,7 +100,7 @@ def _look(
         if not hasattr(own, "estimator"):
             own.estimator = settings.load()
         try:
-            found = _people(own.estimator, originals.read(collection, file, content_id))
+            found = people_in(own.estimator, originals.read(collection, file, content_id))
             return keypoints.packed(found, settings.people)
         except Unreadable as problem:
             return f"{key}: {problem}"
@@ -120,8 +120,8 @@ def _look(
     return unreadable
 
 
-def _people(estimator: Estimator, content: bytes) -> Sequence[Person]:
-    """Coordinates are pixels of the whole upright image. Raises Unreadable."""
+def people_in(estimator: Estimator, content: bytes) -> Sequence[Person]:
+    """Those in a picture's file; coordinates are pixels of the whole upright image. Raises Unreadable."""
     side = estimator.side
     decoded = open_image(content, limits=NO_LIMITS, draft=(side, side))
     image = decoded.image

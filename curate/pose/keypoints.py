@@ -57,6 +57,11 @@ class Keypoints:
         """Its name; "" where nothing was looked at yet."""
         return str(self.table["estimator"].iloc[0]) if len(self.table) else ""
 
+    @property
+    def digest(self) -> str:
+        """Of its weights and settings; "" where nothing was looked at yet."""
+        return str(self.table["digest"].iloc[0]) if len(self.table) else ""
+
     def of(self, digest: str) -> bool:
         """Whether all of it, which may be nothing, comes from the estimator of this digest."""
         return bool((self.table["digest"] == digest).all())

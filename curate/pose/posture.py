@@ -132,6 +132,8 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip((one * other).sum(-1) / (lengths + 1e-6), -1, 1))
 
 
+WIDTH = features(np.zeros((0, len(JOINTS), 2)), np.zeros((0, len(JOINTS)))).shape[1]  # of `features`: numbers of one
+
 _MOST_DIFFERENT = 3  # joints
 
 

@@ -16,7 +16,7 @@ from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Sweep, Trial, read_predictions
-from fewshot.classifier import Classifier
+from fewshot.classifier import ImageClassifier, of_images
 from fewshot.explaining import palette
 from fewshot.explaining.photos import write
 from fewshot.explaining.relevance import heat
@@ -65,7 +65,7 @@ def explain_sweep(
     places = [place for place in mistaken.places if agreed[place]]
     with records.explaining_write_errors(sweep):
         folder = inside(sweep, FOLDER)
-        mistakes = _show(runner, fitted.classifier(), mistaken.predictions, places, folder)
+        mistakes = _show(runner, of_images(fitted.classifier()), mistaken.predictions, places, folder)
         shown = Shown(
             trial,
             mistaken.record.predictions_sha256,
@@ -133,7 +133,7 @@ def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str, 
 
 
 def _show(
-    runner: Runner, classifier: Classifier, predictions: Predictions, places: Sequence[int], folder: Path
+    runner: Runner, classifier: ImageClassifier, predictions: Predictions, places: Sequence[int], folder: Path
 ) -> list[Mistake]:
     """Write a picture for each of `places`; what can't be read is left out."""
     (folder / FILE).unlink(missing_ok=True)  # it must not describe pictures that are being replaced
@@ -160,7 +160,7 @@ def _mistake(classes: Sequence[str], predictions: Predictions, place: int, file:
     return Mistake(str(predictions.keys[place]), truth, answer, round(float(chances.max()), 4), file)
 
 
-def _page(runner: Runner, classifier: Classifier, content: bytes, mistake: Mistake) -> Image.Image:
+def _page(runner: Runner, classifier: ImageClassifier, content: bytes, mistake: Mistake) -> Image.Image:
     """The picture, and the maps for what it was called and for what it is. Raises Unreadable."""
     clip, classes = runner.clip, runner.plan.classes
     transform = Transform(clip.image_size, runner.plan.settings.data.fit)

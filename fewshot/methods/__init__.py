@@ -5,6 +5,7 @@ whose name is the method's and whose object is its Description.
 
 A name may say more than the method: `finetune-last2` trains the last two blocks, and `finetune@0.5` is the mean of what
 `finetune` ends with and what it began with (see `averaging`). All names that differ after the @ alone share a training.
+`pose+linear-probe` are two methods that answer together (fewshot/methods/together.py).
 """
 
 import re
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.foundation.errors import UsageError
 from curate.foundation.options import Option, of_fields
-from fewshot.methods.description import Description
+from fewshot.methods.description import BETWEEN, Description
 from fewshot.methods.listed import LISTED
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ _NAME = re.compile(r"(?P<base>[a-z-]*[a-z])(?P<number>\d+)?(?:@(?P<alpha>\d*\.?\
 
 @dataclass(frozen=True)
 class Named:
-    """A method's name taken apart: of `finetune-last2@0.5` the method, the number 2 (else 0), alpha 0.5 (else 1)."""
+    """A method's name taken apart: of `finetune-last2@0.5` the method, the number 2 (else 0), alpha 0.5 (else 1).
+
+    Several methods that answer together are a method of its own.
+    """
 
     base: str
     number: int = 0
@@ -46,6 +50,9 @@ class Named:
 
 def parse(name: str) -> Named:
     """Raises UsageError for a name that makes no sense."""
+    if BETWEEN in name:
+        _check_parts(name)
+        return Named(name)
     found = _NAME.fullmatch(name)
     if not found or not _is_known(found["base"]):
         raise UsageError(f"there is no method {name!r}; there are {', '.join([*NAMES, *_registered()])}")
@@ -63,6 +70,19 @@ def parse(name: str) -> Named:
             f"{name}: @ averages what {tuned} trained with its starting point, by a weight from 0 to 1: finetune@0.5"
         )
     return Named(about.name, number, alpha)
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """The names of the methods that answer together; of a single one, its own."""
+    return tuple(name.split(BETWEEN))
+
+
+def _check_parts(name: str) -> None:
+    trainings = [parse(part).training if part else "" for part in parts(name)]
+    if "" in trainings:
+        raise UsageError(f"{name}: write a method on each side of a {BETWEEN}, as pose{BETWEEN}linear-probe")
+    if len(set(trainings)) < len(trainings):
+        raise UsageError(f"{name}: the same method can't be on two sides of a {BETWEEN}")
 
 
 def describe(name: str) -> Description:
@@ -83,6 +103,8 @@ def needs(name: str, what: str) -> bool:
 def options(name: str) -> dict[str, Option]:
     """By name, the settings that a method has, without the one that its name gives."""
     about = describe(name)
+    if about.parts:
+        return {key: option for part in about.parts for key, option in prefixed(part, options(part)).items()}
     own = of_fields(_class(about))
     return {each: option for each, option in own.items() if not about.numbered or each != about.numbered.field}
 
@@ -95,17 +117,37 @@ def defaults(name: str) -> dict[str, Any]:
 def build(name: str, settings: dict[str, Any]) -> "Method":
     """The method `name` with `settings` (fields of its dataclass). Raises UsageError for what it doesn't know."""
     named, about = parse(name), describe(name)
+    if about.parts:
+        made: Method = _class(about)([_side(part, settings) for part in about.parts])
+        return made
     counted = {about.numbered.field: named.number} if about.numbered else {}
     try:
-        made: Method = _class(about)(**settings | counted)
+        made = _class(about)(**settings | counted)
     except TypeError as error:
         raise UsageError(f"settings of {name}: {error}") from error
     return made
 
 
+def _side(part: str, settings: dict[str, Any]) -> tuple[str, "Method", float, Description]:
+    """What fewshot.methods.together takes of a method."""
+    named = parse(part)
+    return part, build(named.training, _own(part, settings)), named.alpha, describe(part)
+
+
+def prefixed(part: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a method as they are called where it is one of several: `pose.trees`."""
+    return {f"{parse(part).training}.{key}": value for key, value in settings.items()}
+
+
+def _own(part: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The reverse of `prefixed`."""
+    prefix = f"{parse(part).training}."
+    return {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+
+
 def _class(about: Description) -> Any:
     module, attribute = about.where.split(":")
-    if about.name in _OURS:
+    if about.parts or about.name in _OURS:
         return getattr(import_module(module), attribute)
     try:
         return getattr(import_module(module), attribute)
@@ -152,6 +194,8 @@ def _loaded(entry: "EntryPoint") -> Description:
 
 def _described(base: str) -> Description:
     """Of a known method. Raises UsageError where two have its name, or another package's can't be loaded."""
+    if BETWEEN in base:
+        return _together(base)
     registered = _registered().get(base, ())
     if len(registered) + (base in _OURS) > 1:
         owners = (["fewpose"] if base in _OURS else []) + [_package(each) for each in registered]
@@ -160,6 +204,26 @@ def _described(base: str) -> Description:
             f"{'that package' if len(registered) == 1 else 'all but one of them'}"
         )
     return _OURS[base] if base in _OURS else _loaded(registered[0])
+
+
+_VERSION = 1  # of fewshot.methods.together
+
+
+def _together(name: str) -> Description:
+    """Of several methods; each is fitted as often more as there are folds."""
+    sides = [describe(part) for part in parts(name)]
+    return Description(
+        name,
+        "fewshot.methods.together:Together",
+        f"{' and '.join(parts(name))} together, weighted by what each knows",
+        version=int("".join(f"{version:02}" for version in (_VERSION, *(side.version for side in sides)))),
+        needs=tuple(dict.fromkeys(need for side in sides for need in side.needs)),
+        trains=any(side.trains for side in sides),
+        cost=6 * sum(side.cost for side in sides),
+        parts=parts(name),
+        options=tuple(dict.fromkeys(option for side in sides for option in side.options)),
+        flags=tuple(dict.fromkeys(flag for side in sides for flag in side.flags)),
+    )
 
 
 def _entry(base: str) -> "EntryPoint":

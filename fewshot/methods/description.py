@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from curate.foundation.errors import UsageError
 
 # What a method may need beside the frozen features of its images, which it always has.
-NEEDS = ("pixels", "activations", "texts")
+NEEDS = ("pixels", "activations", "texts", "keypoints")
+BETWEEN = "+"  # the names of methods that answer together
 _PLAIN = re.compile(r"[a-z]+(-[a-z]+)*")  # what may stand behind it, a number and @0.5, is taken off by its form
 
 
@@ -28,10 +29,11 @@ class Description:
     help: what it does, in a few words. version: counted up when it computes something else with the same settings.
     needs: of NEEDS. "pixels": it runs the image tower itself. "activations": it uses what goes into the last blocks of
     the frozen one, as many as the number behind its name says (0: into its projection), which is computed once.
-    "texts": it knows the classes by their words.
+    "texts": it knows the classes by their words. "keypoints": it looks at the joints of the surest person.
     trains: it learns from images; one that doesn't has one trial a split. tuned: it changes the model itself, and what
     it ends with can be averaged with what it began with (@0.5). cost: of training, an image, in units of a method that
-    only uses frozen features. recipe: data/recipes.yaml has settings of it. options: the settings of a trial (fields of
+    only uses frozen features. recipe: data/recipes.yaml has settings of it. parts: the names of
+    the methods that it consists of, if it does. options: the settings of a trial (fields of
     Task) that change something for it. flags: those of the command line that set a setting of its own (fewshot.flags).
     """
 
@@ -45,11 +47,12 @@ class Description:
     numbered: Numbered | None = None
     cost: float = 1
     recipe: bool = False
+    parts: tuple[str, ...] = ()
     options: tuple[str, ...] = ("class_weights",)
     flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not _PLAIN.fullmatch(self.name):
+        if not self.parts and not _PLAIN.fullmatch(self.name):
             raise UsageError(f"a method can't be called {self.name!r}; take small letters, with - between words")
         if unknown := [each for each in self.needs if each not in NEEDS]:
             raise UsageError(f"the method {self.name} needs {unknown[0]!r}; there are {', '.join(NEEDS)}")

@@ -11,6 +11,7 @@ What comes of it can be averaged with where it began (WiSE-FT; Wortsman et al. 2
 from typing import Annotated, Literal
 
 from curate.foundation.options import option, settings
+from fewshot.classifier import of_images
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.methods.tuning_options import BATCH_SIZE, DECAY, EPOCHS, RATE, SCHEDULE
 from fewshot.task import Draw, Fitted, Task
@@ -63,5 +64,5 @@ class Finetune:
 
 def set_to_probe(head: FreeHead, draw: Draw, task: Task) -> None:
     """Set class vectors to the linear probe of the frozen features."""
-    probe = LinearProbe(powers=(1.0,)).fit(draw, task).classifier().head
+    probe = of_images(LinearProbe(powers=(1.0,)).fit(draw, task).classifier()).head
     head.set(**probe.state_dict())

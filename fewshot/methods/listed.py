@@ -41,6 +41,12 @@ LISTED = (
         "logistic regression on frozen features",
     ),
     Description(
+        "pose",
+        "fewshot.methods.pose:Pose",
+        "extremely randomised trees on the keypoints of the surest person",
+        needs=("keypoints",),
+    ),
+    Description(
         "proj",
         "fewshot.methods.projection:Projection",
         "the visual projection alone is trained",

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option, settings
 from curate.models.clip_models import ClipModel, encode
-from fewshot.classifier import Classifier, LinearHead
+from fewshot.classifier import ImageClassifier, LinearHead
 from fewshot.methods.tuning_options import DECAY, RATE, SCHEDULE
 from fewshot.task import Draw, Fitted, Images, Task, fit_alone
 from fewshot.training import low_rank
@@ -173,9 +173,9 @@ def _fitted(
             return result
 
     @torch.no_grad()
-    def classifier() -> Classifier:
+    def classifier() -> ImageClassifier:
         model = low_rank.merged(clip.model, factors, alpha)
-        return Classifier(model.visual, LinearHead(_vectors(model)))
+        return ImageClassifier(model.visual, LinearHead(_vectors(model)))
 
     def _features(images: Images) -> np.ndarray:
         if towers == "text":

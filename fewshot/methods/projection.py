@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option, settings
 from curate.models.clip_models import ClipModel
-from fewshot.classifier import Classifier, LinearHead
+from fewshot.classifier import ImageClassifier, LinearHead
 from fewshot.methods.zero_shot import class_embeddings
 from fewshot.task import Diverged, Draw, Fitted, Images, Task, fit_alone, image_weights
 from fewshot.training import frozen_trunk, low_rank
@@ -247,8 +247,8 @@ def _interpolated(change: np.ndarray, alpha: float, model: _Model, chosen: dict[
         result: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True) @ model.texts.T
         return result
 
-    def classifier() -> Classifier:
-        return Classifier(_with_projection(model.clip, torch.from_numpy(projection)), LinearHead(model.texts))
+    def classifier() -> ImageClassifier:
+        return ImageClassifier(_with_projection(model.clip, torch.from_numpy(projection)), LinearHead(model.texts))
 
     # The temperature is that of the trained one's logits.
     rest = {name: value for name, value in chosen.items() if name != "temperature"}

@@ -8,23 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.images.decoding import Unreadable, open_image, read_file
+from curate.images.decoding import Unreadable, read_file
 from fewshot.predicting import video
 from fewshot.predicting.answers import Answer, answer
 from fewshot.predicting.links import fetched
 from fewshot.predicting.settings import PredictSettings
 from fewshot.predicting.sources import Kind, Source
+from fewshot.trained.looking import Looking, Seen
 from fewshot.trained.model import TrainedModel
 
 AT_ONCE = 32  # pictures
 
 
-Pixels = tuple[str, np.ndarray | str]  # of a picture by its name, or why there are none
+Looked = tuple[str, Seen | str]  # at a picture by its name, or why it can't be
 
 
 class Predictor:
     def __init__(self, model: TrainedModel, settings: PredictSettings) -> None:
-        self.model, self.settings = model, settings
+        self.model, self.settings, self.looking = model, settings, Looking(model)
         self.threshold = model.about.threshold if settings.threshold is None else settings.threshold
 
     def sources(self, given: Iterable[Source]) -> Iterator[list[Answer]]:
@@ -42,30 +43,29 @@ class Predictor:
                         yield from ([each] for each in self._pictures(pool.map(self._file, part)))
 
     def _links(self, links: Iterable[str]) -> Iterator[list[Answer]]:
-        named = ((link, self._pixels(found) if isinstance(found, bytes) else found) for link, found in fetched(links))
+        named = ((link, self._seen(found) if isinstance(found, bytes) else found) for link, found in fetched(links))
         while part := list(islice(named, AT_ONCE)):
             yield from ([each] for each in self._pictures(part))
 
-    def _file(self, path: Path) -> Pixels:
+    def _file(self, path: Path) -> Looked:
         try:
-            return str(path), self._pixels(read_file(path))
+            return str(path), self._seen(read_file(path))
         except Unreadable as error:
             return str(path), str(error)
 
-    def _pixels(self, content: bytes) -> np.ndarray | str:
-        transform = self.model.about.transform
+    def _seen(self, content: bytes) -> Seen | str:
         try:
-            return transform.apply(open_image(content, draft=transform.draft_size()).image)
+            return self.looking.of_file(content)
         except Unreadable as error:
             return str(error)
 
-    def _pictures(self, given: Iterable[Pixels]) -> list[Answer]:
+    def _pictures(self, given: Iterable[Looked]) -> list[Answer]:
         given = list(given)
-        whole = [pixels for _, pixels in given if not isinstance(pixels, str)]
-        probabilities = iter(self.model.probabilities(np.stack(whole)) if whole else ())
+        whole = [seen for _, seen in given if not isinstance(seen, str)]
+        probabilities = iter(self.looking.probabilities(whole) if whole else ())
         return [
-            Answer(name, error=pixels) if isinstance(pixels, str) else self._answer(name, next(probabilities))
-            for name, pixels in given
+            Answer(name, error=seen) if isinstance(seen, str) else self._answer(name, next(probabilities))
+            for name, seen in given
         ]
 
     def _video(self, path: Path) -> list[Answer]:
@@ -74,8 +74,7 @@ class Predictor:
         frames = video.frames(path, self.settings.fps)
         try:
             while part := list(islice(frames, AT_ONCE)):
-                pixels = [self.model.about.transform.apply(each.image) for each in part]
-                found.append(self.model.probabilities(np.stack(pixels)))
+                found.append(self.looking.probabilities([self.looking.of_image(each.image) for each in part]))
                 times += [each.time for each in part]
         except Unreadable as error:
             return [Answer(str(path), error=str(error))]

@@ -82,7 +82,7 @@ def settings_of(asked: Asked, collection: Path, out: Path) -> SweepSettings:
     """One sweep, of all methods that are asked for. Grids are not looked at (see `grid_points`)."""
     values = dict(asked.values)
     values["sets"] = expanded(values.get("sets", Grid().sets), values.pop("synthetic_per_class", ()))
-    used = {methods.parse(name).base for name in asked.methods}
+    used = {methods.parse(each).base for name in asked.methods for each in (name, *methods.parts(name))}
     recipes = {base: each for base, each in asked.recipes.items() if base in used and each}
     return SweepSettings.of(collection, out, recipes=recipes, **values)
 

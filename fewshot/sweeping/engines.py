@@ -6,6 +6,7 @@ and then batches.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -13,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from curate.foundation import console
 from curate.models.clip_models import ClipModel
 from curate.models.same_model import SameModel
+from curate.pose import keypoints
 from curate.sweeps import records
 from curate.sweeps.records import Record
 from curate.workers.opening import Shared, in_this_process, open_pool
@@ -78,7 +80,8 @@ def hand_out(
     settings = plan.settings
     collection = settings.opened()
     elsewhere = (collection.cache(),) if collection.caches else ()
-    shared = Shared(settings.out, (collection.file("images.parquet"),), elsewhere)
+    read = [collection.file("images.parquet"), *filter(Path.exists, [collection.file(keypoints.TABLE)])]
+    shared = Shared(settings.out, tuple(read), elsewhere)
     with open_pool(
         make, settings.work, most=len(batches), needs=_needs(plan), halves=TrialBatch.halves, shared=shared
     ) as pool:

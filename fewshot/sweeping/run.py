@@ -16,13 +16,13 @@ from curate.models import clip_models
 from curate.sweeps import records
 from curate.sweeps.records import Record, Trial
 from fewshot import methods
-from fewshot.sweeping import engines, prompts
+from fewshot.sweeping import bodies, engines, prompts
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.batched_trials import trial_batches
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings, options
 from fewshot.sweeping.trial import device_name, versions
-from fewshot.sweeping.widening import widened
+from fewshot.sweeping.widening import KEYPOINTS, widened
 from fewshot.task import ChecksModel
 
 
@@ -63,7 +63,7 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
     check_methods(plan, clip)
     with only_one(settings.out, "fewshot sweep"):
         _clear_debris(settings.out)
-        _write_settings(plan, clip)
+        _write_settings(plan, clip, bodies.digest(bodies.keypoints(plan)))
         missing = [trial for trial in plan.trials if _is_missing(settings.out, trial, retry_failed)]
         begun = time.monotonic()
         if missing:
@@ -99,19 +99,19 @@ def _summary(plan: Plan, ran: int, seconds: float) -> SweepSummary:
     return SweepSummary(plan.settings.out, len(plan.trials) - ran, done, failed, plan.dropped, ran, seconds)
 
 
-def _write_settings(plan: Plan, clip: clip_models.ClipModel) -> None:
+def _write_settings(plan: Plan, clip: clip_models.ClipModel, keypoints: dict[str, str]) -> None:
     """Write sweep.json, or check that the one that is there describes the same sweep and widen its grid."""
     path = inside(plan.settings.out, records.FILE)
-    new = _describe(plan, clip)
+    new = _describe(plan, clip) | keypoints
     if path.exists():
         new = widened(records.read_sweep(plan.settings.out).settings, new, plan.settings.out)
     else:
-        _check_left(plan, clip)
+        _check_left(plan, clip, keypoints)
     with records.explaining_write_errors(plan.settings.out):
         json_files.write(path, new)
 
 
-def _check_left(plan: Plan, clip: clip_models.ClipModel) -> None:
+def _check_left(plan: Plan, clip: clip_models.ClipModel, keypoints: dict[str, str]) -> None:
     """Where sweep.json was deleted, its trials are there: those of another sweep would count as ours.
 
     Raises UsageError for one that tells of another model, other images or settings.
@@ -119,14 +119,14 @@ def _check_left(plan: Plan, clip: clip_models.ClipModel) -> None:
     out = plan.settings.out
     for trial in plan.trials:
         record = records.read(out, trial)
-        if record is not None and (name := _other(record, plan, clip)):
+        if record is not None and (name := _other(record, plan, clip, keypoints)):
             raise UsageError(
                 f"{out} has no {records.FILE}, and holds a trial with another {name} ({trial.path}); "
                 "choose another --out"
             )
 
 
-def _other(record: Record, plan: Plan, clip: clip_models.ClipModel) -> str:
+def _other(record: Record, plan: Plan, clip: clip_models.ClipModel, keypoints: dict[str, str]) -> str:
     """What a record tells otherwise than this sweep would; "" where it tells nothing else."""
     trial = record.trial
     told: dict[str, Any] = {"model": record.model, **record.digests}
@@ -135,11 +135,12 @@ def _other(record: Record, plan: Plan, clip: clip_models.ClipModel) -> str:
         "image_weights": clip.image_digest,
         "set": plan.sets[trial.set].digest,
         "split": plan.split(trial.split).digest,
+        **keypoints,
     }
     if record.method_version:  # older records don't tell all settings
         told["settings"] = record.settings
         ours["settings"] = json.loads(json.dumps(plan.settings.resolved(trial.method).fields()["settings"]))
-    words = {"image_weights": "weights of the model", "set": "content of its training set"}
+    words = {"image_weights": "weights of the model", "set": "content of its training set", **KEYPOINTS}
     return next((words.get(name, name) for name in ours if told.get(name, ours[name]) != ours[name]), "")
 
 

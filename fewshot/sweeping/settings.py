@@ -12,6 +12,7 @@ from curate.foundation.errors import UsageError
 from curate.foundation.options import Positive, declared, option, settings
 from curate.workers.settings import WorkerSettings
 from fewshot import methods
+from fewshot.methods.description import Description
 from fewshot.methods.listed import LISTED, listing
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Grid:
         option(
             f"Methods: {'; '.join(f'{each.form} ({each.help})' for each in LISTED)}. "
             f"{listing(each.name for each in LISTED if each.tuned)} also @0.5 (weights averaged half and half with "
-            "those before). Installed packages may add others.",
+            "those before). With + between, as pose+linear-probe, several answer together. "
+            "Installed packages may add others.",
             min_length=1,
         ),
     ] = ("zero-shot", "linear-probe")
@@ -238,6 +240,8 @@ class SweepSettings:
         if method in self.settled:
             return self.settled[method]
         about = methods.describe(method)
+        if about.parts:
+            return self._together(about)
         training = self.training
         given: dict[str, Any] = {"augment": training.augment}
         if training.class_weights != "none":
@@ -251,6 +255,19 @@ class SweepSettings:
                 | self.recipes.get(about.name, {})
             ),
             recipe,
+            about.version,
+        )
+
+    def _together(self, about: Description) -> Resolved:
+        """Of several methods: each with its own settings, and OPTIONS for all."""
+        found = [(part, self.resolved(part)) for part in about.parts]
+        taken = [options(each.settings) for _, each in found]
+        chosen = {name: value for _, of_trial in taken for name, value in of_trial.items()}
+        own = [methods.prefixed(part, settings) for (part, _), (settings, _) in zip(found, taken, strict=True)]
+        named = (each.recipe for _, each in found if each.recipe)
+        return Resolved(
+            {name: value for each in own for name, value in each.items()} | chosen | self.recipes.get(about.name, {}),
+            next(named, ""),
             about.version,
         )
 

@@ -18,10 +18,11 @@ from curate.images.pixels import PixelCache
 from curate.images.transform import Transform
 from curate.models.clip_models import ClipModel
 from curate.models.embeddings import embed
+from curate.pose.keypoints import Keypoints
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Trial
 from fewshot import methods
-from fewshot.sweeping import prompts
+from fewshot.sweeping import bodies, prompts
 from fewshot.sweeping.activations import ActivationCache
 from fewshot.sweeping.batched_trials import SPLITS_PER_BATCH, TrialBatch
 from fewshot.sweeping.plan import Plan
@@ -38,7 +39,8 @@ class Runner:
         self.plan = plan
         self.clip = clip
         self.texts = prompts.of_sweep(plan.classes, plan.settings)
-        self.store = _store(plan, clip)
+        self.keypoints = bodies.keypoints(plan)
+        self.store = _store(plan, clip, self.keypoints)
         self._split = lru_cache(maxsize=SPLITS_PER_BATCH)(plan.split)  # the next batch often has the same splits
 
     def run(self, batch: TrialBatch) -> None:
@@ -134,6 +136,7 @@ class Runner:
             "split": parts.digest,
             "draw": draw_digest(drawn),
             "image_weights": self.clip.image_digest,
+            **(bodies.digest(self.keypoints) if methods.needs(trial.method, "keypoints") else {}),
         }
 
     def images(self, rows: pd.DataFrame) -> Images:
@@ -148,8 +151,10 @@ class Runner:
         return Draw(self.images(rows), self.labels(rows), groups)
 
 
-def _store(plan: Plan, clip: ClipModel) -> ImageStore:
-    """The frozen features of every image of the plan's classes, and where methods need them, pixels and activations."""
+def _store(plan: Plan, clip: ClipModel, keypoints: Keypoints | None) -> ImageStore:
+    """The frozen features of every image of the plan's classes, and where methods need them, pixels, activations and
+    joints.
+    """
     collection = plan.settings.opened()
     transform = Transform(clip.image_size, plan.settings.data.fit)
     features: dict[str, np.ndarray] = {}
@@ -169,7 +174,10 @@ def _store(plan: Plan, clip: ClipModel) -> ImageStore:
     def activations(ids: Iterable[str], blocks: int, mirrored: bool) -> torch.Tensor | None:
         return caches[blocks, mirrored].take(ids) if (blocks, mirrored) in caches else None
 
-    return ImageStore(pixels_for(clip.device, pixels, features if with_pixels else ()), features, activations)
+    chosen_pixels = pixels_for(clip.device, pixels, features if with_pixels else ())
+    if keypoints is None:
+        return ImageStore(chosen_pixels, features, activations)
+    return ImageStore(chosen_pixels, features, activations, lambda ids: keypoints.joints(list(ids)))
 
 
 def _activations(plan: Plan) -> list[tuple[int, bool]]:

@@ -14,7 +14,9 @@ from fewshot.sweeping.settings import OPTIONS, Resolved, hashable, plain, unchos
 
 # What a later call may widen; anything else that differs makes another sweep.
 _GRID = ("sets", "methods", "method_settings", "recipes", "method_versions", "assumed", "shots", "splits", "trials")
+_MAY_JOIN = ("keypoints",)  # of which a sweep may say nothing before a method needs it
 _MAY_DIFFER = (*_GRID, "format", "collection", "device", "versions")
+KEYPOINTS = {"keypoints": "estimator of the keypoints"}
 # How a person would call what differs, where the field's name doesn't say it.
 _WORDS = {
     "images_digest": "content of the collection",
@@ -31,6 +33,7 @@ _WORDS = {
     "seed": "--seed",
     "model": "--model",
     "fit": "--fit",
+    **KEYPOINTS,
 }
 _NONE = "not there"
 
@@ -65,7 +68,8 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
     a warning says so, and the methods are listed as "assumed".
     """
     new = json.loads(json.dumps(new))
-    different = [name for name in new if name not in _MAY_DIFFER and old.get(name) != new[name]]
+    compared = [name for name in new if name not in _MAY_DIFFER and not (name in _MAY_JOIN and name not in old)]
+    different = [name for name in compared if old.get(name) != new[name]]
     if any(old["sets"].get(name, each) != each for name, each in new["sets"].items()):
         different.append("sets")
     if different:
@@ -85,17 +89,22 @@ def widened(old: dict[str, Any], new: dict[str, Any], out: Path) -> dict[str, An
     if not tells_all_settings(old) and shared:
         _warn_assumed(shared, out)
     trials = {Trial(**fields) for fields in [*old["trials"], *new["trials"]]}
-    return new | {
-        "sets": old["sets"] | new["sets"],
-        "methods": list(dict.fromkeys([*old["methods"], *new["methods"]])),
-        "method_settings": before | new["method_settings"],
-        "recipes": new["recipes"] | old.get("recipes", {}),
-        "method_versions": old.get("method_versions", {}) | new["method_versions"],
-        "shots": sorted({*old["shots"], *new["shots"]}),
-        "splits": max(old["splits"], new["splits"]),
-        "trials": [asdict(trial) for trial in sorted(trials)],
-        **({"assumed": assumed} if assumed else {}),
-    }
+    joined = {name: old[name] for name in _MAY_JOIN if name in old}
+    return (
+        joined
+        | new
+        | {
+            "sets": old["sets"] | new["sets"],
+            "methods": list(dict.fromkeys([*old["methods"], *new["methods"]])),
+            "method_settings": before | new["method_settings"],
+            "recipes": new["recipes"] | old.get("recipes", {}),
+            "method_versions": old.get("method_versions", {}) | new["method_versions"],
+            "shots": sorted({*old["shots"], *new["shots"]}),
+            "splits": max(old["splits"], new["splits"]),
+            "trials": [asdict(trial) for trial in sorted(trials)],
+            **({"assumed": assumed} if assumed else {}),
+        }
+    )
 
 
 def _warn_assumed(names: list[str], out: Path) -> None:

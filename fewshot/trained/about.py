@@ -11,6 +11,8 @@ from curate.models.normalisation import Colour
 from fewshot.classifier import HEADS
 
 FORMAT = 1
+BODY, MIXTURE = "forest", "together"  # kinds of what is no head on an image tower (classifier.HEADS are those)
+_LATER = ("keypoints",)  # entries that models of before don't have
 
 
 class Unfit(ValueError):
@@ -19,7 +21,9 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True)
 class About:
-    """`head`: its "kind" (one of HEADS) and its settings. `temperature`: what logits are divided by. `threshold`: the
+    """`head`: its "kind" (one of HEADS) and its settings; or "forest", trees on postures; or "together", with `sides`,
+    each such a head, `temperatures` and `weights`. `keypoints`: the estimator by whose joints it learned, its name and
+    its digest; empty where it doesn't look at the body. `temperature`: what logits are divided by. `threshold`: the
     probability below which an image is called none of the classes; 0 where there is none.
 
     `trained_on`: collection, set, its digest, the draw's, images by class, shots and split (null: all images).
@@ -44,6 +48,7 @@ class About:
     trained_on: dict[str, Any]
     measured: dict[str, Any]
     versions: dict[str, str]
+    keypoints: dict[str, str] = field(default_factory=dict)
     weights_sha256: str = ""
     format: int = field(default=FORMAT)
 
@@ -58,9 +63,9 @@ class About:
         if value.get("format") != FORMAT:
             raise Unfit(f"its format is {value.get('format')!r}, and this fewpose reads {FORMAT}; update fewpose")
         names = {each.name for each in dataclasses.fields(cls)}
-        if missing := sorted(names - value.keys()):
+        if missing := sorted(names - value.keys() - {*_LATER}):
             raise Unfit(f"it lacks {', '.join(missing)}")
-        entries = {name: _read(name, value[name]) for name in names}
+        entries = {name: _read(name, value[name]) for name in names & value.keys()}
         about = cls(**entries)
         if len(about.texts) != len(about.classes):
             raise Unfit(f"it has {len(about.classes)} classes, and texts for {len(about.texts)}")
@@ -125,8 +130,22 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _head(value: Any) -> dict[str, Any]:
+    if _object(value)["kind"] == BODY:
+        return {"kind": BODY}
+    if value["kind"] == MIXTURE:
+        sides = [_head(each) for each in value["sides"]]
+        temperatures, weights = (
+            [_number(0, 1e6)(each) for each in value[name]] for name in ("temperatures", "weights")
+        )
+        if not len(sides) == len(temperatures) == len(weights) or not all(temperatures):
+            raise Unfit("each side has a temperature above 0 and a weight")
+        return {"kind": MIXTURE, "sides": sides, "temperatures": temperatures, "weights": weights}
     kind = HEADS[_object(value)["kind"]]
     return {"kind": kind.kind} | {name: _number(0, 1e6)(value[name]) for name in kind.numbers}
+
+
+def _texts_by_name(value: Any) -> dict[str, str]:
+    return {_text(name): _text(each) for name, each in _object(value).items()}
 
 
 def _transform(value: Any) -> Transform:
@@ -155,4 +174,5 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "measured": _object,
     "versions": _object,
     "format": _format,
+    "keypoints": _texts_by_name,
 }

@@ -17,17 +17,18 @@ from curate.foundation.locks import only_one
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
+from curate.pose.keypoints import Keypoints
 from curate.sweeps.records import explaining_write_errors
 from fewshot import methods
 from fewshot.measuring.metrics import softmax
+from fewshot.sweeping import bodies, prompts
 from fewshot.sweeping import plan as planning
-from fewshot.sweeping import prompts
 from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.run import check_methods
 from fewshot.sweeping.settings import plain
 from fewshot.sweeping.trial import Runner, versions
 from fewshot.task import Fitted
-from fewshot.trained import directory, place
+from fewshot.trained import directory, parts, place
 from fewshot.trained.about import About
 from fewshot.trained.fitting import Fitting
 from fewshot.trained.held_back import HeldBack, held_back
@@ -69,14 +70,14 @@ def train(settings: TrainSettings) -> Trained:
 
 def _found(out: Path, settings: TrainSettings, plan: Plan, clip: ClipModel) -> Trained:
     about = directory.read(out)
-    if about.trained_on.get("recipe") != _recipe(settings, plan, clip):
+    if about.trained_on.get("recipe") != _recipe(settings, plan, clip, bodies.keypoints(plan)):
         raise UsageError(f"{out} holds another model already; choose another --out, or delete it first")
     directory.weights(out / place.WEIGHTS, about.weights_sha256)
     return Trained(out, about, found=True)
 
 
 def _train(settings: TrainSettings, runner: Runner) -> Trained:
-    out, recipe = settings.sweep.out, _recipe(settings, runner.plan, runner.clip)
+    out, recipe = settings.sweep.out, _recipe(settings, runner.plan, runner.clip, runner.keypoints)
     fitting = Fitting(runner, settings.trial)
     held = held_back(fitting, settings.folds, inside(out, place.FOLDS), recipe)
     learned = fitting.everything()
@@ -86,7 +87,7 @@ def _train(settings: TrainSettings, runner: Runner) -> Trained:
     classifier = fitted.classifier()
     about = dataclasses.replace(
         _about(runner, settings),
-        head={"kind": classifier.head.kind} | classifier.head.settings(),
+        head=parts.described(classifier),
         chosen=fitted.chosen,
         temperature=temperature,
         threshold=threshold,
@@ -121,7 +122,13 @@ def _about(runner: Runner, settings: TrainSettings) -> About:
         trained_on={},
         measured={},
         versions=versions(),
+        keypoints=_estimator(runner),
     )
+
+
+def _estimator(runner: Runner) -> dict[str, str]:
+    found = runner.keypoints
+    return {} if found is None else {"estimator": found.estimator, "digest": found.digest}
 
 
 def _trained_on(settings: TrainSettings, plan: Plan, learned: pd.DataFrame) -> dict[str, Any]:
@@ -166,7 +173,7 @@ def _measured(
     return found
 
 
-def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel) -> str:
+def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel, keypoints: Keypoints | None) -> str:
     """16 hex digits over all that decides what is trained."""
     sweep, trial, splitting = settings.sweep, settings.trial, settings.sweep.splitting
     decides = {
@@ -182,5 +189,6 @@ def _recipe(settings: TrainSettings, plan: Plan, clip: ClipModel) -> str:
         "splitting": {"kind": splitting.split, "test_fraction": splitting.test_fraction, "seed": splitting.seed},
         "folds": settings.folds,
         "unknown": settings.unknown,
+        **bodies.digest(keypoints),
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]

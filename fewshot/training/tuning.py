@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from curate.models.clip_models import ClipModel, encode
-from fewshot.classifier import Classifier, LinearHead
+from fewshot.classifier import ImageClassifier, LinearHead
 from fewshot.task import Draw, Fitted, Images, Task
 from fewshot.training import frozen_trunk, heads
 from fewshot.training.heads import Head
@@ -72,9 +72,9 @@ class Tuning:
             self.copy.holds = values
 
     @torch.no_grad()
-    def _classifier(self, values: list[Tensor]) -> Classifier:
+    def _classifier(self, values: list[Tensor]) -> ImageClassifier:
         self._put_back(values)
-        return Classifier(self.copy.trained_tower(self.clip.model.visual), LinearHead(*self.head.class_vectors()))
+        return ImageClassifier(self.copy.trained_tower(self.clip.model.visual), LinearHead(*self.head.class_vectors()))
 
     @torch.no_grad()
     def _logits(self, values: list[Tensor], images: Images) -> np.ndarray:

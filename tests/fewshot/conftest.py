@@ -21,7 +21,7 @@ from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
 from fewshot import cli
-from fewshot.classifier import CacheHead, Classifier, Head, LinearHead, powered
+from fewshot.classifier import CacheHead, Head, ImageClassifier, LinearHead, powered
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.task import Draw, Images, ImageStore, Task
 from fewshot.trained.about import About
@@ -232,7 +232,7 @@ def trained(draw_pattern: Callable[[int, int], np.ndarray]) -> Callable[..., Tra
             measured={},
             versions={},
         )
-        model = TrainedModel(about, Classifier(clip.model.visual, made), torch.device("cpu"))
+        model = TrainedModel(about, ImageClassifier(clip.model.visual, made), torch.device("cpu"))
         model.precision = "fp32"
         return model
 

@@ -11,7 +11,7 @@ import torch
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
 from fewshot import methods
-from fewshot.classifier import HEADS, CacheHead, Head, LinearHead
+from fewshot.classifier import HEADS, CacheHead, Head, LinearHead, of_images
 
 QUICK = {"finetune": {"epochs": 2, "lr": 1e-3}, "finetune-last": {"epochs": 2, "lr": 1e-3}}
 QUICK |= {"lora": {"iterations": 4, "lr": 1e-2}, "proj": {"iterations": 20}, "tip-adapter-f": {"epochs": 2}}
@@ -40,7 +40,7 @@ def test_of_every_method_it_says_what_the_method_says(
         assert fitted.averaged is not None
         fitted = fitted.averaged(named.alpha)
     expected = fitted.logits(given.test)
-    made = fitted.classifier()
+    made = of_images(fitted.classifier())
     said = made.head.scores(clip_models.encode(made.tower.eval(), exact.normalise, given.test.pixels()))
     np.testing.assert_allclose(said, expected, rtol=1e-4, atol=1e-4)
 
@@ -49,7 +49,7 @@ def test_of_every_method_it_says_what_the_method_says(
 def test_it_keeps_its_weights_when_another_is_trained(patterns: Callable[..., Any]) -> None:
     first, second = patterns(4, 4), patterns(4, 4, seed=1)
     method = methods.build("finetune", QUICK["finetune"])
-    made = method.fit(first.draw, first.task).classifier()
+    made = of_images(method.fit(first.draw, first.task).classifier())
     before = {name: each.clone() for name, each in made.tower.state_dict().items()}
     method.fit(second.draw, second.task).logits(second.test)
     assert all(torch.equal(before[name], each) for name, each in made.tower.state_dict().items())

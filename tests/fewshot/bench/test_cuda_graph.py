@@ -9,7 +9,7 @@ import torch
 
 from fewshot.bench import cuda_graph, latency
 from fewshot.bench.cuda_graph import CapturedByBatchSize
-from fewshot.classifier import Classifier
+from fewshot.classifier import ImageClassifier
 from fewshot.exporting.onnx import drawn
 from fewshot.trained import directory
 from fewshot.trained.model import TrainedModel
@@ -41,7 +41,7 @@ def test_a_graph_that_says_something_else_is_found_out(trained: Callable[..., Tr
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_the_captured_graph_says_it_too(trained: Callable[..., TrainedModel], tmp_path: Path) -> None:
     made = trained()
-    directory.save(tmp_path / "model", made.about, Classifier(made.tower, made.head))
+    directory.save(tmp_path / "model", made.about, ImageClassifier(made.tower, made.head))
     model = directory.load(tmp_path / "model", "cuda")
     pixels = drawn(5, 64)
     captured = CapturedByBatchSize(model)

@@ -16,7 +16,7 @@ from curate.foundation.errors import UsageError
 from fewshot import cli
 from fewshot.bench import latency
 from fewshot.bench.latency import Engine
-from fewshot.classifier import Classifier
+from fewshot.classifier import ImageClassifier
 from fewshot.trained import directory
 from fewshot.trained.model import TrainedModel
 
@@ -101,7 +101,7 @@ def test_what_makes_no_sense_is_one_sentence(model: TrainedModel, settings: dict
 @pytest.fixture(scope="module")
 def kept(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kept") / "yoga"
-    directory.save(folder, model.about, Classifier(model.tower, model.head))
+    directory.save(folder, model.about, ImageClassifier(model.tower, model.head))
     return folder
 
 

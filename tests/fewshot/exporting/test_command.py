@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fewshot.classifier import Classifier
+from fewshot.classifier import ImageClassifier
 from fewshot.trained import directory
 from fewshot.trained.model import TrainedModel
 
@@ -21,7 +21,7 @@ Run = Callable[..., tuple[int, str, str]]
 def kept(tiny_model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model's directory."""
     folder = tmp_path_factory.mktemp("kept") / "yoga"
-    directory.save(folder, tiny_model.about, Classifier(tiny_model.tower, tiny_model.head))
+    directory.save(folder, tiny_model.about, ImageClassifier(tiny_model.tower, tiny_model.head))
     return folder
 
 

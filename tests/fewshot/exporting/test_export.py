@@ -14,7 +14,7 @@ import pytest
 from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.transform import Transform
-from fewshot.classifier import Classifier
+from fewshot.classifier import ImageClassifier
 from fewshot.exporting import description, export, onnx, samples
 from fewshot.trained.model import TrainedModel
 from tests.fewshot.exporting.conftest import CLASSES
@@ -82,7 +82,7 @@ def test_images_that_it_was_trained_on_are_called_so(
     tiny_model: TrainedModel, collection: Collection, tmp_path: Path
 ) -> None:
     about = replace(tiny_model.about, trained_on={"collection": str(collection.root.resolve())})
-    model = TrainedModel(about, Classifier(tiny_model.tower, tiny_model.head), tiny_model.device)
+    model = TrainedModel(about, ImageClassifier(tiny_model.tower, tiny_model.head), tiny_model.device)
     assert export.export(model, tmp_path / "a.onnx", collection.root).about["int8"]["of_its_training"] is True
     assert export.export(tiny_model, tmp_path / "a.onnx", collection.root).about["int8"]["of_its_training"] is False
 

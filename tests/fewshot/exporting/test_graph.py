@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot.classifier import Classifier
+from fewshot.classifier import ImageClassifier
 from fewshot.exporting.export import graph_of
 from fewshot.exporting.onnx import drawn
 from fewshot.trained.model import TrainedModel
@@ -29,7 +29,7 @@ def test_it_is_in_fp32_though_the_model_looks_in_bf16(
     model = trained()
     pixels = shown(model)
     expected = model.probabilities(pixels)
-    rough = TrainedModel(model.about, Classifier(model.tower, model.head), model.device)
+    rough = TrainedModel(model.about, ImageClassifier(model.tower, model.head), model.device)
     rough.precision = "bf16"
     assert np.abs(rough.probabilities(pixels) - expected).max() > 1e-4
     np.testing.assert_allclose(graph_of(rough)(torch.from_numpy(pixels)).numpy(), expected, atol=1e-5)

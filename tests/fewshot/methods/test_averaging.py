@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot.classifier import LinearHead
+from fewshot.classifier import LinearHead, of_images
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.finetune_last import FinetuneLast
 from fewshot.methods.linear_probe import LinearProbe
@@ -31,7 +31,7 @@ def test_0_is_the_starting_model_and_1_the_trained_one(patterns: Callable[..., A
     trained = fitted.logits(given.test)
     np.testing.assert_array_equal(fitted.averaged(1.0).logits(given.test), trained)
     if method.start == "probe":
-        probe = LinearProbe(powers=(1.0,)).fit(given.draw, given.task).classifier().head
+        probe = of_images(LinearProbe(powers=(1.0,)).fit(given.draw, given.task).classifier()).head
         assert isinstance(probe, LinearHead)
         weights, bias = probe.weights.numpy(), probe.bias.numpy()
     else:

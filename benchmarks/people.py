@@ -225,10 +225,10 @@ def scene_pair(number: int) -> tuple[Picture, Picture]:
     pose, second = named(one), named(other)
     scene = draw(pose, generator(one, SEED, number))
     scene = replace(scene, view=replace(scene.view, fill=FAR, shift=(0.0, 0.0)))
-    first = render_scene(pose, scene, SIZE)
+    first = render_scene(scene, SIZE)
     angles = draw(second, generator(other, SEED, number))
-    changed = replace(scene, angles=angles.angles, mirror=angles.mirror)
-    return first.image, render_scene(second, changed, SIZE, first.camera).image
+    changed = replace(scene, angles=angles.angles, goals=angles.goals, mirror=angles.mirror)
+    return first.image, render_scene(changed, SIZE, first.camera).image
 
 
 def on_copies(work: Path, count: Count) -> dict[str, Any]:

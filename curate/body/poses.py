@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from curate.foundation import resources, yaml_files
 from curate.foundation.errors import UsageError
 from curate.foundation.yaml_files import Entry, unknown
 
-_KEYS = ("yoga82", "joints", "floor", "touch", "balance", "azimuth", "elevation")
+_WAY = ("joints", "floor", "touch", "balance", "azimuth", "elevation", "share")
+_KEYS = ("yoga82", *_WAY, "variants")
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789_"
 ALL, EVERYDAY = "all", "everyday"  # each stands for a whole file
 
@@ -26,7 +27,8 @@ class Pose:
     """One pose: angles (dofs,) in degrees, its contacts, and from where it can be told.
 
     `azimuth` holds ranges of degrees around the person (0 sees the face, 90 the left side), `elevation` one range.
-    `yoga82` is its folder there, "" for what is no pose of yoga.
+    `yoga82` is its folder there, "" for what is no pose of yoga. `variants` are other ways of doing it, themselves
+    without variants; `share` says how often one of the ways is seen beside the others.
     """
 
     name: str
@@ -35,11 +37,20 @@ class Pose:
     goals: Goals
     azimuth: tuple[tuple[float, float], ...]
     elevation: tuple[float, float]
+    share: float = 1.0
+    variants: tuple["Pose", ...] = ()
+
+    @property
+    def ways(self) -> tuple["Pose", ...]:
+        """All ways of doing it, each a pose without variants; itself first."""
+        return (replace(self, variants=()), *self.variants) if self.variants else (self,)
 
     @property
     def digest(self) -> str:
         """16 hex digits over all that a picture of it depends on."""
         told = [self.name, self.angles.tolist(), asdict(self.goals), self.azimuth, self.elevation]
+        if self.variants:
+            told += [[way.share, way.digest] for way in self.variants] + [self.share]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -104,14 +115,44 @@ def _pose(place: Entry, value: Entry) -> Pose:
     told = value.mapping(known=_KEYS, each=f"entry of {where} named")
     if "joints" not in told:
         raise place.wrong(f"{where}: joints must map each joint to its angles")
-    return Pose(
+    plain = Pose(
         name=name,
         yoga82=_folder(where, told["yoga82"]) if "yoga82" in told else "",
-        angles=_angles(where, told["joints"]),
-        goals=_goals(where, told),
-        azimuth=_ranges(f"{where}: azimuth", told["azimuth"]) if "azimuth" in told else ((-180.0, 180.0),),
-        elevation=_range(f"{where}: elevation", told["elevation"], 85) if "elevation" in told else (2.0, 20.0),
+        angles=np.zeros(len(DOFS)),
+        goals=Goals(),
+        azimuth=((-180.0, 180.0),),
+        elevation=(2.0, 20.0),
     )
+    first = _way(where, told, plain)
+    variants = told.get("variants")
+    return replace(first, variants=_variants(where, variants, first)) if variants else first
+
+
+def _way(where: str, told: Mapping[str, Entry], base: Pose) -> Pose:
+    """`base` with what is told of it."""
+    share = told["share"].plain() if "share" in told else 1.0
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 100:
+        raise told["share"].wrong(f"{where}: share must be a number above 0, at most 100, not {share!r}")
+    return replace(
+        base,
+        angles=_angles(where, told["joints"], base.angles) if "joints" in told else base.angles,
+        goals=_goals(where, told, base.goals),
+        azimuth=_ranges(f"{where}: azimuth", told["azimuth"]) if "azimuth" in told else base.azimuth,
+        elevation=_range(f"{where}: elevation", told["elevation"], 85) if "elevation" in told else base.elevation,
+        share=float(share),
+    )
+
+
+def _variants(where: str, value: Entry, first: Pose) -> tuple[Pose, ...]:
+    if not value.is_list or not value.items():
+        raise value.wrong(f"{where}: variants must be a list of joints, floor, ... but is {value.shown()}")
+    found = []
+    for number, each in enumerate(value.items(), 2):
+        way = f"{where}, way {number}"
+        if not each.is_mapping:
+            raise each.wrong(f"{way}: expected joints, floor, ... but found {each.shown()}")
+        found.append(_way(way, each.mapping(known=_WAY, each=f"entry of {way} named"), first))
+    return tuple(found)
 
 
 def _folder(where: str, value: Entry) -> str:
@@ -121,25 +162,27 @@ def _folder(where: str, value: Entry) -> str:
     return folder
 
 
-def _goals(where: str, told: Mapping[str, Entry]) -> Goals:
-    balance = told["balance"].plain() if "balance" in told else False
+def _goals(where: str, told: Mapping[str, Entry], base: Goals) -> Goals:
+    balance = told["balance"].plain() if "balance" in told else base.balance
     if not isinstance(balance, bool):
         raise told["balance"].wrong(f"{where}: balance must be true or false, not {balance!r}")
     return Goals(
-        floor=tuple(_contacts(where, _listed(where, "floor", told["floor"]))) if "floor" in told else (),
-        touch=tuple(_touches(where, told["touch"])) if "touch" in told else (),
+        floor=tuple(_contacts(where, _listed(where, "floor", told["floor"]))) if "floor" in told else base.floor,
+        touch=tuple(_touches(where, told["touch"])) if "touch" in told else base.touch,
         balance=balance,
     )
 
 
-def _angles(where: str, joints: Entry) -> Array:
+def _angles(where: str, joints: Entry, base: Array) -> Array:
+    """Those of `base`, except of the joints that are named here: an angle of these that is not told is 0."""
     if not joints.is_mapping:
         raise joints.wrong(f"{where}: joints must map each joint to its angles")
-    angles = np.zeros(len(DOFS))
+    told = {name for place, _ in joints.pairs() for name in _sides(place.written)}
+    angles = np.where([dof.joint in told for dof in DOFS], 0.0, base)
     # A joint without a side means both; one with a side comes after it and wins.
     for place, given in sorted(joints.pairs(), key=lambda pair: pair[0].written.partition("_")[0] in SIDES):
         joint = place.written
-        names = [f"{side}_{joint}" for side in SIDES] if joint in PAIRED else [joint]
+        names = _sides(joint)
         if names[0] not in JOINTS:
             raise place.wrong(f"{where}: {unknown('joint', joint, _known_joints())}")
         if not given.is_mapping:
@@ -152,6 +195,11 @@ def _angles(where: str, joints: Entry) -> Array:
                     raise angle.wrong(f"{where}: {joint} has no angle {angle.written!r}; it has {known}")
                 angles[dof] = _degrees(f"{where}: {joint} {angle.written}", degrees, DOFS[dof].low, DOFS[dof].high)
     return angles
+
+
+def _sides(joint: str) -> list[str]:
+    """A joint that both sides have, of both; any other as it is."""
+    return [f"{side}_{joint}" for side in SIDES] if joint in PAIRED else [joint]
 
 
 def _known_joints() -> list[str]:

@@ -34,7 +34,7 @@ def find(name: str) -> Pose | None:
 
     Case, spaces, hyphens, underscores, diacritics and a final "pose" make no difference: "downward_dog", "Tree pose".
     """
-    return _by_id().get(name.strip()) or _by_name().get(_plain(name))
+    return _by_id().get(name.strip()) or _by_name().get(plain(name))
 
 
 def _pose(row: dict[str, str]) -> Pose:
@@ -61,12 +61,12 @@ def _by_name() -> dict[str, Pose]:
     named: dict[str, set[Pose]] = {}
     for pose in poses():
         for name in (pose.folder, pose.english, pose.sanskrit, *pose.aliases):
-            named.setdefault(_plain(name), set()).add(pose)
+            named.setdefault(plain(name), set()).add(pose)
     # A name that two poses share says nothing.
     return {name: pose for name, (pose, *others) in named.items() if not others}
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Letters and digits alone: what is left of a name when the ways of writing it are taken away."""
     decomposed = unicodedata.normalize("NFKD", name).casefold()
     return re.sub(r"[\W_]+", "", decomposed).removesuffix("pose")

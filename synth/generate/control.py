@@ -113,7 +113,7 @@ def from_renderer(view: View) -> Control:
     pose = named(view.pose)
     scene = draw_scene(pose, generator(view.pose, view.seed, view.index))
     body = flesh(scene.people)
-    solved = solve_contacts(scene.angles, scene.people, body, pose.goals.mirrored() if scene.mirror else pose.goals)
+    solved = solve_contacts(scene.angles, scene.people, body, scene.goals)
     solid, _ = dressed(body, solved.placement, scene.people, scene.appearance)
     camera = frame(scene.view, solid.ends.reshape(-1, 3), solid.radii.reshape(-1))
     hits = trace(solid, camera, camera.rays(_TRACED))

@@ -38,17 +38,16 @@ class Rendering:
 def render(pose: str | Pose, *, seed: int, size: int = 256, index: int = 0) -> Rendering:
     """Image number `index` of a pose; equal arguments give equal pixels. UsageError for the name of no shipped pose."""
     found = named(pose)
-    return render_scene(found, draw(found, generator(found.name, seed, index)), size)
+    return render_scene(draw(found, generator(found.name, seed, index)), size)
 
 
-def render_scene(pose: Pose, scene: Scene, size: int, camera: Camera | None = None) -> Rendering:
+def render_scene(scene: Scene, size: int, camera: Camera | None = None) -> Rendering:
     """Draw a scene as a square of `size` pixels.
 
     camera: one that stands where it stood for another rendering; else it frames the body as the scene's view asks.
     """
     body = flesh(scene.people)
-    goals = pose.goals.mirrored() if scene.mirror else pose.goals
-    solved = solve_contacts(scene.angles, scene.people, body, goals)
+    solved = solve_contacts(scene.angles, scene.people, body, scene.goals)
     solid, named_parts = dressed(body, solved.placement, scene.people, scene.appearance)
     camera = camera or frame(scene.view, solid.ends.reshape(-1, 3), solid.radii.reshape(-1))
     fine = size * SUPERSAMPLE

@@ -6,13 +6,14 @@ from hashlib import blake2b
 
 import numpy as np
 
+from curate.body import variation
 from curate.body.camera import View
+from curate.body.contact_solver import Goals
 from curate.body.poses import Pose
-from curate.body.skeleton import DOFS, Array, Proportions, mirrored
+from curate.body.skeleton import Array, Proportions, mirrored
 from synth.rendering.appearance import HAIRCUTS, Appearance, Colour
 from synth.rendering.backdrop import Backdrop
 
-JITTER = 3.0  # degrees, standard deviation of each angle
 _SKINS = ("f3cfb3", "e8b896", "d9a077", "c48a60", "a66d47", "855234", "5f3a26", "43291c")
 _HAIRS = ("15110f", "2a1c14", "47301f", "6e4a2c", "a37a48", "7a2f1b", "8f8a85")
 
@@ -28,9 +29,12 @@ class Light:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that one image shows, before the contacts are solved; `angles` (dofs,) are those of the side done."""
+    """Everything that one image shows, before the contacts are solved; `angles` (dofs,) and `goals` are those of the
+    side done.
+    """
 
     angles: Array
+    goals: Goals
     mirror: bool
     people: Proportions
     appearance: Appearance
@@ -47,10 +51,11 @@ def generator(pose: str, seed: int, index: int) -> np.random.Generator:
 
 
 def draw(pose: Pose, rng: np.random.Generator) -> Scene:
-    """A scene of this pose."""
+    """A scene of this pose, done in one of its ways."""
+    pose = variation.way(pose, rng)
     mirror = bool(rng.random() < 0.5)
-    angles = pose.angles + np.where(_loose(), rng.normal(0, JITTER, len(DOFS)).clip(-2 * JITTER, 2 * JITTER), 0)
-    azimuth = _azimuth(pose, rng)
+    angles = variation.trembled(pose.angles, rng)
+    azimuth = variation.azimuth(pose, rng)
     view = View(
         azimuth=-azimuth if mirror else azimuth,
         elevation=float(rng.uniform(*pose.elevation)),
@@ -59,9 +64,10 @@ def draw(pose: Pose, rng: np.random.Generator) -> Scene:
         shift=(float(rng.uniform(-1, 1)), float(rng.uniform(-0.65, 0.65))),
         roll=float(rng.normal(0, 1.0)),
     )
-    people = _people(rng)
+    people = variation.build(rng)
     return Scene(
         angles=mirrored(angles) if mirror else angles,
+        goals=pose.goals.mirrored() if mirror else pose.goals,
         mirror=mirror,
         people=people,
         appearance=_appearance(people.bust == 0, rng),
@@ -70,33 +76,6 @@ def draw(pose: Pose, rng: np.random.Generator) -> Scene:
         backdrop=Backdrop.draw(rng),
         noise=int(rng.integers(2**32)),
     )
-
-
-def _loose() -> Array:
-    """The angles that may tremble: not where the whole body points."""
-    return np.array([dof.joint != "root" for dof in DOFS])
-
-
-def _azimuth(pose: Pose, rng: np.random.Generator) -> float:
-    widths = np.array([high - low + 1e-9 for low, high in pose.azimuth])
-    low, high = pose.azimuth[int(rng.choice(len(widths), p=widths / widths.sum()))]
-    return float(rng.uniform(low, high))
-
-
-def _people(rng: np.random.Generator) -> Proportions:
-    """Two overlapping kinds of build, and spread within each."""
-    base = Proportions()
-    woman = rng.random() < 0.65
-    around = {"height": 0.97, "waist": 0.90} if woman else {"height": 1.05, "shoulder_half": 1.12, "hip_half": 0.95,
-                                                          "girth": 1.04, "bust": 0.0}  # fmt: skip
-    spread = {"height": 0.03, "hip_half": 0.05, "shoulder_half": 0.05, "loin": 0.04, "ribs": 0.03, "neck": 0.06,
-              "upper_arm": 0.025, "forearm": 0.025, "hand": 0.03, "thigh": 0.025, "shank": 0.025, "foot": 0.03,
-              "head": 0.03, "girth": 0.07, "waist": 0.04, "bust": 0.4}  # fmt: skip
-    factors = {
-        name: around.get(name, 1.0) * float(np.clip(rng.normal(1, wide), 1 - 2 * wide, 1 + 2 * wide))
-        for name, wide in spread.items()
-    }
-    return base.scaled(factors)
 
 
 def _appearance(man: bool, rng: np.random.Generator) -> Appearance:

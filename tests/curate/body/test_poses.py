@@ -81,6 +81,13 @@ def test_a_joint_without_side_means_both_and_a_side_wins(tmp_path: Path) -> None
         (GOOD + "  touch: 5", ["pose tree", "pairs"]),
         (GOOD + "  azimuth: [40, -40]", ["pose tree", "azimuth", "40 is above -40"]),
         (GOOD + "  elevation: [0]", ["pose tree", "elevation"]),
+        (GOOD + "  variants: 3", ["pose tree", "variants", "list"]),
+        (GOOD + "  variants: []", ["pose tree", "variants", "list"]),
+        (GOOD + "  variants: [4]", ["pose tree, way 2", "4"]),
+        (GOOD + "  variants:\n  - joints: {elbow: {flex: -20}}", ["line 7", "pose tree, way 2: elbow flex", "-20"]),
+        (GOOD + "  variants:\n  - variants: []", ["pose tree, way 2", "there is no entry", "'variants'"]),
+        (GOOD + "  share: 0", ["pose tree", "share", "above 0"]),
+        (GOOD + "  share: often", ["pose tree", "share", "often"]),
         (GOOD + "  colour: red", ["pose tree", "line 6", "there is no entry", "'colour'"]),
     ],
 )
@@ -90,6 +97,30 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, parts: list[s
     assert "\n" not in str(error.value)
     for part in parts:
         assert part in str(error.value)
+
+
+def test_a_variant_is_the_pose_but_for_what_it_names(tmp_path: Path) -> None:
+    told = (
+        "  floor: [foot]\n  share: 3\n  variants:\n  - joints: {left_knee: {}, elbow: {turn: 9}}\n    balance: true\n"
+    )
+    tree = poses.load(write(tmp_path, GOOD + told))["tree"]
+    first, other = tree.ways
+    assert (first.share, other.share) == (3, 1)
+    assert first.angles[INDEX["left_knee", "flex"]] == 20
+    assert other.angles[INDEX["left_knee", "flex"]] == 0
+    assert other.angles[INDEX["right_knee", "flex"]] == 10
+    assert other.angles[INDEX["right_elbow", "turn"]] == 9
+    assert (other.goals.floor, other.goals.balance) == (first.goals.floor, True)
+    assert (other.name, other.yoga82, other.variants, first.variants) == ("tree", "Tree", (), ())
+    assert poses.named("plank").ways[0].variants == ()
+
+
+def test_a_variants_share_is_part_of_the_poses_digest(tmp_path: Path) -> None:
+    digests = {
+        poses.load(write(tmp_path, GOOD + f"  variants: [{{azimuth: [0, 9], share: {share}}}]\n"))["tree"].digest
+        for share in (1, 2)
+    }
+    assert len(digests) == 2
 
 
 def test_an_unknown_pose_is_named_and_the_known_are_listed() -> None:
@@ -121,7 +152,14 @@ def test_a_file_of_ones_own_is_all_that_is_chosen_from(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["    neck: {flex: 1}\n", "  floor: [foot]\n", "  balance: true\n", "  azimuth: [0, 9]\n", "  elevation: [0, 9]\n"],
+    [
+        "    neck: {flex: 1}\n",
+        "  floor: [foot]\n",
+        "  balance: true\n",
+        "  azimuth: [0, 9]\n",
+        "  elevation: [0, 9]\n",
+        "  variants: [{azimuth: [0, 9]}]\n",
+    ],
 )
 def test_a_poses_digest_tells_all_that_is_seen_of_it_and_no_more(tmp_path: Path, change: str) -> None:
     same = poses.load(write(tmp_path, "# mine\n" + GOOD.replace("yoga82: Tree", "yoga82: Other")))["tree"]
@@ -130,14 +168,14 @@ def test_a_poses_digest_tells_all_that_is_seen_of_it_and_no_more(tmp_path: Path,
     assert poses.load(write(tmp_path, GOOD + change))["tree"].digest != plain.digest
 
 
-# The body as written, and two people drawn at random, one of them perhaps on the other side.
+# Each way as written, and two people drawn at random, one of them perhaps on the other side.
 @pytest.mark.parametrize("name", ALL)
 def test_every_pose_settles_on_the_floor_within_the_joints_limits(name: str) -> None:
     pose = poses.named(name)
-    cases = [(pose.angles, PEOPLE, pose.goals)]
+    cases = [(way.angles, PEOPLE, way.goals) for way in pose.ways]
     for index in range(2):
         scene = draw(pose, generator(name, 7, index))
-        cases.append((scene.angles, scene.people, pose.goals.mirrored() if scene.mirror else pose.goals))
+        cases.append((scene.angles, scene.people, scene.goals))
     for angles, people, goals in cases:
         body = flesh(people)
         solved = solve_contacts(angles, people, body, goals)

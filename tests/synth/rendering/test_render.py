@@ -70,8 +70,10 @@ def test_the_mirrored_scene_has_the_mirrored_keypoints() -> None:
         shift=(-scene.view.shift[0], scene.view.shift[1]),
     )
     # Only hair and light have no side here; neither moves a keypoint.
-    other = dataclasses.replace(scene, angles=mirrored(scene.angles), mirror=not scene.mirror, view=view)
-    one, two = render_scene(pose, scene, 96).keypoints, render_scene(pose, other, 96).keypoints
+    other = dataclasses.replace(
+        scene, angles=mirrored(scene.angles), goals=scene.goals.mirrored(), mirror=not scene.mirror, view=view
+    )
+    one, two = render_scene(scene, 96).keypoints, render_scene(other, 96).keypoints
     np.testing.assert_allclose(two[SWAP][:, 0], 96 - one[:, 0], atol=0.1)
     np.testing.assert_allclose(two[SWAP][:, 1], one[:, 1], atol=0.1)
 
@@ -83,7 +85,7 @@ def test_the_back_of_the_head_hides_the_face() -> None:
     seen = {}
     for azimuth in (0.0, 180.0):
         view = dataclasses.replace(scene.view, azimuth=azimuth)
-        seen[azimuth] = render_scene(pose, dataclasses.replace(scene, view=view), 128).keypoints[NAMES.index("nose"), 2]
+        seen[azimuth] = render_scene(dataclasses.replace(scene, view=view), 128).keypoints[NAMES.index("nose"), 2]
     assert seen == {0.0: VISIBLE, 180.0: HIDDEN}
 
 
@@ -95,7 +97,7 @@ def test_the_person_stands_out_from_the_background() -> None:
         dataclasses.replace(scene.backdrop, kind="studio", wall=colour, floor=colour, mat=None)
         for colour in (np.full(3, 0.9, np.float32), np.full(3, 0.02, np.float32))
     )
-    one, two = (render_scene(pose, dataclasses.replace(scene, backdrop=place), 96) for place in (white, black))
+    one, two = (render_scene(dataclasses.replace(scene, backdrop=place), 96) for place in (white, black))
     np.testing.assert_array_equal(one.mask, two.mask)
     changed = np.abs(np.asarray(one.image, int) - np.asarray(two.image, int)).mean(axis=2)
     assert changed[one.mask].mean() < 0.35 * changed[~one.mask].mean()

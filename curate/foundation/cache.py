@@ -106,6 +106,18 @@ class RowCache:
             taken[position] = self._shards[name].rows[row]
         return taken
 
+    def merge(self, ids: Sequence[str]) -> None:
+        """Put the rows of `ids` into one shard, and delete the shards that hold nothing else.
+
+        Each shard is an open file: many small ones would be more than a process may have open. Raises as take and add.
+        """
+        before = {self._places[content_id][0] for content_id in ids}
+        if len(before) < 2:
+            return
+        self.add(ids, self.take(ids))
+        for name in before - {name for name, _ in self._places.values()}:
+            self._remove(name)
+
     def _open(self, index: Path) -> None:
         array = index.with_suffix(".npy")
         if not (is_file(index) and is_file(array)):  # a pipe would be waited for, and a link leads elsewhere

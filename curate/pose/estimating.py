@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from curate.collection.directory import Collection
+from curate.foundation import cache as caching
 from curate.foundation import console
 from curate.foundation.cache import RowCache
 from curate.images import originals
@@ -105,7 +106,8 @@ def _look(
         except Unreadable as problem:
             return f"{key}: {problem}"
 
-    unreadable = []
+    unreadable: list[str] = []
+    apart: list[str] = []  # ids of rows that are still in small shards
     with console.progress("finding people", len(images)) as advance, ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(images), SHARD):
             part = images.iloc[start : start + SHARD]
@@ -117,6 +119,10 @@ def _look(
                     found[content_id] = said
                 advance(1)
             cache.add(list(found), np.array(list(found.values()), np.float32))
+            apart += found
+            if len(apart) >= caching.SHARD or start + SHARD >= len(images):
+                cache.merge(apart)
+                apart = []
     return unreadable
 
 

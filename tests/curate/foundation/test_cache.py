@@ -152,6 +152,20 @@ def test_no_pickled_object_is_loaded(tmp_path: Path) -> None:
     assert (tmp_path / "mark").exists()
 
 
+def test_merged_shards_are_one_and_keep_what_else_they_held(tmp_path: Path) -> None:
+    cache = filled(tmp_path)
+    cache.merge("abc")
+    assert sorted(len(np.load(path)) for path in tmp_path.glob("*.npy")) == [3, 3]  # d and e stay where they were
+    for each in (cache, RowCache(tmp_path)):
+        np.testing.assert_array_equal(each.take(IDS), rows())
+    cache.merge(IDS)
+    assert [len(np.load(path)) for path in tmp_path.glob("*.npy")] == [5]
+    np.testing.assert_array_equal(RowCache(tmp_path).take(IDS), rows())
+    cache.merge(IDS)
+    cache.merge([])
+    np.testing.assert_array_equal(cache.take(IDS), rows())
+
+
 WRITER = """
 import sys
 from pathlib import Path

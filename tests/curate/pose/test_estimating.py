@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from curate.collection.directory import Collection
+from curate.foundation import cache as caching
 from curate.foundation.cache import RowCache
 from curate.importing.importer import import_folder
 from curate.pose import estimating, keypoints
@@ -97,6 +98,25 @@ def test_an_interruption_loses_one_shard_and_the_table_is_that_of_an_undisturbed
     monkeypatch.setattr(RowCache, "add", add)
     assert looked_at(collection).new == len(collection.images()) - 6
     assert table(collection) == table(Collection.open(tmp_path / "undisturbed"))
+
+
+def test_files_that_are_open_do_not_become_more_with_the_images(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process may have 1,024 files open on most systems; each shard of what was found is one of them."""
+    monkeypatch.setattr(estimating, "SHARD", 1)
+    monkeypatch.setattr(caching, "SHARD", 4)
+    add, shards = RowCache.add, []
+
+    def counted(cache: RowCache, ids: Sequence[str], rows: np.ndarray) -> None:
+        add(cache, ids, rows)
+        shards.append(len(list(cache.folder.glob("*.npy"))))
+
+    monkeypatch.setattr(RowCache, "add", counted)
+    looked_at(collection)
+    images = len(collection.images())
+    assert len(shards) > images
+    assert max(shards) <= images // 4 + 4  # the merged ones, and four small ones
 
 
 def test_two_workers_find_what_one_finds(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,5 +189,14 @@ class ChecksModel(Method, Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksClasses(Method, Protocol):
+    """A method that can't tell all classes, and checks those that it is given."""
+
+    def check_classes(self, classes: tuple[str, ...]) -> None:
+        """Raises UsageError, before any work, where it can tell none of them; a note names those that it can't."""
+        ...
+
+
 class Diverged(Exception):
     """The loss is not a number, or ends above where it began."""

@@ -219,6 +219,7 @@ def _together(name: str) -> Description:
         version=int("".join(f"{version:02}" for version in (_VERSION, *(side.version for side in sides)))),
         needs=tuple(dict.fromkeys(need for side in sides for need in side.needs)),
         trains=any(side.trains for side in sides),
+        alone=any(side.alone for side in sides) and all(side.alone or not side.trains for side in sides),
         cost=6 * sum(side.cost for side in sides),
         parts=parts(name),
         options=tuple(dict.fromkeys(option for side in sides for option in side.options)),

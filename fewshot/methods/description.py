@@ -30,7 +30,8 @@ class Description:
     needs: of NEEDS. "pixels": it runs the image tower itself. "activations": it uses what goes into the last blocks of
     the frozen one, as many as the number behind its name says (0: into its projection), which is computed once.
     "texts": it knows the classes by their words. "keypoints": it looks at the joints of the surest person.
-    trains: it learns from images; one that doesn't has one trial a split. tuned: it changes the model itself, and what
+    trains: it learns from images; one that doesn't has one trial a split. alone: it knows something before any image,
+    and has a trial without any, too. tuned: it changes the model itself, and what
     it ends with can be averaged with what it began with (@0.5). cost: of training, an image, in units of a method that
     only uses frozen features. recipe: data/recipes.yaml has settings of it. parts: the names of
     the methods that it consists of, if it does. options: the settings of a trial (fields of
@@ -43,6 +44,7 @@ class Description:
     version: int = 1
     needs: tuple[str, ...] = ()
     trains: bool = True
+    alone: bool = False
     tuned: bool = False
     numbered: Numbered | None = None
     cost: float = 1

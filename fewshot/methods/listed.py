@@ -47,6 +47,14 @@ LISTED = (
         needs=("keypoints",),
     ),
     Description(
+        "pose-prior",
+        "fewshot.methods.pose_prior:PosePrior",
+        "as that, on skeletons of known poses, too: also without any image",
+        needs=("keypoints",),
+        alone=True,
+        flags=("pose_map",),
+    ),
+    Description(
         "proj",
         "fewshot.methods.projection:Projection",
         "the visual projection alone is trained",

@@ -28,18 +28,15 @@ class Pose:
     def fit(self, draw: Draw, task: Task) -> Fitted:
         joints = draw.images.joints()
         there = np.isfinite(joints[:, :, 0]).any(axis=1)
-        made = BodyClassifier(self._forest(joints[there], draw.labels, there, task), len(task.classes))
+        seen, weights = views(joints[there]), image_weights(draw.labels, task.class_weights, there)[there]
+        made = BodyClassifier(forest(seen, draw.labels[there], weights, self.trees, task), len(task.classes))
         without = {"without_person": int((~there).sum())}
         return Fitted(lambda images: made.logits(images.joints()), lambda: made, without)
 
-    def _forest(self, joints: np.ndarray, labels: np.ndarray, there: np.ndarray, task: Task) -> Forest:
-        if not len(joints):
-            return Forest.empty()
-        return PostureClassifier(
-            views(joints),
-            labels[there],
-            weights=image_weights(labels, task.class_weights, there)[there],
-            trees=self.trees,
-            seed=task.seed % _SEEDS,
-            threads=torch.get_num_threads(),
-        ).forest()
+
+def forest(seen: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, trees: int, task: Task) -> Forest:
+    """Fitted to `views` (4, n, d) of postures with labels (n,) and weights (n,), all alike if None."""
+    if not len(labels):
+        return Forest.empty()
+    seed, threads = task.seed % _SEEDS, torch.get_num_threads()
+    return PostureClassifier(seen, labels, weights=weights, trees=trees, seed=seed, threads=threads).forest()

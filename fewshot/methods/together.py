@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import log_softmax
 
+from curate.models.clip_models import ClipModel
 from fewshot.classifier import Mixture, mixed
 from fewshot.methods.description import Description
-from fewshot.task import BatchedMethod, Diverged, Draw, Fitted, Images, Method, Task
+from fewshot.task import BatchedMethod, ChecksClasses, ChecksModel, Diverged, Draw, Fitted, Images, Method, Task
 from fewshot.training.calibration import temperature
 from fewshot.training.folds import Parts, folds
 
@@ -38,6 +39,16 @@ class Together:
 
     def __init__(self, sides: Iterable[tuple[str, Method, float, Description]]) -> None:
         self.sides = [Side(*each) for each in sides]
+
+    def check(self, clip: ClipModel) -> None:
+        for each in self.sides:
+            if isinstance(each.method, ChecksModel):
+                each.method.check(clip)
+
+    def check_classes(self, classes: tuple[str, ...]) -> None:
+        for each in self.sides:
+            if isinstance(each.method, ChecksClasses):
+                each.method.check_classes(classes)
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
         (fitted,) = self.fit_batch([draw], [task])

@@ -138,5 +138,6 @@ def _shots(settings: SweepSettings, set_: str, method: str) -> tuple[int, ...]:
     """The numbers of photographs a class: 0 where nothing is trained, and where synthetic images are alone."""
     made_of = additions.composition(set_)
     if methods.trains(method):
-        return (0,) if made_of.alone else tuple(sorted(settings.grid.shots))
+        alone = (0,) if methods.describe(method).alone and not made_of.kind else ()
+        return (0,) if made_of.alone else (*alone, *sorted(settings.grid.shots))
     return () if made_of.kind else (0,)  # what would be added changes nothing

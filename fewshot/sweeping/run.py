@@ -23,7 +23,7 @@ from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings, options
 from fewshot.sweeping.trial import device_name, versions
 from fewshot.sweeping.widening import KEYPOINTS, widened
-from fewshot.task import ChecksModel
+from fewshot.task import ChecksClasses, ChecksModel
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,13 @@ def run_sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepSu
 
 
 def check_methods(plan: Plan, clip: clip_models.ClipModel) -> None:
-    """Raises UsageError for a method that can't use this model."""
+    """Raises UsageError for a method that can't use this model, or can tell none of these classes."""
     for name in plan.settings.grid.methods:
         method = methods.build(name, options(plan.settings.method_settings(name))[0])
         if isinstance(method, ChecksModel):
             method.check(clip)
+        if isinstance(method, ChecksClasses):
+            method.check_classes(plan.classes)
 
 
 def _clear_debris(out: Path) -> None:

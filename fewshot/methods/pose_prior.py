@@ -2,8 +2,8 @@
 
 They are learned from like keypoints of photographs. Where there are photographs, all skeletons of a class together
 weigh as much as a few of these: as WEIGHT photographs where the skeletons alone name every photograph of the draw, as
-none where they know nothing of it. At one photograph a class this beats the skeletons and the photographs alone, and from
-six on it changes nothing (docs/pose.md).
+none where they know nothing of it. With one photograph a class this beats both the skeletons and the photographs alone;
+from six on it changes nothing (docs/pose.md).
 """
 
 from collections.abc import Mapping
@@ -45,8 +45,8 @@ class PosePrior:
         lacking = [name for name in classes if name not in poses]
         if not poses:
             raise UsageError(
-                f"pose-prior knows no pose called {', '.join(lacking[:3])}{' or' if len(lacking) > 3 else ''}"
-                f"{' others' if len(lacking) > 3 else ''}; say by --pose-map FILE which poses of data/poses.yaml they are"
+                f"pose-prior has no pose for any of these classes, such as {classes[0]}; a --pose-map FILE can say which "
+                "poses of data/poses.yaml they are"
             )
         if lacking:
             console.note(

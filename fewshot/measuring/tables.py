@@ -81,10 +81,10 @@ def of_cell(measured: Measured, cell: Cell) -> pd.DataFrame:
 def differences(measured: Measured) -> pd.DataFrame:
     """Accuracy of a minus accuracy of b on the splits that both have (DIFFERENCES).
 
-    kind "method": methods a and b on one set with the same shots (`method` is ""); one without training images is
-    compared with the others at each number of shots. kind "set": sets a and b with one method (`set` is "").
-    kind "addition": a set a with images added, or of synthetic images alone, and the set b without them, or with as
-    many photographs more.
+    kind "method": methods a and b on one set with the same shots (`method` is ""); one that is never trained is
+    compared with the others at each number of shots, and with those that know something before any image at 0.
+    kind "set": sets a and b with one method (`set` is ""). kind "addition": a set a with images added, or of synthetic
+    images alone, and the set b without them, or with as many photographs more.
     `verdict` is "higher", "lower" or "undecided": whether the corrected interval lies above, below or across 0; where
     there is none (a single test set), the plain one decides; "" with fewer than two common splits.
     """
@@ -144,10 +144,12 @@ def _over_images(resampled: Resampled | None) -> dict[str, float]:
 
 def _method_pairs(cells: list[Cell]) -> Iterator[tuple[dict[str, Any], Cell, Cell]]:
     """Within each set, by shots: a later method minus an earlier one, so that the plainer comes off."""
+    never = untrained(cells)
     for set_ in dict.fromkeys(cell.set for cell in cells):
         of_set = [cell for cell in cells if cell.set == set_]
-        for shots in sorted({cell.shots for cell in of_set if cell.shots} or {0}):
-            here = [cell for cell in of_set if cell.shots in (0, shots)]
+        trained = {cell.shots for cell in of_set if cell.method not in never}
+        for shots in sorted(trained or {0}):
+            here = [cell for cell in of_set if cell.shots == shots or (cell.shots == 0 and cell.method in never)]
             for b, a in itertools.combinations(here, 2):
                 yield {"kind": "method", "set": set_, "method": "", "shots": shots, "a": a.method, "b": b.method}, a, b
 
@@ -187,7 +189,9 @@ def _comparable(a: Cell, b: Cell) -> bool:
 
 def untrained(cells: Iterable[Cell]) -> list[str]:
     """The methods that are trained on nothing. Of synthetic images alone, shots are 0 as well."""
-    return sorted({cell.method for cell in cells if not cell.shots and not composition(cell.set).alone})
+    every = list(cells)
+    trained = {cell.method for cell in every if cell.shots or composition(cell.set).alone}
+    return sorted({cell.method for cell in every} - trained)
 
 
 def contenders(rows: Iterable[Any]) -> list[Any]:

@@ -45,8 +45,8 @@ class PosePrior:
         lacking = [name for name in classes if name not in poses]
         if not poses:
             raise UsageError(
-                f"pose-prior has no pose for any of these classes, such as {classes[0]}; a --pose-map FILE can say which "
-                "poses of data/poses.yaml they are"
+                f"pose-prior has no pose for any of these classes, such as {classes[0]}; a --pose-map FILE can say "
+                "which poses of data/poses.yaml they are"
             )
         if lacking:
             console.note(

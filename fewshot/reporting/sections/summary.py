@@ -58,7 +58,7 @@ def summarize(measured: Measured, results: pd.DataFrame, differences: pd.DataFra
     return Summary(
         title=_title(measured),
         collection=_collection(measured.sweep.settings),
-        opening=" ".join(filter(None, (_task(measured), _top(best), _leads(best), *_sets(differences)))),
+        opening=" ".join(filter(None, (_enough(best), _task(measured), _top(best), _leads(best), *_sets(differences)))),
         best=best,
         setting=" ".join(filter(None, (_scale(measured), _model(measured, results)))),
         brackets=_brackets(measured, best),
@@ -122,7 +122,8 @@ def _model(measured: Measured, results: pd.DataFrame) -> str:
 
 
 def _shots(measured: Measured) -> list[int]:
-    return sorted({cell.shots for cell in measured.cells if cell.shots})
+    never = untrained(measured.cells)
+    return sorted({cell.shots for cell in measured.cells if cell.method not in never})
 
 
 def _collection(settings: dict[str, Any]) -> str:
@@ -154,16 +155,18 @@ def _progress(measured: Measured) -> str:
 
 
 def best_by_shots(results: pd.DataFrame, differences: pd.DataFrame) -> list[Best]:
-    """The best set and method at each number of shots; one without training images takes part at every number.
+    """The best set and method at each number of shots; one that is never trained takes part at every number.
 
     A set with more photographs than that takes no part.
     """
     scored = [row for row in rows_of(results) if row.n and not composition(row.set).more_real]
-    numbers = sorted({row.shots for row in scored})
+    never = untrained(scored)
+    numbers = sorted({row.shots for row in scored if row.method not in never} or {row.shots for row in scored})
     best = []
-    for shots in [number for number in numbers if number] or numbers:
+    for shots in numbers:
         alone = [row for row in scored if composition(row.set).alone] if shots else []
-        here = contenders(row for row in scored if row.shots in (0, shots) and row not in alone)
+        level = [row for row in scored if not row.shots and row.method in never]
+        here = contenders(row for row in [*level, *scored] if (row in level or row.shots == shots) and row not in alone)
         first = max(here, key=lambda row: row.mean)
         others = [row for row in here if row.set == first.set and row.method != first.method]
         second = max(others, key=lambda row: row.mean, default=None)
@@ -205,6 +208,25 @@ def _lead(compared: dict[str, Any]) -> dict[str, str]:
     size = points(abs(mean)).lstrip("+")
     text = f"{size} points{spread} {side} {compared['of']}, {OUTCOMES[compared['verdict']]}"
     return {"lead": text, "verdict": compared["verdict"]}
+
+
+ENOUGH = 1.0  # point of accuracy below what the most images give
+
+
+def _enough(best: Sequence[Best]) -> str:
+    """The fewest images a class that come within a point of the most; "" where one number alone was measured."""
+    if len(best) < 2:
+        return ""
+    most = best[-1]
+    few = next(each for each in best if float(each.accuracy) >= float(most.accuracy) - ENOUGH)
+    if few is most:
+        return f"No number of images below {most.shots} a class is enough to come within a point of what {most.shots} give."
+    images = f"{counted(few.shots, 'image')} a class" if few.shots else "No image at all"
+    are = "is" if few.shots <= 1 else "are"
+    return (
+        f"{images} {are} enough: {few.method} names {few.accuracy} % rightly, and the best with {most.shots} images a class "
+        f"{most.accuracy} %."
+    )
 
 
 def _leads(best: Sequence[Best]) -> str:

@@ -68,7 +68,7 @@ class Forest:
     @classmethod
     def empty(cls) -> "Forest":
         """One that knows no class."""
-        return cls(**{name: np.zeros(name == "first", kind) for name, kind in cls.KINDS.items()})
+        return cls(**{name: np.zeros(int(name == "first"), kind) for name, kind in cls.KINDS.items()})
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """(n, d) float32 -> (n, k) float64: the mean over the trees of the shares in the leaves that are reached."""

@@ -1,5 +1,6 @@
 """Small collections of drawn patterns, which untrained features can tell apart."""
 
+import dataclasses
 import hashlib
 import io
 import sys
@@ -15,6 +16,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from curate.body.poses import shipped
+from curate.body.projected import skeletons
 from curate.checks.check import check
 from curate.collection.directory import REJECT_COLUMNS, Collection
 from curate.images.transform import Transform
@@ -152,11 +155,25 @@ class Patterns:
     truth: np.ndarray
 
 
+BODIES = ("tree", "triangle", "bridge", "boat", "cobra")
+
+
+def bodies_of(labels: np.ndarray) -> np.ndarray:
+    """(n, 33, 5): the joints of people in the poses of these numbers, each seen otherwise."""
+    each = int(np.bincount(labels).max())
+    made, _ = skeletons([shipped()[name] for name in BODIES], views=each, seed=7)
+    taken = [int((labels[:place] == label).sum()) for place, label in enumerate(labels.tolist())]
+    chosen: np.ndarray = made.reshape(len(BODIES), each, *made.shape[1:])[labels, taken]
+    return chosen
+
+
 @pytest.fixture(scope="session")
 def patterns(tiny: ClipModel) -> Callable[..., Patterns]:
-    """Patterns by counts of training images a class: `patterns(6, 6, 6)`."""
+    """Patterns by counts of training images a class: `patterns(6, 6, 6)`. bodies: in each a person in BODIES' pose."""
 
-    def build(*counts: int, clip: ClipModel = tiny, tested: int = 4, seed: int = 0, templates: int = 1) -> Patterns:
+    def build(
+        *counts: int, clip: ClipModel = tiny, tested: int = 4, seed: int = 0, templates: int = 1, bodies: bool = False
+    ) -> Patterns:
         labels = np.repeat(np.arange(len(counts)), counts)
         truth = np.repeat(np.arange(len(counts)), tested)
         shown = [pattern(kind, 100 + place) for place, kind in enumerate(labels.tolist())]
@@ -165,10 +182,13 @@ def patterns(tiny: ClipModel) -> Callable[..., Patterns]:
         pixels = np.stack([np.asarray(Image.fromarray(each).resize((side, side))) for each in shown])
         ids = [f"{number:064d}" for number in range(len(shown))]
         places = {image: place for place, image in enumerate(ids)}
+        joints = bodies_of(np.concatenate([labels, truth])) if bodies else None
         store = ImageStore(
             lambda wanted: pixels[[places[image] for image in wanted]],
             dict(zip(ids, clip.encode_images(pixels), strict=True)),
         )
+        if joints is not None:
+            store = dataclasses.replace(store, joints=lambda wanted: joints[[places[image] for image in wanted]])
         classes = tuple(f"kind {number}" for number in range(len(counts)))
         sentences = ("a photo of {}", "{} on a mat", "there is a {} here")[:templates]
         texts = tuple(tuple(sentence.replace("{}", name) for sentence in sentences) for name in classes)

@@ -220,12 +220,12 @@ def _enough(best: Sequence[Best]) -> str:
     most = best[-1]
     few = next(each for each in best if float(each.accuracy) >= float(most.accuracy) - ENOUGH)
     if few is most:
-        return f"No number of images below {most.shots} a class is enough to come within a point of what {most.shots} give."
+        return f"No fewer than {most.shots} images a class come within a point of what {most.shots} give."
     images = f"{counted(few.shots, 'image')} a class" if few.shots else "No image at all"
     are = "is" if few.shots <= 1 else "are"
     return (
-        f"{images} {are} enough: {few.method} names {few.accuracy} % rightly, and the best with {most.shots} images a class "
-        f"{most.accuracy} %."
+        f"{images} {are} enough: {few.method} names {few.accuracy} % rightly, the best with {most.shots} images "
+        f"a class {most.accuracy} %."
     )
 
 

@@ -12,8 +12,16 @@ from fewshot import methods
 from fewshot.methods.listed import taking
 from fewshot.methods.pose_map import PoseMap
 from fewshot.methods.tuning_options import BATCH_SIZE, EPOCHS, RATE
+from fewshot.trained import ready
 
-Kept = Annotated[Path, typer.Argument(help="A model's directory, made by fewshot train.", show_default=False)]
+Kept = Annotated[
+    Path,
+    typer.Argument(
+        parser=ready.model_path,
+        help="A model's directory, made by fewshot train; or yoga82 or everyday, which need no training.",
+        show_default=False,
+    ),
+]
 RetryFailed = Annotated[bool, option("Run failed trials again.")]
 
 

@@ -38,9 +38,9 @@ def bench(
     """
     from dataclasses import asdict
 
-    from fewshot.trained import place
+    from fewshot.trained import ready
 
-    place.require(model)
+    ready.require(model)
     if image is not None and not image.is_file():
         raise UsageError(f"--image {image}: no such file")
 
@@ -48,7 +48,11 @@ def bench(
     from fewshot.trained import directory
 
     done = latency.bench(
-        directory.load(model, device), batches=batch, threads=threads, seconds=seconds, photograph=image
+        directory.load(ready.directory_of(model), device),
+        batches=batch,
+        threads=threads,
+        seconds=seconds,
+        photograph=image,
     )
     if json:
         console.say_json(asdict(done))

@@ -11,6 +11,7 @@ from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
 from curate.foundation.text import command_line
+from fewshot.trained import ready
 
 
 @command
@@ -18,7 +19,8 @@ def explain(
     model: Annotated[
         Path,
         typer.Argument(
-            help="A model's directory, made by fewshot train; or a sweep, to look at its hardest mistakes.",
+            parser=ready.model_path,
+            help="A model, as of fewshot predict; or a sweep, to look at its hardest mistakes.",
             show_default=False,
         ),
     ],
@@ -53,9 +55,7 @@ def explain(
         raise UsageError("name the photographs: fewshot explain MODEL PHOTO.jpg")
     if checkpoint:
         raise UsageError("--checkpoint is for sweeps; a trained model has its weights")
-    from fewshot.trained import place
-
-    place.require(model)
+    ready.require(model)
     if not any(photo.exists() for photo in photos):  # one that is missing among others is an error of its own
         raise UsageError(f"{photos[0]} does not exist; name photographs")
     _photos(model, photos, out or Path("explained"), list(named), device, json)
@@ -66,7 +66,7 @@ def _photos(model: Path, photos: list[Path], out: Path, named: list[str], device
     from fewshot.trained.directory import load
 
     found, failed = [], False
-    for each in explain_photos(load(model, device), photos, out, named):
+    for each in explain_photos(load(ready.directory_of(model), device), photos, out, named):
         found.append(
             {"photo": str(each.photo), "file": str(each.file or ""), "error": each.error}
             | {"called": next(iter(each.shown), "") if each.known else "", "probabilities": each.shown}

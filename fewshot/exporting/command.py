@@ -37,9 +37,9 @@ def export(
     if images is not None and not int8:
         raise UsageError("--images is for --int8; in fp32 nothing is lost")
     from fewshot.exporting.names import json_path, require_images
-    from fewshot.trained import place
+    from fewshot.trained import ready
 
-    place.require(model)
+    ready.require(model)
     json_path(onnx)
     if images is not None:
         require_images(images)
@@ -49,7 +49,7 @@ def export(
     from fewshot.trained import directory
 
     library.onnx()  # raises, if a package is missing, before a model is loaded
-    done = write(directory.load(model, "cpu"), onnx, images)
+    done = write(directory.load(ready.directory_of(model), "cpu"), onnx, images)
     if json:
         console.say_json(done.about)
         return

@@ -29,14 +29,16 @@ class Pose:
         joints = draw.images.joints()
         there = np.isfinite(joints[:, :, 0]).any(axis=1)
         seen, weights = views(joints[there]), image_weights(draw.labels, task.class_weights, there)[there]
-        made = BodyClassifier(forest(seen, draw.labels[there], weights, self.trees, task), len(task.classes))
+        made = BodyClassifier(forest(seen, draw.labels[there], weights, self.trees, task.seed), len(task.classes))
         without = {"without_person": int((~there).sum())}
         return Fitted(lambda images: made.logits(images.joints()), lambda: made, without)
 
 
-def forest(seen: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, trees: int, task: Task) -> Forest:
+def forest(seen: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, trees: int, seed: int) -> Forest:
     """Fitted to `views` (4, n, d) of postures with labels (n,) and weights (n,), all alike if None."""
     if not len(labels):
         return Forest.empty()
-    seed, threads = task.seed % _SEEDS, torch.get_num_threads()
-    return PostureClassifier(seen, labels, weights=weights, trees=trees, seed=seed, threads=threads).forest()
+    fitted = PostureClassifier(
+        seen, labels, weights=weights, trees=trees, seed=seed % _SEEDS, threads=torch.get_num_threads()
+    )
+    return fitted.forest()

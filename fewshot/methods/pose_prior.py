@@ -6,7 +6,7 @@ none where they know nothing of it. With one photograph a class this beats both 
 from six on it changes nothing (docs/pose.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import lru_cache
 from typing import Annotated
@@ -55,11 +55,11 @@ class PosePrior:
             )
 
     def fit(self, draw: Draw, task: Task) -> Fitted:
-        seen, labels = _seen(task.classes, tuple(sorted(self.pose_map.items())), self.views)
+        seen, labels = _seen_as(task.classes, tuple(sorted(self.pose_map.items())), self.views)
         joints = draw.images.joints()
         there = np.isfinite(joints[:, :, 0]).any(axis=1)
         photographs, own = views(joints[there]), draw.labels[there]
-        alone = BodyClassifier(forest(seen, labels, None, self.trees, task), len(task.classes))
+        alone = BodyClassifier(forest(seen, labels, None, self.trees, task.seed), len(task.classes))
         if not len(own):
             return Fitted(lambda images: alone.logits(images.joints()), lambda: alone, {"weight": 1.0})
         weight = WEIGHT * _known(alone.logits(joints[there]), own)
@@ -68,8 +68,13 @@ class PosePrior:
             np.full(len(labels), weight / self.views),
         ])  # fmt: skip
         whole = np.concatenate([photographs, seen], axis=1), np.concatenate([own, labels])
-        made = BodyClassifier(forest(*whole, each, self.trees, task), len(task.classes))
+        made = BodyClassifier(forest(*whole, each, self.trees, task.seed), len(task.classes))
         return Fitted(lambda images: made.logits(images.joints()), lambda: made, {"weight": round(weight, 3)})
+
+    def of_poses(self, poses: Sequence[KnownPose]) -> BodyClassifier:
+        """Of these poses alone, in their order, without any photograph."""
+        joints, labels = skeletons(poses, views=self.views)
+        return BodyClassifier(forest(views(joints), labels, None, self.trees, 0), len(poses))
 
 
 def known(classes: tuple[str, ...], pose_map: Mapping[str, str]) -> dict[str, KnownPose]:
@@ -78,7 +83,7 @@ def known(classes: tuple[str, ...], pose_map: Mapping[str, str]) -> dict[str, Kn
 
 
 @lru_cache(maxsize=4)
-def _seen(
+def _seen_as(
     classes: tuple[str, ...], pose_map: tuple[tuple[str, str], ...], number: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Views of skeletons, (4, n, d), and the places of their classes, (n,)."""

@@ -46,13 +46,13 @@ def predict(
     """
     from curate.lists.lines import decoded
     from fewshot.predicting.sources import of_lines, sources
-    from fewshot.trained import place
+    from fewshot.trained import ready
 
     if json and csv:
         raise UsageError("--json or --csv, not both")
     if not (paths or urls):
         raise UsageError("name pictures, videos or folders, or say --urls and give links on standard input")
-    place.require(model)
+    ready.require(model)
     found, others = sources(paths or ())
     if not (found or urls):
         raise UsageError(f"there is neither a picture nor a video in {', '.join(map(str, paths or ()))}")
@@ -60,7 +60,7 @@ def predict(
     from fewshot.predicting.predict import Predictor
     from fewshot.trained.directory import load
 
-    predictor = Predictor(load(model, device), settings)
+    predictor = Predictor(load(ready.directory_of(model), device), settings)
     parts = predictor.sources(found)
     if urls:
         parts = chain(parts, predictor.sources(of_lines(map(decoded, sys.stdin.buffer))))

@@ -1,5 +1,6 @@
 """The model card: what a person should know of a model before she uses it, in Markdown, from model.json alone."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from curate.foundation.markdown import code, escape
@@ -7,13 +8,19 @@ from curate.foundation.text import command_line
 from fewshot.reporting.elements.wording import counted
 from fewshot.trained.about import About
 
+_BY_CLASS = ("held_back", "test", "photographs")  # entries of About.measured, the first that is there
+
 
 def text(about: About, name: str, size: int) -> str:
     """`name`: the model's directory; `size`: of its weights, in bytes."""
+    made = (
+        f"by `fewshot train` from {code(about.model)} with {code(about.method)}"
+        if about.model
+        else "of joint angles alone, without any photograph (docs/pose.md)"
+    )
     parts = [
         f"# {escape(name)}",
-        f"Tells {len(about.classes)} classes of human postures apart. Made by `fewshot train` from "
-        f"{code(about.model)} with {code(about.method)}; {size / 1e6:.0f} MB of weights.",
+        f"Tells {len(about.classes)} classes of human postures apart. Made {made}; {size / 1e6:.0f} MB of weights.",
         "## Use",
         "From the folder that it lies in:",
         "\n".join(["```", *(command_line("fewshot", *words) for words in _uses(name)), "```"]),
@@ -44,6 +51,12 @@ def _how_good(about: About) -> list[str]:
         sentences.append(
             f"On the {counted(test['images'], 'test image')} of split {about.trained_on['split']}, which it has never "
             f"seen: {_accuracy(test)}."
+        )
+    if found := about.measured.get("photographs"):
+        sentences.append(
+            f"On {counted(found['images'], 'skeleton')} that an estimator found in {found['of']}: accuracy "
+            f"{100 * found['accuracy']:.1f} %; of {100 * found['top5']:.1f} % the right one is among the five likeliest. "
+            "By class: the table below."
         )
     if held := about.measured.get("held_back"):
         sentences.append(
@@ -76,6 +89,8 @@ def _unknown(about: About, held: dict[str, Any]) -> str:
 
 def _learned_from(about: About) -> str:
     source = about.trained_on
+    if not about.model:
+        return "No image: skeletons, projected from the joint angles of `data/poses.yaml` over views and bodies."
     if not source["images"]:
         return "No image: it compares images with the words of the classes."
     images = counted(source["images"], "image")
@@ -86,7 +101,8 @@ def _learned_from(about: About) -> str:
 
 
 def _classes(about: About) -> str:
-    held = (about.measured.get("held_back") or about.measured.get("test", {})).get("classes", {})
+    measured: dict[str, Any] = next((about.measured[name] for name in _BY_CLASS if name in about.measured), {})
+    held = measured.get("classes", {})
     lines = ["| class | its words | training images | recognised |", "|---|---|---|---|"]
     for name, texts in zip(about.classes, about.texts, strict=True):
         found = held.get(name)
@@ -100,10 +116,22 @@ def _limits(about: About) -> str:
     return (
         "It names one posture of one picture. It knows only what its training images showed: other people, clothes, "
         "viewpoints and drawings may be told worse than the numbers above, and it does not say whether a posture is "
-        f"done well or safely. It sees a square of {about.transform.size} pixels "
-        f"({'the middle' if about.transform.fit == 'crop' else 'the whole'} of the picture). The licence of what it "
-        f"began with, {escape(about.model)}, and the rights in the training images hold for it, too."
+        f"done well or safely. {' '.join(_sees(about))}"
     )
+
+
+def _sees(about: About) -> Iterator[str]:
+    if about.keypoints:
+        yield (
+            "It looks at the joints of the surest person in a picture, found by "
+            f"{escape(about.keypoints['estimator'])}: where nobody is found, or somebody else, it knows nothing."
+        )
+    if about.model:
+        yield (
+            f"It sees a square of {about.transform.size} pixels "
+            f"({'the middle' if about.transform.fit == 'crop' else 'the whole'} of the picture). The licence of what it "
+            f"began with, {escape(about.model)}, and the rights in the training images hold for it, too."
+        )
 
 
 def _again(about: About) -> str:
@@ -112,7 +140,7 @@ def _again(about: About) -> str:
     versions = ", ".join(f"{key} {value}" for key, value in sorted(about.versions.items()))
     lines = [
         f"- {code(about.method)}: {escape(settings)}" + (f"; chosen in training: {escape(chosen)}" if chosen else ""),
-        f"- began with {code(about.model)}, image weights {escape(about.starting_weights)}",
+        *([f"- began with {code(about.model)}, image weights {escape(about.starting_weights)}"] if about.model else []),
         f"- {escape(versions)}",
         "- all of it, for programs: `model.json`",
     ]

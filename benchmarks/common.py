@@ -78,7 +78,7 @@ def conclude(
 
 
 def few_photographs(source: Path, folder: Path, number: int, labels: Sequence[str] = ()) -> Path:
-    """`folder`, with the first photographs of each class of `source` (of `labels`, if there are any), for quick runs."""
+    """`folder`, with the first photographs of each class of `source` (of `labels`, if any), for quick runs."""
     for label in labels or sorted(each.name for each in source.iterdir() if each.is_dir()):
         (folder / label).mkdir(parents=True, exist_ok=True)
         for file in sorted((source / label).iterdir())[:number]:

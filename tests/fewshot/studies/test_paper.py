@@ -60,7 +60,7 @@ def test_the_tables_are_made_and_gone_on_with(settings: PaperSettings, made: Pag
     text = pages.markdown.read_text()
     assert "tiny/random here, CLIP ViT-B/32 in the paper" in text
     assert "text tower here is untrained" in text
-    assert pages.html.read_text().count("<table") == 5
+    assert pages.html.read_text().count("<table") == 6
     assert len(pd.read_csv(settings.out / "recipes.csv")["directory"].unique()) == GRID
     before, page = _records(settings.out), pages.html.read_bytes()
     assert run_paper(settings).html.read_bytes() == page

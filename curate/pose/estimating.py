@@ -78,7 +78,7 @@ def _lacking(images: pd.DataFrame, cache: RowCache, have: set[str]) -> pd.DataFr
 
 @dataclass(frozen=True)
 class _Estimators:
-    """As many as threads use at a time: one is not to be shared between threads, and takes a tenth of a second to load."""
+    """As many as threads use at a time: one is not to be shared between threads, and takes 0.1 s to load."""
 
     settings: PoseSettings
     idle: list[Estimator]

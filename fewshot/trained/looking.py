@@ -10,8 +10,7 @@ from PIL import Image
 
 from curate.foundation.errors import UsageError
 from curate.images.decoding import open_image
-from curate.pose.estimating import people_in
-from curate.pose.people import JOINTS, VALUES, Person
+from curate.pose.in_files import people_in, surest
 from curate.pose.settings import Model, PoseSettings
 from fewshot.trained.model import TrainedModel
 
@@ -67,11 +66,6 @@ class Looking:
             self._own.estimator = _load(self.model.about.keypoints)
         estimator: Estimator = self._own.estimator
         return estimator
-
-
-def surest(people: Sequence[Person]) -> np.ndarray:
-    """The joints (33, 5) of the first; NaN where there is nobody."""
-    return people[0].joints if people else np.full((len(JOINTS), len(VALUES)), np.nan, np.float32)
 
 
 def _load(wanted: dict[str, str]) -> "Estimator":

@@ -25,7 +25,7 @@ from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from fewshot.bench import roofline
 from fewshot.bench.cuda_graph import CapturedByBatchSize, has_the_same_output
 from fewshot.bench.thread_affinity import fixed_affinity
-from fewshot.exporting import export, onnx
+from fewshot.exporting import export, library, onnx
 from fewshot.exporting.onnx import drawn
 from fewshot.trained.model import TrainedModel
 
@@ -167,7 +167,7 @@ def _engines(model: TrainedModel, folder: Path, threads: int) -> tuple[list[Engi
         onnx.write(export.graph_of(model), folder / "model.onnx", {})
     except FewposeError as error:
         return found, str(error)
-    running = onnx.session(folder / "model.onnx", threads)
+    running = library.session(folder / "model.onnx", threads)
     return [*found, Engine("onnxruntime", "fp32", lambda pixels: onnx.probabilities(running, pixels))], ""
 
 

@@ -139,20 +139,20 @@ def shares(session: Any, features: np.ndarray) -> np.ndarray:
 def main(folder: Path, files: Sequence[str]) -> int:
     """Print a line for each picture. Returns the exit code: 1 where one cannot be looked at, 2 where none is named."""
     if not files:
-        _say(sys.stderr, "error: name pictures: python classify.py PHOTO.jpg ...")
+        _complain("name pictures: python classify.py PHOTO.jpg ...")
         return 2
     try:
         model = ExportedModel(folder)
     except FewposeError as error:
-        _say(sys.stderr, f"error: {error}")
+        _complain(str(error))
         return 1
     failed = 0
     for file in files:
         try:
-            _say(sys.stdout, f"{file}: {_words(model.tell(read_file(Path(file))))}")
+            _say(f"{file}: {_words(model.tell(read_file(Path(file))))}")
         except Unreadable as error:
             failed += 1
-            _say(sys.stderr, f"error: {file}: {error}")
+            _complain(f"{file}: {error}")
     return 1 if failed else 0
 
 
@@ -162,9 +162,13 @@ def _words(told: Told) -> str:
     return f"{told.label or NONE} ({told.probabilities.max():.3f})"
 
 
-def _say(stream: Any, line: str) -> None:
-    stream.write(shown(line) + "\n")
-    stream.flush()
+def _say(line: str) -> None:
+    sys.stdout.write(shown(line) + "\n")
+    sys.stdout.flush()
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write(shown(f"error: {line}") + "\n")
 
 
 def _about(folder: Path) -> dict[str, Any]:

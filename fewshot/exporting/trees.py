@@ -16,7 +16,6 @@ from fewshot.exporting.alone import FEATURES, PROBABILITIES, shares
 MOST_DIFFERENCE = 1e-5  # of a share, between onnxruntime's sum in float32 and the forest's in float64
 _MOST_BYTES = 2**31 - 2**24  # protobuf's limit on one file
 _LEAF = -1
-_ONE_LEAF = {"feature": np.array([_LEAF], np.int16), "first": np.array([0, 1], np.int32)}
 _TRIED = 256  # postures
 _OPSET, _TREES_OPSET, _IR = 13, 1, 8  # old enough for any onnxruntime that is about
 
@@ -106,4 +105,6 @@ def _attributes(forest: Forest, classes: int) -> dict[str, Any]:
 
 def _knows_nothing() -> Forest:
     """A tree of one leaf, which gives no class any share: ONNX knows no forest without a tree."""
-    return Forest(**{name: np.array([0], kind) for name, kind in Forest.KINDS.items()} | _ONE_LEAF)
+    arrays = {name: np.array([0], kind) for name, kind in Forest.KINDS.items()}
+    arrays |= {"feature": np.array([_LEAF], np.int16), "first": np.array([0, 1], np.int32)}
+    return Forest(**arrays)

@@ -189,7 +189,7 @@ def test_a_missing_package_is_named_with_what_to_install(
         f"        if name == {missing!r}: raise ModuleNotFoundError(name, name=name)\n"
         "sys.meta_path.insert(0, Finder())\n"
     )
-    command = [sys.executable, exported / "classify.py", people[0]]
+    command: list[str | Path] = [sys.executable, exported / "classify.py", people[0]]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -74,6 +75,15 @@ def conclude(
         print(f"DOES NOT HOLD: {failure}")
     print(f"{path.name}: claim {'holds' if holds else 'DOES NOT HOLD'}; {figure}")
     return 0 if holds else 1
+
+
+def few_photographs(source: Path, folder: Path, number: int, labels: Sequence[str] = ()) -> Path:
+    """`folder`, with the first photographs of each class of `source` (of `labels`, if any), for quick runs."""
+    for label in labels or sorted(each.name for each in source.iterdir() if each.is_dir()):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for file in sorted((source / label).iterdir())[:number]:
+            shutil.copy(file, folder / label)
+    return folder
 
 
 def venv(name: str) -> Path:

@@ -1,7 +1,8 @@
 """The tables of arXiv 2501.07221 on a collection of one's own: which sweeps they take, and their results.
 
-Zero-shot (its Table 4), wordings (5), recipes (6), filtered and unfiltered (9), fewer images (11), and the 82 classes
-of its abstract. `data/paper.yaml` holds the grids and the paper's numbers, as far as they are known.
+Zero-shot (its Table 4), wordings (5), recipes (6), filtered and unfiltered (9), fewer images (11), the 82 classes of
+its abstract, and a table of ours: its question, answered with the body. `data/paper.yaml` holds the grids and the
+paper's numbers, as far as they are known.
 """
 
 import itertools
@@ -30,6 +31,7 @@ from fewshot.trials import additions
 
 UNKNOWN = "not known here"
 TUNING = ("lr", "weight_decay", "epochs")
+BODY = ("pose-prior", "linear-probe", "pose", "pose+linear-probe")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class PaperSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """The sweeps, and what was found and decided before: `why_unfiltered` says why there is no filtered set, or ""."""
+    """The sweeps, and what was found and decided before: `why_unfiltered` says why there is no filtered set, or "", and
+    `why_no_body` why nobody can be looked for.
+    """
 
     settings: PaperSettings
     grid: dict[str, Any]
@@ -59,6 +63,7 @@ class Plan:
     all: tuple[str, ...]
     photographs: int
     why_unfiltered: str
+    why_no_body: str
     grid_points: dict[str, GridPoint]
 
 
@@ -85,7 +90,7 @@ def make(settings: PaperSettings) -> Plan:
     few = _few(settings.classes, sizes, facts["paper"]["subset"])
     why = _why_unfiltered(collection)
     every = tuple(sorted(sizes.index))
-    plan = Plan(settings, grid, few, every, len(photographs), why, {})
+    plan = Plan(settings, grid, few, every, len(photographs), why, _why_no_body(collection), {})
     plan.grid_points.update((each.name, each) for each in _grid_points(plan, sizes))
     return plan
 
@@ -113,6 +118,25 @@ def _why_unfiltered(collection: Collection) -> str:
     except FewposeError as error:
         return str(error)
     return ""
+
+
+def _why_no_body(collection: Collection) -> str:
+    from curate.pose import keypoints
+    from curate.pose.settings import PoseSettings
+
+    try:
+        if keypoints.read(collection).table.empty:
+            PoseSettings().load()
+    except FewposeError as error:
+        return str(error)
+    return ""
+
+
+def _of_body(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """BODY, without what knows none of these classes."""
+    from fewshot.methods.pose_prior import known
+
+    return BODY if known(classes, {}) else BODY[1:]
 
 
 def _grid_points(plan: Plan, sizes: pd.Series) -> list[GridPoint]:
@@ -147,6 +171,10 @@ def _grid_points(plan: Plan, sizes: pd.Series) -> list[GridPoint]:
         found.append(grid_point(name, plan.few, varied, recipes={"finetune": varied}))
     sets = ("unfiltered",) if plan.why_unfiltered else ("filtered", "unfiltered")
     found.append(grid_point("few-shot", plan.few, {}, sets=sets, shots=tuple(grid["shots"]), splits=splits))
+    if not plan.why_no_body:
+        found.append(
+            grid_point("body", plan.few, {}, methods=_of_body(plan.few), shots=tuple(grid["shots"]), splits=splits)
+        )
     if grid["all_classes"] and plan.all != plan.few:
         found.append(grid_point("all-classes", plan.all, {}))
     return found
@@ -166,6 +194,7 @@ def write(plan: Plan) -> Pages:
         "9": _filtered(plan, measured["few-shot"]),
         "11": _fewer(measured["few-shot"]),
         "abstract": _all_classes(measured),
+        "body": _body(measured),
     }
     tables = [_table(number, about, made[number], plan) for number, about in facts["tables"].items()]
     content = pages.PaperContent(
@@ -275,6 +304,22 @@ def _all_classes(measured: dict[str, Measured]) -> list[Row]:
     return [_finetuned(f"{len(each.sweep.classes)} classes", each, f"{_known('abstract', classes='all')} (its best)")]
 
 
+def _body(measured: dict[str, Measured]) -> list[Row]:
+    """From no image on, the methods beside each other."""
+    if "body" not in measured:
+        return []
+    cells = sorted(_cells(measured["body"]), key=lambda cell: (cell.shots, BODY.index(cell.method)))
+    return [
+        _row(
+            f"{cell.shots} a class, {cell.method}" if cell.shots else f"no image, {cell.method}",
+            measured["body"],
+            cell,
+            _known("body", shots=cell.shots),
+        )
+        for cell in cells
+    ]
+
+
 def _table(number: str, about: dict[str, Any], rows: list[Row], plan: Plan) -> PaperTable:
     notes = []
     if number == "9" and plan.why_unfiltered:
@@ -285,7 +330,9 @@ def _table(number: str, about: dict[str, Any], rows: list[Row], plan: Plan) -> P
         shots = plan.grid["recipe_shots"]
         what = f"{shots} images a class" if shots else "all images that a split leaves"
         notes.append(f"Trained on {what}, {counted(plan.grid['recipe_splits'], 'split')} each.")
-    title = about["title"] if number == "abstract" else f"Table {number}: {about['title'].lower()}"
+    if number == "body" and plan.why_no_body:
+        notes.append(f"Nobody could be looked for: {plan.why_no_body}.")
+    title = about["title"] if number in ("abstract", "body") else f"Table {number}: {about['title'].lower()}"
     if number in ("9", "11"):
         notes.append("A class with fewer images than asked for gives all that a split leaves of it.")
     return PaperTable(title, f"The paper: {about['says']}", rows, notes)

@@ -55,8 +55,8 @@ def _how_good(about: About) -> list[str]:
     if found := about.measured.get("photographs"):
         sentences.append(
             f"On {counted(found['images'], 'skeleton')} that an estimator found in {found['of']}: accuracy "
-            f"{100 * found['accuracy']:.1f} %; of {100 * found['top5']:.1f} % the right one is among the five likeliest. "
-            "By class: the table below."
+            f"{100 * found['accuracy']:.1f} %; the right one is among the five likeliest of "
+            f"{100 * found['top5']:.1f} %. By class: the table below."
         )
     if held := about.measured.get("held_back"):
         sentences.append(
@@ -129,8 +129,8 @@ def _sees(about: About) -> Iterator[str]:
     if about.model:
         yield (
             f"It sees a square of {about.transform.size} pixels "
-            f"({'the middle' if about.transform.fit == 'crop' else 'the whole'} of the picture). The licence of what it "
-            f"began with, {escape(about.model)}, and the rights in the training images hold for it, too."
+            f"({'the middle' if about.transform.fit == 'crop' else 'the whole'} of the picture). The licence of what "
+            f"it began with, {escape(about.model)}, and the rights in the training images hold for it, too."
         )
 
 

@@ -54,7 +54,7 @@ from fewshot.explaining.attention import AttentionRecorder, copy_with_explicit_a
 from fewshot.explaining.convolution import Scored
 from fewshot.explaining.relevance import enlarged, relevance
 from fewshot.explaining.score import log_odds, logit
-from fewshot.measuring.metrics import softmax
+from fewshot.logits import softmax
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.settings import SweepSettings

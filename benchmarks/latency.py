@@ -43,7 +43,7 @@ from curate.models import clip_models
 from fewshot.bench import latency
 from fewshot.bench.thread_affinity import fixed_affinity
 from fewshot.classifier import ImageClassifier, LinearHead
-from fewshot.exporting import export, int8, onnx
+from fewshot.exporting import export, int8, library, onnx
 from fewshot.exporting.samples import Samples
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.settings import SweepSettings
@@ -229,7 +229,7 @@ def our_sides(model: TrainedModel, folder: Path, threads: int) -> Iterator[Side]
     fp32, small = folder / "fp32.onnx", folder / "int8.onnx"
     onnx.write(export.graph_of(model), fp32, {})
     int8.quantise(fp32, small, onnx.drawn(32, model.about.transform.size))
-    running, running8 = onnx.session(fp32, threads), onnx.session(small, threads)
+    running, running8 = library.session(fp32, threads), library.session(small, threads)
     ways: list[tuple[str, str, Callable[[np.ndarray], np.ndarray]]] = [
         ("torch", model.precision, model.probabilities),
         ("onnxruntime", "fp32", partial(onnx.probabilities, running)),

@@ -1,19 +1,16 @@
 """A trained method, reduced to what its use takes: an image tower with a head, a forest of postures, or several."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.pose import classifier as postures
 from curate.pose.forest import Forest
+from fewshot.logits import of_postures
 
-_LEAST = 1 / 1024  # a share: where a few hundred votes all went elsewhere, a class is unlikely and not impossible
 SMALLEST = 1e-12  # least magnitude of a feature under the square root, whose derivative is infinite at 0
 
 
@@ -107,19 +104,18 @@ class BodyClassifier:
 
     def logits(self, joints: np.ndarray) -> np.ndarray:
         """(n, 33, 5), as keypoints.joints -> (n, classes) float32; all 0 where there is nobody."""
-        there = np.isfinite(joints[:, :, 0]).any(axis=1)
-        seen = postures.views(joints[there])
-        each = self.forest.probabilities(seen.reshape(-1, seen.shape[-1]))
-        shares = np.zeros((int(there.sum()), self.classes))
-        shares[:, self.forest.classes] = each.reshape(*seen.shape[:2], each.shape[1]).mean(axis=0)
-        logits = np.zeros((len(joints), self.classes), np.float32)
-        logits[there] = np.log(np.maximum(shares, _LEAST))
-        return logits
+        return of_postures(joints, self.shares, self.classes)
+
+    def shares(self, features: np.ndarray) -> np.ndarray:
+        """Features of postures, (m, 178) float32 -> how much of the votes each class has, (m, classes)."""
+        found = np.zeros((len(features), self.classes))
+        found[:, self.forest.classes] = self.forest.probabilities(features)
+        return found
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What several classifiers say together, see `mixed`."""
+    """What several classifiers say together, see logits.mixed."""
 
     sides: "tuple[Classifier, ...]"
     temperatures: tuple[float, ...]
@@ -134,21 +130,6 @@ def of_images(classifier: Classifier) -> ImageClassifier:
     if not isinstance(classifier, ImageClassifier):
         raise TypeError("it looks at the body, too")
     return classifier
-
-
-def mixed(sides: Sequence[np.ndarray], temperatures: Sequence[float], weights: Sequence[float]) -> np.ndarray:
-    """Logits (n, classes) float32 of several sides as one: the mean of their log-probabilities, each side's logits
-    divided by its temperature, by their weights (a logarithmic opinion pool: Genest and Zidek 1986).
-
-    A side that finds all classes of an image alike has no say in it.
-    """
-    total = np.zeros(sides[0].shape)
-    say = np.zeros((len(total), 1))
-    for logits, temperature, weight in zip(sides, temperatures, weights, strict=True):
-        speaks = weight * (np.ptp(logits, axis=1, keepdims=True) > 0)
-        total += speaks * log_softmax(logits.astype(np.float64) / temperature, axis=1)
-        say += speaks
-    return np.asarray(total / np.where(say > 0, say, 1), np.float32)
 
 
 def powered(values: Tensor, power: float) -> Tensor:

@@ -50,7 +50,12 @@ PATHS = {
     "fewshot train": ["{new} --out {new}/m", "{collection} --out {photos}", "{collection} --out {file}"],
     "fewshot predict": ["{new} {photos}", "{collection} {photos}", "{model} {new}"],
     "fewshot explain": ["{new} {photos}/tree/1.png", "{model} {new}", "{new} {file} --checkpoint {new}"],
-    "fewshot export": ["{new} --onnx {new}/m.onnx", "{model} --onnx {new}/m.onnx --int8 --images {new}"],
+    "fewshot export": [
+        "{new} --onnx {new}/m.onnx",
+        "{model} --onnx {new}/m.onnx --int8 --images {new}",
+        "{new} --folder {new}/m",
+        "{model} --folder {photos}",
+    ],
     "fewshot bench": ["{new}", "{model} --image {new}"],
 }
 NAMES = {

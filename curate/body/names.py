@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from curate.body.poses import Pose
 from curate.collection import yoga82
 from curate.foundation.errors import UsageError
-from curate.foundation.yaml_files import unknown
+from curate.foundation.sentences import unknown
 
 
 def matching(

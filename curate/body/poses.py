@@ -14,7 +14,8 @@ from curate.body.contact_solver import Goals
 from curate.body.skeleton import DOFS, INDEX, JOINTS, PAIRED, SIDES, Array
 from curate.foundation import resources, yaml_files
 from curate.foundation.errors import UsageError
-from curate.foundation.yaml_files import Entry, unknown
+from curate.foundation.sentences import unknown
+from curate.foundation.yaml_files import Entry
 
 _WAY = ("joints", "floor", "touch", "balance", "azimuth", "elevation", "share")
 _KEYS = ("yoga82", *_WAY, "variants")

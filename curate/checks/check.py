@@ -13,8 +13,8 @@ from curate.collection.directory import Collection
 from curate.collection.findings import Findings
 from curate.foundation import console
 from curate.foundation.errors import FewposeError, UsageError
+from curate.foundation.sentences import unknown
 from curate.foundation.text import command_line
-from curate.foundation.yaml_files import unknown
 from curate.images.signatures import Signatures
 from curate.workers.settings import WorkerSettings
 

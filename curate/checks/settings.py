@@ -19,7 +19,8 @@ from curate.checks.rules.rule import Rule
 from curate.collection.directory import Collection
 from curate.foundation import atomic, console, yaml_files
 from curate.foundation.errors import FewposeError
-from curate.foundation.yaml_files import Entry, unknown
+from curate.foundation.sentences import unknown
+from curate.foundation.yaml_files import Entry
 
 NAME = "curation.yaml"
 

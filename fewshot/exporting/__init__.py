@@ -1,1 +1,1 @@
-"""A trained model as an ONNX file that needs neither torch nor fewpose: `fewshot export`."""
+"""A trained model that needs neither torch nor fewpose, as an ONNX file or a folder: `fewshot export`."""

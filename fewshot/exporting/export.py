@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curate.foundation import atomic
-from curate.foundation.errors import FewposeError
-from fewshot.exporting import description, int8, onnx, quantisation_error, samples
+from curate.foundation.errors import FewposeError, UsageError
+from fewshot.exporting import description, int8, library, onnx, quantisation_error, samples
 from fewshot.exporting.graph import Graph
 from fewshot.exporting.names import json_path
 from fewshot.exporting.samples import Samples
@@ -35,10 +35,15 @@ def export(model: TrainedModel, path: Path, images: Path | None = None) -> Expor
 
     images: a collection or a folder per class. Some of them set the ranges of int8, the others measure its error.
 
-    Raises UsageError for a path that is no name of an ONNX file, FewposeError where the extra is missing, onnxruntime's
-    output differs from torch's, or there are too few images.
+    Raises UsageError for a path that is no name of an ONNX file, and a model that looks at the body; FewposeError where
+    the extra is missing, onnxruntime's output differs from torch's, or there are too few images.
     """
     json_path(path)
+    if model.needs_joints:
+        raise UsageError(
+            "this model looks at the body, which takes more than an ONNX file: export it with --folder FOLDER, and "
+            "without --int8"
+        )
     tried = samples.read(images, model.classes, model.about.transform) if images else None
     if tried and len(tried) < FEWEST:
         raise FewposeError(
@@ -99,7 +104,7 @@ def _int8(graph: Graph, path: Path, properties: dict[str, str], tried: Samples) 
 
 
 def _probabilities(file: Path, pixels: np.ndarray) -> np.ndarray:
-    running = onnx.session(file)
+    running = library.session(file)
     parts = [pixels[start : start + _AT_ONCE] for start in range(0, len(pixels), _AT_ONCE)]
     return np.concatenate([onnx.probabilities(running, part) for part in parts])
 

@@ -1,7 +1,9 @@
 """The one place that imports onnx, onnxruntime and onnxscript, an optional extra, and only when a file needs them."""
 
 import importlib
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from curate.foundation.errors import FewposeError
 from curate.foundation.quiet import quiet
@@ -25,6 +27,16 @@ def quantization() -> ModuleType:
 def onnxscript() -> ModuleType:
     """What torch.onnx.export writes its graphs with."""
     return _module("onnxscript")
+
+
+def session(path: Path, threads: int | None = None) -> Any:
+    """An onnxruntime session of a file, on the CPU, with so many threads (or onnxruntime's own choice)."""
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    if threads:
+        options.intra_op_num_threads = threads
+    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _module(name: str) -> ModuleType:

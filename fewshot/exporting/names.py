@@ -24,6 +24,12 @@ def json_path(path: Path) -> Path:
     return beside
 
 
+def require_free(folder: Path) -> None:
+    """Raises UsageError where something is already at the place of the folder to make."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--folder {folder} is not empty; export to a new folder")
+
+
 def require_images(source: Path) -> None:
     """Raises UsageError for what is neither a collection nor a folder."""
     if not source.is_dir():

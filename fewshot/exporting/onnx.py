@@ -12,9 +12,10 @@ from curate.foundation import atomic
 from curate.foundation.errors import FewposeError
 from curate.foundation.quiet import quiet
 from fewshot.exporting import library
+from fewshot.exporting.alone import PIXELS, PROBABILITIES
 from fewshot.exporting.graph import Graph
 
-INPUT, OUTPUT = "pixels", "probabilities"
+INPUT, OUTPUT = PIXELS, PROBABILITIES
 MOST_DIFFERENCE = 1e-4  # of a probability, between torch and onnxruntime, both in fp32
 PARITY_BATCHES = (1, 3)
 _MOST_BYTES = 2**31 - 2**24  # protobuf's limit on one file, and room for what is not weights
@@ -68,7 +69,7 @@ def write(graph: Graph, path: Path, properties: Mapping[str, str]) -> float:
 
 def difference(graph: Graph, path: Path) -> float:
     """The largest difference of a probability between torch and onnxruntime, on drawn pixels in PARITY_BATCHES."""
-    running = session(path)
+    running = library.session(path)
     largest = 0.0
     for batch in PARITY_BATCHES:
         pixels = drawn(batch, graph.size)
@@ -93,16 +94,6 @@ def drawn(count: int, size: int) -> np.ndarray:
         patches = random.integers(0, 256, (cells, cells, 3), np.uint8)
         pixels[place] = patches.repeat(edge, 0).repeat(edge, 1)[:size, :size]
     return pixels
-
-
-def session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime session of a file, on the CPU, with so many threads (or onnxruntime's own choice)."""
-    runtime = library.onnxruntime()
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    if threads:
-        options.intra_op_num_threads = threads
-    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def probabilities(running: Any, pixels: np.ndarray) -> np.ndarray:

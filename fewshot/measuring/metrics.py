@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curate.sweeps.records import Predictions
+from fewshot.logits import softmax
 
 BINS = 15  # of Guo et al. 2017
 
@@ -117,13 +118,6 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Rel
 def calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
     """The expected calibration error of softmax(logits), a fraction between 0 and 1: Guo et al. 2017, equation 3."""
     return reliability(logits, labels, bins).error
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of the classes, (n, classes) float64, from logits of any float type."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    result: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-    return result
 
 
 def _check(predictions: Predictions) -> None:

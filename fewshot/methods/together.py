@@ -1,6 +1,6 @@
 """Several methods that answer together, such as the body and the image: `pose+linear-probe`.
 
-Their log-probabilities are averaged (classifier.mixed). Each side's temperature and weight come from the draw alone, by
+Their log-probabilities are averaged (logits.mixed). Each side's temperature and weight come from the draw alone, by
 answers on images that were held back from it: with g = ln(classes) - log loss, in nats an image, what a side knows more
 than nothing, its weight is g^2 over the sum of all sides' g^2. Weights of the least log loss, or stacking, follow the
 noise of a small draw: they lose up to five points on single splits of six images a class, where this loses 0.3.
@@ -14,7 +14,8 @@ import numpy as np
 from scipy.special import log_softmax
 
 from curate.models.clip_models import ClipModel
-from fewshot.classifier import Mixture, mixed
+from fewshot.classifier import Mixture
+from fewshot.logits import mixed
 from fewshot.methods.description import Description
 from fewshot.task import BatchedMethod, ChecksClasses, ChecksModel, Diverged, Draw, Fitted, Images, Method, Task
 from fewshot.training.calibration import temperature

@@ -12,7 +12,7 @@ import numpy as np
 
 from curate.foundation import atomic, console
 from curate.foundation.inside import inside
-from fewshot.measuring.metrics import softmax
+from fewshot.logits import softmax
 from fewshot.trained.fitting import Fitting
 from fewshot.training import calibration
 

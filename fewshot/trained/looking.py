@@ -10,8 +10,7 @@ from PIL import Image
 
 from curate.foundation.errors import UsageError
 from curate.images.decoding import open_image
-from curate.pose.estimating import people_in
-from curate.pose.people import JOINTS, VALUES, Person
+from curate.pose.in_files import people_in, surest
 from curate.pose.settings import Model, PoseSettings
 from fewshot.trained.model import TrainedModel
 
@@ -64,21 +63,14 @@ class Looking:
 
     def _estimator(self) -> "Estimator":
         if not hasattr(self._own, "estimator"):
-            self._own.estimator = _load(self.model.about.keypoints)
+            self._own.estimator = estimator_of(self.model.about.keypoints)
         estimator: Estimator = self._own.estimator
         return estimator
 
 
-def surest(people: Sequence[Person]) -> np.ndarray:
-    """The joints (33, 5) of the first; NaN where there is nobody."""
-    return people[0].joints if people else np.full((len(JOINTS), len(VALUES)), np.nan, np.float32)
-
-
-def _load(wanted: dict[str, str]) -> "Estimator":
-    names = [name for name in get_args(Model) if name == wanted["estimator"]]
-    if not names:
-        raise UsageError(f"this model needs keypoints of {wanted['estimator']}, which this fewpose does not know")
-    estimator = PoseSettings(model=names[0]).load()
+def estimator_of(wanted: dict[str, str]) -> "Estimator":
+    """The one by whose joints a model learned, as About.keypoints names it. Raises as Looking."""
+    estimator = settings_of(wanted).load()
     if estimator.digest != wanted["digest"]:
         raise UsageError(
             f"this model learned from keypoints of {wanted['estimator']} with other weights or settings (digest "
@@ -86,3 +78,11 @@ def _load(wanted: dict[str, str]) -> "Estimator":
             "weights that it was trained with"
         )
     return estimator
+
+
+def settings_of(wanted: dict[str, str]) -> PoseSettings:
+    """Those of the estimator that About.keypoints names. Raises UsageError for one that is not known here."""
+    names = [name for name in get_args(Model) if name == wanted["estimator"]]
+    if not names:
+        raise UsageError(f"this model needs keypoints of {wanted['estimator']}, which this fewpose does not know")
+    return PoseSettings(model=names[0])

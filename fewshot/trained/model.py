@@ -10,8 +10,8 @@ from torch import nn
 
 from curate.models import clip_models
 from curate.models.normalisation import Normalisation
-from fewshot.classifier import BodyClassifier, Classifier, Head, ImageClassifier, Mixture, mixed, of_images
-from fewshot.measuring.metrics import softmax
+from fewshot.classifier import BodyClassifier, Classifier, Head, ImageClassifier, Mixture, of_images
+from fewshot.logits import mixed, probabilities
 from fewshot.trained.about import About
 
 Pixels = np.ndarray | torch.Tensor
@@ -70,7 +70,7 @@ class TrainedModel:
 
     def probabilities(self, pixels: Pixels | None = None, joints: np.ndarray | None = None) -> np.ndarray:
         """As `logits`: (n, classes) float64 that sum to 1, calibrated by the model's temperature."""
-        return softmax(self.logits(pixels, joints) / np.float32(self.about.temperature))
+        return probabilities(self.logits(pixels, joints), self.about.temperature)
 
     def _say(self, classifier: Classifier, pixels: Pixels | None, joints: np.ndarray | None) -> np.ndarray:
         if isinstance(classifier, Mixture):

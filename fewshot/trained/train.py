@@ -20,7 +20,7 @@ from curate.models.clip_models import ClipModel
 from curate.pose.keypoints import Keypoints
 from curate.sweeps.records import explaining_write_errors
 from fewshot import methods
-from fewshot.measuring.metrics import softmax
+from fewshot.logits import softmax
 from fewshot.sweeping import bodies, prompts
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.plan import Plan

@@ -17,7 +17,8 @@ from string import Formatter
 from curate.collection import yoga82
 from curate.foundation import resources, yaml_files
 from curate.foundation.errors import UsageError
-from curate.foundation.yaml_files import Entry, unknown
+from curate.foundation.sentences import unknown
+from curate.foundation.yaml_files import Entry
 
 FREE, CONTROL, SOURCE = "free", "control", "source"
 TEMPLATES = (FREE, CONTROL, SOURCE)  # for an image of its own, of a given skeleton, around a real photograph

@@ -23,12 +23,16 @@ from curate.collection.directory import REJECT_COLUMNS, Collection
 from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.models.clip_models import ClipModel
+from curate.pose.settings import PoseSettings
 from fewshot import cli
-from fewshot.classifier import CacheHead, Head, ImageClassifier, LinearHead, powered
+from fewshot.classifier import CacheHead, Classifier, Head, ImageClassifier, LinearHead, Mixture, powered
+from fewshot.methods.pose_prior import PosePrior
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.task import Draw, Images, ImageStore, Task
 from fewshot.trained.about import About
 from fewshot.trained.model import TrainedModel
+from fewshot.trained.parts import described
+from synth.rendering.render import render
 
 SIDE = 64
 NO_REJECTS = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in REJECT_COLUMNS.items()})
@@ -253,6 +257,49 @@ def trained(draw_pattern: Callable[[int, int], np.ndarray]) -> Callable[..., Tra
             versions={},
         )
         model = TrainedModel(about, ImageClassifier(clip.model.visual, made), torch.device("cpu"))
+        model.precision = "fp32"
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Rendered people in the first three of BODIES, one of them on her side but for its EXIF; and nobody, at last."""
+    folder = tmp_path_factory.mktemp("people")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for pose in BODIES[:3]:
+        render(pose, seed=7, size=320).image.save(folder / f"{pose}.png")
+    large = render(BODIES[2], seed=7, size=320, index=1).image.resize((1400, 1400))  # decoded at half its size
+    large.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.jpg", exif=turned)
+    Image.new("RGB", (300, 200), (120, 130, 90)).save(folder / "nobody.png")
+    return [folder / name for name in (*(f"{pose}.png" for pose in BODIES[:3]), "turned.jpg", "nobody.png")]
+
+
+@pytest.fixture(scope="session")
+def bodied(trained: Callable[..., TrainedModel]) -> Callable[..., TrainedModel]:
+    """A model that tells the first three of BODIES apart by the body, which learned from skeletons alone: `bodied()`.
+
+    `bodied(image=True)` has three sides, one of which looks at pixels, as `trained` does.
+    """
+
+    def build(image: bool = False, threshold: float = 0.0) -> TrainedModel:
+        poses = [shipped()[name] for name in BODIES[:3]]
+        classifier: Classifier = PosePrior(trees=20, views=12).of_poses(poses)
+        looks = trained(threshold=threshold)
+        if image:
+            other = PosePrior(trees=5, views=6).of_poses(poses)
+            classifier = Mixture((classifier, looks.classifier, other), (0.8, 1.7, 1.2), (0.5, 0.3, 0.2))
+        estimator = PoseSettings().load()
+        about = dataclasses.replace(
+            looks.about,
+            classes=BODIES[:3],
+            head=described(classifier),
+            method="pose",
+            keypoints={"estimator": estimator.name, "digest": estimator.digest},
+        )
+        model = TrainedModel(about, classifier, torch.device("cpu"))
         model.precision = "fp32"
         return model
 

@@ -70,3 +70,48 @@ def test_what_is_no_model_is_one_sentence(run: Run, tmp_path: Path) -> None:
     code, _, error = run("export", tmp_path, "--onnx", tmp_path / "yoga.onnx")
     assert code == 2
     assert error.startswith(f"error: {tmp_path} holds no trained model")
+
+
+@pytest.fixture(scope="module")
+def kept_body(bodied: Callable[..., TrainedModel], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kept") / "poses"
+    model = bodied(image=True)
+    directory.save(folder, model.about, model.classifier)
+    return folder
+
+
+def test_a_folder_is_told_with_its_use(run: Run, kept_body: Path, tmp_path: Path) -> None:
+    code, out, _ = run("export", kept_body, "--folder", tmp_path / "poses")
+    assert code == 0
+    first, second, third = out.splitlines()
+    assert first.endswith(f" MB, 3 classes, fp32; how to use it: {tmp_path / 'poses' / 'README.md'}")
+    assert second.startswith("in onnxruntime, what its parts say differs from here by ")
+    assert third == f"try it: python {tmp_path / 'poses' / 'classify.py'} PHOTO.jpg"
+    code, out, _ = run("export", kept_body, "--folder", tmp_path / "again", "--json")
+    assert (code, json.loads(out)["classes"]) == (0, ["tree", "triangle", "bridge"])
+
+
+def test_what_a_model_of_the_body_cannot_be_is_one_sentence(
+    run: Run, kept_body: Path, photographs: Callable[..., Path], tmp_path: Path
+) -> None:
+    code, _, error = run("export", kept_body, "--onnx", tmp_path / "a.onnx")
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.startswith("error: this model looks at the body, which takes more than an ONNX file: export it with")
+    words = ("export", kept_body, "--onnx", tmp_path / "a.onnx", "--int8", "--images", photographs(bars=1))
+    assert run(*words)[0] == 2
+    assert not (tmp_path / "a.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "say --onnx FILE.onnx or --folder FOLDER"),
+        (("--onnx", "a.onnx", "--folder", "a"), "say --onnx FILE.onnx or --folder FOLDER"),
+        (("--folder", "a", "--int8"), "--int8 is for --onnx"),
+        (("--folder", "a", "--images", "b"), "--images is for --int8"),
+    ],
+)
+def test_options_that_do_not_go_together(run: Run, kept: Path, options: tuple[str, ...], sentence: str) -> None:
+    code, _, error = run("export", kept, *options)
+    assert code == 2
+    assert sentence in error

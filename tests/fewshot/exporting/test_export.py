@@ -15,7 +15,7 @@ from curate.collection.directory import Collection
 from curate.foundation.errors import FewposeError, UsageError
 from curate.images.transform import Transform
 from fewshot.classifier import ImageClassifier
-from fewshot.exporting import description, export, onnx, samples
+from fewshot.exporting import description, export, library, onnx, samples
 from fewshot.trained.model import TrainedModel
 from tests.fewshot.exporting.conftest import CLASSES
 
@@ -49,7 +49,7 @@ def test_the_json_tells_the_file_and_how_to_use_it(fp32: export.Exported, tiny_m
     assert about["preprocessing"]["size"] == 64
     assert about["parity"]["largest_difference"] == onnx.difference(export.graph_of(tiny_model), fp32.onnx)
     assert {"fewpose", "torch", "onnxruntime", "pillow"} <= about["versions"].keys()
-    properties = onnx.session(fp32.onnx).get_modelmeta().custom_metadata_map
+    properties = library.session(fp32.onnx).get_modelmeta().custom_metadata_map
     assert json.loads(properties["classes"]) == list(CLASSES)
     assert properties["fewpose"] == about["versions"]["fewpose"]
 
@@ -64,7 +64,7 @@ def test_the_numbers_of_int8_can_be_found_again(
     done = export.export(tiny_model, tmp_path / "yoga.onnx", folder)
     tried = samples.read(folder, CLASSES, tiny_model.about.transform)
     right = tiny_model.probabilities(tried.pixels).argmax(axis=1) == tried.labels
-    running = onnx.session(done.onnx)
+    running = library.session(done.onnx)
     said = np.concatenate([onnx.probabilities(running, tried.pixels[at : at + 16]) for at in range(0, 42, 16)])
     right8 = said.argmax(axis=1) == tried.labels
     loss = done.about["int8"]["loss"]

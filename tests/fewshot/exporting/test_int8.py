@@ -34,7 +34,7 @@ def test_it_is_smaller_says_nearly_the_same_and_tells_what_it_loses(
     told = done.about["int8"]
     assert (told["method"], told["calibration_images"]) == (method, calibrated)
     assert told["bytes_int8"] == done.onnx.stat().st_size < 0.7 * told["bytes_fp32"]
-    running = onnx.session(done.onnx)
+    running = library.session(done.onnx)
     assert running.get_modelmeta().custom_metadata_map["precision"] == "int8"
     said, expected = onnx.probabilities(running, pixels[calibrated:]), model.probabilities(pixels[calibrated:])
     assert 0 < np.abs(said - expected).max() < 0.3

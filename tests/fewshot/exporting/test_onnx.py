@@ -11,7 +11,7 @@ import torch
 
 from curate.foundation.errors import FewposeError
 from fewshot.classifier import Head
-from fewshot.exporting import onnx
+from fewshot.exporting import library, onnx
 from fewshot.exporting.export import graph_of
 from fewshot.trained.model import TrainedModel
 
@@ -39,7 +39,7 @@ def test_any_batch_says_what_the_model_says(
     model = trained(tower, head)
     graph = graph_of(model)
     assert onnx.write(graph, tmp_path / "a.onnx", {}) < onnx.MOST_DIFFERENCE
-    running = onnx.session(tmp_path / "a.onnx", 1)
+    running = library.session(tmp_path / "a.onnx", 1)
     pixels = shown(model)
     expected = model.probabilities(pixels)
     assert np.ptp(expected, axis=0).min() > 0.1  # it doesn't say the same of all
@@ -49,7 +49,7 @@ def test_any_batch_says_what_the_model_says(
 
 def test_its_input_output_and_properties_have_names(tiny_model: TrainedModel, tmp_path: Path) -> None:
     onnx.write(graph_of(tiny_model), tmp_path / "a.onnx", {"classes": '["bärs"]'})
-    running = onnx.session(tmp_path / "a.onnx")
+    running = library.session(tmp_path / "a.onnx")
     (taken,), (given,) = running.get_inputs(), running.get_outputs()
     assert (taken.name, taken.type, taken.shape) == ("pixels", "tensor(uint8)", ["batch", 64, 64, 3])
     assert (given.name, given.type, given.shape) == ("probabilities", "tensor(float)", ["batch", 3])

@@ -10,7 +10,8 @@ from scipy.special import log_softmax
 
 from curate.foundation.errors import UsageError
 from fewshot import methods
-from fewshot.classifier import Mixture, mixed
+from fewshot.classifier import Mixture
+from fewshot.logits import mixed
 from fewshot.task import Draw, Images
 
 BOTH = "pose+linear-probe"

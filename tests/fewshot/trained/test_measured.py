@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fewshot.measuring.metrics import calibration_error, softmax
+from fewshot.logits import softmax
+from fewshot.measuring.metrics import calibration_error
 from fewshot.trained.held_back import HeldBack
 from fewshot.trained.measured import interval, measured
 from fewshot.training.calibration import temperature

@@ -18,7 +18,7 @@ from curate.models import clip_models
 from curate.sweeps import records
 from curate.sweeps.records import Trial
 from fewshot import methods
-from fewshot.measuring.metrics import softmax
+from fewshot.logits import softmax
 from fewshot.methods.finetune import Finetune
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.methods.listed import LISTED

@@ -111,7 +111,7 @@ class BodyClassifier:
         seen = postures.views(joints[there])
         each = self.forest.probabilities(seen.reshape(-1, seen.shape[-1]))
         shares = np.zeros((int(there.sum()), self.classes))
-        shares[:, self.forest.classes] = each.reshape(*seen.shape[:2], -1).mean(axis=0)
+        shares[:, self.forest.classes] = each.reshape(*seen.shape[:2], len(self.forest.classes)).mean(axis=0)
         logits = np.zeros((len(joints), self.classes), np.float32)
         logits[there] = np.log(np.maximum(shares, _LEAST))
         return logits

@@ -12,12 +12,12 @@ from fewshot import methods
 from fewshot.methods.listed import taking
 from fewshot.methods.pose_map import PoseMap
 from fewshot.methods.tuning_options import BATCH_SIZE, EPOCHS, RATE
-from fewshot.trained import ready
+from fewshot.ready_names import model_path
 
 Kept = Annotated[
     Path,
     typer.Argument(
-        parser=ready.model_path,
+        parser=model_path,
         help="A model's directory, made by fewshot train; or yoga82 or everyday, which need no training.",
         show_default=False,
     ),

@@ -11,6 +11,7 @@ from curate.foundation.errors import UsageError
 from curate.foundation.option_flags import command
 from curate.foundation.options import option
 from curate.foundation.text import command_line
+from fewshot.ready_names import model_path
 from fewshot.trained import ready
 
 
@@ -19,7 +20,7 @@ def explain(
     model: Annotated[
         Path,
         typer.Argument(
-            parser=ready.model_path,
+            parser=model_path,
             help="A model, as of fewshot predict; or a sweep, to look at its hardest mistakes.",
             show_default=False,
         ),

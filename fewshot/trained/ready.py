@@ -9,21 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.foundation import console, resources
+from fewshot.ready_names import EVERYDAY, NAMES
 from fewshot.trained import place
 
 if TYPE_CHECKING:
     from curate.body.poses import Pose
     from curate.pose.people import Estimator
 
-YOGA, EVERYDAY = "yoga82", "everyday"
-NAMES = (YOGA, EVERYDAY)
 MEASURED = "ready.yaml"  # what benchmarks/poses82.py found
-
-
-def model_path(given: str) -> Path:
-    """What a person names as a model: a directory; or one of NAMES, while a directory of that name is ./NAME."""
-    path = Path(given).expanduser()
-    return path if given in NAMES or path.name not in NAMES else path.absolute()
 
 
 def require(model: Path) -> None:

@@ -108,8 +108,8 @@ class Sample:
     trials: int
 
 
-def watched(child: "subprocess.Popen[str]", trials: Callable[[], int]) -> list[Sample]:
-    """Samples until the process ends."""
+def watched(child: "subprocess.Popen[str]", trials: Callable[[], int], every: float = EVERY) -> list[Sample]:
+    """Samples until the process ends.  every: seconds."""
     import psutil
 
     samples = []
@@ -120,7 +120,7 @@ def watched(child: "subprocess.Popen[str]", trials: Callable[[], int]) -> list[S
             break
         parts = [pss(pid) for pid in tree]
         samples.append(Sample(sum(part[0] for part in parts), sum(part[1] for part in parts), trials()))
-        time.sleep(EVERY)
+        time.sleep(every)
     child.wait()
     return samples
 

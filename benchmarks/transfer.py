@@ -6,7 +6,7 @@ and 43 renders a class, in the mean over 78 splits. (The numbers were set after 
 
 Measured beside it, no claim: 3 renders a class; nearest-class-mean; fine-tuning the last block (on fewer splits);
 zero-shot, which is chance, because the text tower of `lite0` is untrained; and the linear probe on renders of as many
-poses of yoga, three choices of 17 of the 31 by a hash of their names: is the other domain harder for the same renderer?
+poses of yoga, three choices of 17 of the 82 by a hash of their names: is the other domain harder for the same renderer?
 
 Renders are not photographs: one renderer, one kind of body, no objects, nothing in the way. That photographs of lifting
 or sitting take as few is not shown by this.

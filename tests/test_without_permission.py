@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "curate status COLLECTION --json",
     "sets": "curate sets COLLECTION --json",
     "log": "curate log COLLECTION --json",
+    "pose": "curate pose COLLECTION",
     "check": "curate check COLLECTION MODEL",
     "drop": "curate drop COLLECTION tree/1.png",
     "undo": "curate undo COLLECTION --last 1",
@@ -52,7 +53,11 @@ SAY_JSON = {name for name, command in COMMANDS.items() if command.endswith("--js
 # What may not be done with which folder, and the commands that need no more: features are in the cache. All others that
 # name the folder are refused.
 CASES: list[tuple[str, int, set[str]]] = [
-    ("collection", READ, {"status", "sets", "log", "embed", "export", "sweep", "sweep anew", "train", "train anew"}),
+    (
+        "collection",
+        READ,
+        {"status", "sets", "log", "embed", "export", "sweep", "sweep anew", "train", "train anew"},
+    ),
     ("collection", NOTHING, set()),
     ("collection/images", NOTHING, COMMANDS.keys() - {"export", "import", "download", "generate"}),
     ("collection/images.parquet", NOTHING, {"log"}),
@@ -77,7 +82,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for command in (
             "synth generate COLLECTION --model mannequin --per-class 1 --size 64",
             "curate drop COLLECTION tree/2.png",
-            *(COMMANDS[name] for name in ("check", "accept", "sweep", "report", "train")),
+            *(COMMANDS[name] for name in ("pose", "check", "accept", "sweep", "report", "train")),
         ):
             run.done(*words(command, root))
         shutil.copytree(root, root.with_name("kept"))

@@ -15,6 +15,7 @@ from curate.pose.tflite import Model, sigmoid
 
 SIDE = 224
 _STRIDES = ((8, 2), (16, 2), (32, 6))  # of a grid of anchors, in pixels, and how many anchors each of its cells has
+_VALUES = np.arange(256, dtype=np.float32) / np.float32(127.5) - 1  # what it is given for 0 to 255
 _SAME = 0.3  # boxes that overlap as much (intersection over union) are of one person
 
 
@@ -45,7 +46,7 @@ class Detector:
     def detect(self, image: Image.Image, least: float) -> list[Detection]:
         """People with a score of at least `least`, the surest first."""
         square = _whole(image)
-        boxes, logits = self._model(cut(image, square, SIDE) / np.float32(127.5) - 1)
+        boxes, logits = self._model(cut(image, square, SIDE, _VALUES))
         scores = sigmoid(logits[0, :, 0])
         likely = scores >= least
         anchors = self._anchors[likely]

@@ -6,9 +6,9 @@ written from it when all is there, and the cache is emptied.
 
 import os
 import shutil
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,8 @@ def estimate(collection: Collection, images: pd.DataFrame, settings: PoseSetting
 
     Raises UsageError and FewposeError as PoseSettings.load and blocks.compute.
     """
-    estimator = settings.load()
+    estimators = _Estimators(settings, [settings.load()])
+    estimator = estimators.idle[0]
     known = keypoints.read(collection)
     cache = RowCache(_folder(collection, estimator))
     have = known.knows(estimator.digest)
@@ -63,7 +64,7 @@ def estimate(collection: Collection, images: pd.DataFrame, settings: PoseSetting
         make = _Estimating(collection.absolute(), settings)
         blocks.compute(make, collection, lacking, asked, what="finding people", block=BLOCK)
         cache = RowCache(cache.folder)
-    unreadable = _look(collection, _lacking(images, cache, have), settings, cache, os.cpu_count() or 1)
+    unreadable = _look(collection, _lacking(images, cache, have), estimators, cache, os.cpu_count() or 1)
     return Estimated(_written(collection, known, cache, estimator), len(lacking) - len(unreadable), unreadable)
 
 
@@ -77,33 +78,52 @@ def _lacking(images: pd.DataFrame, cache: RowCache, have: set[str]) -> pd.DataFr
 
 
 @dataclass(frozen=True)
+class _Estimators:
+    """As many as threads use at a time: one is not to be shared between threads, and takes 0.1 s to load."""
+
+    settings: PoseSettings
+    idle: list[Estimator]
+
+    @contextmanager
+    def one(self) -> Iterator[Estimator]:
+        """An estimator that nobody else has meanwhile."""
+        try:
+            estimator = self.idle.pop()
+        except IndexError:
+            estimator = self.settings.load()
+        try:
+            yield estimator
+        finally:
+            self.idle.append(estimator)
+
+
+@dataclass(frozen=True)
 class _Estimating:
     collection: Collection  # absolute
     settings: PoseSettings
 
     def __call__(self, place: Place) -> Callable[[pd.DataFrame], None]:
         blocks.quieten()
-        folder = _folder(self.collection, self.settings.load())
+        estimators = _Estimators(self.settings, [self.settings.load()])
+        folder = _folder(self.collection, estimators.idle[0])
 
         def work(images: pd.DataFrame) -> None:
             # Whoever asked names what cannot be read.
-            _look(self.collection, images, self.settings, RowCache(folder), place.threads)
+            _look(self.collection, images, estimators, RowCache(folder), place.threads)
 
         return work
 
 
 def _look(
-    collection: Collection, images: pd.DataFrame, settings: PoseSettings, cache: RowCache, threads: int
+    collection: Collection, images: pd.DataFrame, estimators: _Estimators, cache: RowCache, threads: int
 ) -> list[str]:
     """Look at images into the cache. Returns those that cannot be read, as "KEY: why"."""
-    own = threading.local()  # an estimator is not to be shared between threads
 
     def look(key: str, content_id: str, file: str) -> np.ndarray | str:
-        if not hasattr(own, "estimator"):
-            own.estimator = settings.load()
         try:
-            found = people_in(own.estimator, originals.read(collection, file, content_id))
-            return keypoints.packed(found, settings.people)
+            with estimators.one() as estimator:
+                found = people_in(estimator, originals.read(collection, file, content_id))
+            return keypoints.packed(found, estimators.settings.people)
         except Unreadable as problem:
             return f"{key}: {problem}"
 

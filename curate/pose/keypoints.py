@@ -76,6 +76,14 @@ class Keypoints:
         sure = [person for person in people if person.score >= SURE]
         return sure[0] if len(sure) == 1 else None
 
+    def joints_of_those_alone(self, ids: Sequence[str]) -> np.ndarray:
+        """Of who is `alone` in each image, (n, 33, 5): people.VALUES; NaN where nobody is."""
+        found = np.full((len(ids), len(JOINTS), len(VALUES)), np.nan)
+        for number, content_id in enumerate(ids):
+            if (person := self.alone(content_id)) is not None:
+                found[number] = person.joints
+        return found
+
     def counts(self) -> pd.Series:
         """The number of people in each image that was looked at, by its id."""
         return (self.table["person"] != NOBODY).groupby(self.table["id"]).sum()

@@ -16,6 +16,7 @@ SIDE = 256
 _POINTS = 39  # the joints, two points that say where to look next, and four that are not used
 _CELL = 4  # pixels of the square that a cell of the heat map covers
 _AROUND = np.arange(-3, 4)  # cells of the heat map that are looked at, each way
+_VALUES = np.arange(256, dtype=np.float32) / np.float32(255)  # what it is given for 0 to 255
 _LEAST = 0.5  # of a heat map that says anything
 _LARGER = 1.25  # the square, beside the circle around the person
 
@@ -45,7 +46,7 @@ class LandmarkModel:
         square = _square(middle, end)
         if square is None:
             return None
-        said, presence, heat = self._model(cut(image, square, SIDE) / np.float32(255))
+        said, presence, heat = self._model(cut(image, square, SIDE, _VALUES))
         points = said.reshape(_POINTS, 5)
         places = _refined(points[:, :2], heat[0]) @ square[:, :2].T + square[:, 2]
         scale = float(np.hypot(*square[:, 0]))

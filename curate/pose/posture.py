@@ -144,11 +144,22 @@ def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     in the best of the four `views`. one, other: points, (n, 33, 2).
     """
     a = normalised(one)[:, KEPT]
-    none = np.zeros(other.shape[:2], np.float32)
-    each = [_apart(a, normalised(view)[:, KEPT]) for view, _ in views(other, none)]
-    return np.asarray(np.min(each, axis=0))
+    return np.asarray(np.min([_apart(a, b) for b in _seen_as(other)], axis=0))
+
+
+def distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The `distance` of each posture from each of the others, (n, m). ones, others: points, (n, 33, 2), (m, 33, 2)."""
+    a, seen = normalised(ones)[:, KEPT], _seen_as(others)
+    rows = [np.min([_apart(each, b) for b in seen], axis=0) for each in a]
+    return np.array(rows, np.float32).reshape(len(ones), len(others))
+
+
+def _seen_as(points: np.ndarray) -> list[np.ndarray]:
+    """The joints that postures consist of, in the four views."""
+    none = np.zeros(points.shape[:2], np.float32)
+    return [normalised(view)[:, KEPT] for view, _ in views(points, none)]
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     each = np.linalg.norm(a - b, axis=-1)
-    return np.asarray(np.sort(each, axis=1)[:, -_MOST_DIFFERENT:].mean(1))
+    return np.asarray(np.partition(each, -_MOST_DIFFERENT, axis=1)[:, -_MOST_DIFFERENT:].mean(1))

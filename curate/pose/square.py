@@ -4,10 +4,11 @@ import numpy as np
 from PIL import Image
 
 
-def cut(image: Image.Image, square: np.ndarray, side: int) -> np.ndarray:
-    """The square as an array, (1, side, side, 3) float32 0 to 255; black where the picture ends.
+def cut(image: Image.Image, square: np.ndarray, side: int, values: np.ndarray) -> np.ndarray:
+    """The square as an array, (1, side, side, 3) float32; black where the picture ends.
 
     square: (2, 3), the map from the square's coordinates to the picture's, in pixels whose centres are whole numbers.
+    values: (256,) float32, what the model is given for each colour's 0 to 255.
     """
     # Bilinear interpolation looks at four pixels, however far apart: what is much larger is first made smaller.
     smaller = int(np.hypot(*square[:, 0]) / 1.5)
@@ -17,4 +18,4 @@ def cut(image: Image.Image, square: np.ndarray, side: int) -> np.ndarray:
     # Pillow's coordinates are those of the pixels' corners.
     flat = np.column_stack([square[:, :2], square[:, 2] + 0.5 - square[:, :2].sum(1) / 2]).ravel().tolist()
     seen = image.transform((side, side), Image.Transform.AFFINE, tuple(flat), Image.Resampling.BILINEAR)
-    return np.asarray(seen, np.float32)[None]
+    return values.take(np.asarray(seen))[None]

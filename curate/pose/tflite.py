@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Model:
         self._made = [made[number]["index"] for number in (used if used is not None else range(len(made)))]
         with _starting(source):
             if used is not None:
-                interpreter = _interpreter(reduced(content, self._made), threads)
+                interpreter = _interpreter(reduced(content, tuple(self._made)), threads)
             interpreter.allocate_tensors()
         self._interpreter = interpreter
 
@@ -71,7 +72,7 @@ def _starting(source: str) -> Iterator[None]:
     with _STARTING, quiet_stderr():
         try:
             yield
-        except FewposeError:
+        except (FewposeError, MemoryError):
             raise
         except Exception as error:  # LiteRT raises two kinds, the reader of its files nearly any
             raise UsageError(
@@ -79,7 +80,8 @@ def _starting(source: str) -> Iterator[None]:
             ) from error
 
 
-def reduced(content: bytes, outputs: Sequence[int]) -> bytes:
+@lru_cache(maxsize=1)  # each thread loads the same model
+def reduced(content: bytes, outputs: tuple[int, ...]) -> bytes:
     """A model with these outputs alone (numbers of tensors, which stay), without the operators that only others need.
 
     LiteRT computes every output, wanted or not. content: a model that LiteRT has read.

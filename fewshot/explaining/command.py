@@ -29,7 +29,7 @@ def explain(
     ] = None,
     *,
     out: Annotated[Path | None, option("Directory of the pictures; explained unless said.")] = None,
-    named: Annotated[tuple[str, ...], option("Class whose map is shown, too.", flag="--class", repeated=True)] = (),
+    named: Annotated[tuple[str, ...], option("Class that is shown, too.", flag="--class", repeated=True)] = (),
     checkpoint: Annotated[
         Path | None,
         AfterValidator(model_names.checkpoint),
@@ -40,6 +40,8 @@ def explain(
     json: shared_options.Json = False,
 ) -> None:
     """Show what in a photograph spoke for the class that a model calls it, and for any other class.
+
+    A heat map of a model that looks at the image; of one that looks at the body, which joints decide; of both, both.
 
     Of a sweep, it trains one trial again and shows images of the hardest pairs that it got wrong: for the class that
     they were called and for their own. fewshot report then has these pictures.
@@ -68,7 +70,7 @@ def _photos(model: Path, photos: list[Path], out: Path, named: list[str], device
     found, failed = [], False
     for each in explain_photos(load(ready.directory_of(model), device), photos, out, named):
         found.append(
-            {"photo": str(each.photo), "file": str(each.file or ""), "error": each.error}
+            {"photo": str(each.photo), "file": str(each.file or ""), "note": each.note, "error": each.error}
             | {"called": next(iter(each.shown), "") if each.known else "", "probabilities": each.shown}
         )
         failed |= bool(each.error)
@@ -76,7 +78,8 @@ def _photos(model: Path, photos: list[Path], out: Path, named: list[str], device
             console.note(f"{each.photo}: {each.error}", style="yellow")
         elif not json:
             shown = ", ".join(f"{name} {100 * chance:.1f} %" for name, chance in each.shown.items())
-            console.say(f"{each.photo}: {shown if each.known else f'none of these; {shown}'} → {each.file}")
+            told = shown if each.known else f"none of these; {shown}"
+            console.say(f"{each.photo}: {told}{f'; {each.note}' if each.note else ''} → {each.file}")
     if json:
         console.say_json(found)
     if failed:

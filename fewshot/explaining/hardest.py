@@ -1,4 +1,4 @@
-"""Heat maps for mistakes of a sweep's best classifier: images of the pairs of classes that it mixes up most."""
+"""What a sweep's best classifier went by in its mistakes: images of the pairs of classes that it mixes up most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +16,19 @@ from curate.images.transform import Transform
 from curate.models import clip_models
 from curate.sweeps import records
 from curate.sweeps.records import Predictions, Record, Sweep, Trial, read_predictions
-from fewshot.classifier import ImageClassifier, of_images
+from fewshot.classifier import Classifier
 from fewshot.explaining import palette
+from fewshot.explaining.explainer import Explainer
 from fewshot.explaining.photos import write
-from fewshot.explaining.relevance import heat
-from fewshot.explaining.sheet import Panel, sheet
+from fewshot.explaining.sheet import sheet
 from fewshot.logits import softmax
 from fewshot.measuring import tables
 from fewshot.measuring.measure import measure
 from fewshot.sweeping import plan as planning
 from fewshot.sweeping.trial import Runner
 from fewshot.trained.fitting import Fitting
+from fewshot.trained.looking import Seen
+from fewshot.trained.model import images_of
 from fewshot.trained.source import settings_of
 from fewshot.trials.explained import FILE, FOLDER, Mistake, Shown
 
@@ -65,7 +67,7 @@ def explain_sweep(
     places = [place for place in mistaken.places if agreed[place]]
     with records.explaining_write_errors(sweep):
         folder = inside(sweep, FOLDER)
-        mistakes = _show(runner, of_images(fitted.classifier()), mistaken.predictions, places, folder)
+        mistakes = _show(runner, _explainer(runner, fitted.classifier()), mistaken.predictions, places, folder)
         shown = Shown(
             trial,
             mistaken.record.predictions_sha256,
@@ -132,8 +134,16 @@ def _runner(sweep: Sweep, record: Record, checkpoint: Path | None, device: str, 
     return Runner(plan, clip)
 
 
+def _explainer(runner: Runner, classifier: Classifier) -> Explainer:
+    for each in images_of(classifier):
+        each.tower.eval().to(runner.clip.device)
+        each.head.to(runner.clip.device)
+    transform = Transform(runner.clip.image_size, runner.plan.settings.data.fit)
+    return Explainer(classifier, runner.clip.normalise, transform)
+
+
 def _show(
-    runner: Runner, classifier: ImageClassifier, predictions: Predictions, places: Sequence[int], folder: Path
+    runner: Runner, explainer: Explainer, predictions: Predictions, places: Sequence[int], folder: Path
 ) -> list[Mistake]:
     """Write a picture for each of `places`; what can't be read is left out."""
     (folder / FILE).unlink(missing_ok=True)  # it must not describe pictures that are being replaced
@@ -146,7 +156,7 @@ def _show(
         mistake = _mistake(runner.plan.classes, predictions, place, f"{len(shown):02}.png")
         try:
             content = originals.read(collection, images["file"][mistake.key], images["id"][mistake.key])
-            page = _page(runner, classifier, content, mistake)
+            page = _page(runner, explainer, content, mistake)
         except Unreadable:
             continue
         write(folder / mistake.file, page)
@@ -160,15 +170,14 @@ def _mistake(classes: Sequence[str], predictions: Predictions, place: int, file:
     return Mistake(str(predictions.keys[place]), truth, answer, round(float(chances.max()), 4), file)
 
 
-def _page(runner: Runner, classifier: ImageClassifier, content: bytes, mistake: Mistake) -> Image.Image:
-    """The picture, and the maps for what it was called and for what it is. Raises Unreadable."""
-    clip, classes = runner.clip, runner.plan.classes
-    transform = Transform(clip.image_size, runner.plan.settings.data.fit)
-    picture = open_image(content, limits=NO_LIMITS, draft=transform.draft_size()).image
-    titles = {mistake.answer: f"called {mistake.answer}", mistake.truth: f"is {mistake.truth}"}
-    head = classifier.head.to(clip.device)
-    pixels = transform.apply(picture)
-    maps = heat(classifier.tower.eval(), head, clip.normalise, pixels, [classes.index(name) for name in titles])
-    notes = (f"{100 * mistake.probability:.1f} %", "")
-    panels = [Panel(*each) for each in zip(maps, titles.values(), notes, strict=True)]
-    return sheet(picture, mistake.key, panels, transform)
+def _page(runner: Runner, explainer: Explainer, content: bytes, mistake: Mistake) -> Image.Image:
+    """The picture, and what spoke for what it was called and for what it is. Raises Unreadable."""
+    images, classes, transform = runner.plan.images, runner.plan.classes, explainer.transform
+    decoded = open_image(content, limits=NO_LIMITS, draft=transform.draft_size())
+    joints = runner.images(images[images["key"] == mistake.key]).joints()[0]
+    words = {
+        classes.index(mistake.answer): (f"called {mistake.answer}", f"{100 * mistake.probability:.1f} %"),
+        classes.index(mistake.truth): (f"is {mistake.truth}", ""),
+    }
+    seen = Seen(transform.apply(decoded.image), joints)
+    return sheet(decoded.image, mistake.key, explainer.panels(seen, (decoded.width, decoded.height), words))

@@ -19,7 +19,7 @@ def overlay(picture: Image.Image, heat: np.ndarray, transform: Transform) -> Ima
     """
     placed = _placed(heat / max(float(heat.max()), np.finfo(np.float32).tiny), picture.size, transform)
     seen = _placed(np.ones_like(heat), picture.size, transform)[..., None]
-    grey = DARKEST + np.asarray(picture.convert("L"), np.float32)[..., None] * (1 - DARKEST / 255)
+    grey = _grey(picture)[..., None]
     colours = 255 * coloured(placed)
     opaque = MOST_OPAQUE * placed[..., None]
     mixed = (grey * (1 - opaque) + colours * opaque) * (UNSEEN + (1 - UNSEEN) * seen)
@@ -35,9 +35,21 @@ def _placed(values: np.ndarray, size: tuple[int, int], transform: Transform) -> 
     return np.asarray(square.transform(size, Image.Transform.EXTENT, corners, Image.Resampling.BILINEAR)).clip(0, 1)
 
 
+def pale(picture: Image.Image) -> Image.Image:
+    """A picture in pale grey, (RGB), as it is under what is laid over it."""
+    return Image.fromarray(np.rint(_grey(picture)).astype(np.uint8)).convert("RGB")
+
+
+def _grey(picture: Image.Image) -> np.ndarray:
+    return np.asarray(DARKEST + np.asarray(picture.convert("L"), np.float32) * (1 - DARKEST / 255))
+
+
+def shades(values: np.ndarray) -> np.ndarray:
+    """Values (...) from 0 to 1 as colours (..., 3) uint8, as `overlay` lays them over mid-grey."""
+    opaque = MOST_OPAQUE * values[..., None]
+    return np.asarray((128 * (1 - opaque) + 255 * coloured(values) * opaque).round().astype(np.uint8))
+
+
 def bar(width: int, height: int) -> Image.Image:
-    """The scale of the colours, from none to most, as `overlay` lays them over mid-grey."""
-    steps = np.linspace(0, 1, width)
-    opaque = MOST_OPAQUE * steps[:, None]
-    row = 128 * (1 - opaque) + 255 * coloured(steps) * opaque
-    return Image.fromarray(np.broadcast_to(row, (height, width, 3)).round().astype(np.uint8))
+    """The scale of the colours, from none to most."""
+    return Image.fromarray(np.tile(shades(np.linspace(0, 1, width)), (height, 1, 1)))

@@ -1,13 +1,11 @@
 """One picture that shows a photograph, and beside it what spoke for each of some classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from curate.images.transform import Transform
-from fewshot.explaining.overlay import bar, overlay
+from fewshot.explaining.overlay import bar
 from fewshot.explaining.palette import font
 
 SIDE = 320  # px: the longest side of a panel
@@ -16,29 +14,33 @@ GAP, LINE, SIZE = 16, 20, 14  # px: between panels; of a line of text, and of it
 SCALE_WIDTH, SCALE_HEIGHT = 140, 10
 
 
+Shown = Callable[[Image.Image], Image.Image]  # what is to be seen of an RGB picture of any size, in that size
+
+
 @dataclass(frozen=True)
 class Panel:
-    """A map (size, size) of the square that the model saw, and two lines to be written above it."""
+    """A map laid `over` the picture, and lines to be written above it; `side`: of which side of a classifier it is."""
 
-    heat: np.ndarray
+    over: Shown
     title: str
     note: str
+    side: str = ""
 
 
-def sheet(picture: Image.Image, title: str, panels: Sequence[Panel], transform: Transform) -> Image.Image:
-    """The picture under its title, and a panel for each map."""
+def sheet(picture: Image.Image, title: str, panels: Sequence[Panel]) -> Image.Image:
+    """The picture under its title, and beside it the panels."""
     shown = picture.copy()
     shown.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    words = [(title, ""), *((panel.title, panel.note) for panel in panels)]
-    images = [shown, *(overlay(shown, panel.heat, transform) for panel in panels)]
+    words = [(title,), *((panel.title, panel.note, panel.side) for panel in panels)]
+    images = [shown, *(panel.over(shown) for panel in panels)]
     step = max(shown.width, NARROWEST) + GAP
-    top = GAP + 2 * LINE
+    top = GAP + (3 if any(panel.side for panel in panels) else 2) * LINE
     page = Image.new("RGB", (GAP + step * len(images), top + shown.height + GAP + LINE), "white")
     pen = ImageDraw.Draw(page)
     for number, (image, lines) in enumerate(zip(images, words, strict=True)):
         left = GAP + number * step
-        for line, (text, bold) in enumerate(zip(lines, (True, False), strict=True)):
-            face = font(SIZE, bold=bold)
+        for line, text in enumerate(lines):
+            face = font(SIZE, bold=line == 0)
             pen.text((left, GAP + line * LINE), _fitting(text, face, step - GAP), fill="black", font=face, anchor="lt")
         page.paste(image, (left, top))
     _legend(page, pen, GAP + step, top + shown.height + GAP // 2)

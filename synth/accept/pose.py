@@ -13,6 +13,7 @@ from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
 from curate.images.decoding import Unreadable, read_file
 from synth.accept.agreement import agreement
+from synth.accept.agreement import swapped as other_sides
 from synth.accept.candidates import Candidates
 from synth.generate.provenance import sidecar
 from synth.rendering.keypoints import NAMES
@@ -20,9 +21,11 @@ from synth.rendering.keypoints import NAMES
 
 def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.DataFrame:
     """Another pose than the skeleton that it was made from: the score is 1 less the agreement (OKS) of the surest
-    person's keypoints with it, left and right told apart.
+    person's keypoints with it.
 
-    parameters: `confidence`, the least for a person. Images without a known skeleton are left out, and those that
+    parameters: `confidence`, the least for a person; `sides`, 1 where left and right are told apart: unless they are,
+    who would agree better with left and right swapped is taken so, as estimators confuse the sides of whose face they
+    do not see. Images without a known skeleton are left out, and those that
     cannot be read any more. Raises CannotRun without skeletons, or without keypoints.
     """
     skeletons = {
@@ -36,20 +39,24 @@ def synthetic_pose(inputs: Candidates, parameters: Mapping[str, float]) -> pd.Da
     for key, content_id in zip(inputs.images["key"], inputs.images["id"], strict=True):
         if key in skeletons and content_id in looked_at:
             people = [p for p in inputs.keypoints.people(content_id) if p.score >= parameters["confidence"]]
-            found.append((key, *judged([person.coco() for person in people], skeletons[key])))
+            points = [person.coco() for person in people]
+            found.append((key, *judged(points, skeletons[key], sides=parameters["sides"] > 0)))
     return pd.DataFrame(found, columns=["key", "score", "detail"])
 
 
-def judged(people: Sequence[np.ndarray], wanted: np.ndarray) -> tuple[float, str]:
+def judged(people: Sequence[np.ndarray], wanted: np.ndarray, *, sides: bool) -> tuple[float, str]:
     """A score, and what it says.
 
     people: keypoints (17, 3) of those that were found, the surest first.  wanted: (17, 3), as in agreement.py.
+    sides: left and right are told apart.
     """
     if not len(people):
         return 1.0, "no person was found"
     agreed = agreement(people[0], wanted)
-    near = "" if np.isnan(agreed.pck) else f", {agreed.pck:.0%} of the joints are near"
     swapped = ", left and right swapped" if agreed.swapped else ""
+    if agreed.swapped and not sides:
+        agreed = agreement(other_sides(people[0]), wanted)
+    near = "" if np.isnan(agreed.pck) else f", {agreed.pck:.0%} of the joints are near"
     return 1 - agreed.oks, f"OKS {agreed.oks:.2f}{near}{swapped}"
 
 
@@ -78,9 +85,9 @@ def known_skeleton(collection: Collection, file: str) -> np.ndarray | None:
 SYNTHETIC_POSE = Rule(
     "synthetic_pose",
     "not the pose that was asked for",
-    2,
+    3,
     Kind.LABEL,
     True,
-    {"threshold": 0.5, "confidence": 0.5},
+    {"threshold": 0.5, "confidence": 0.5, "sides": 0},
     synthetic_pose,
 )

@@ -30,7 +30,10 @@ from curate.images.decoding import Cause, Unreadable
 from curate.images.pixels import PixelCache
 from curate.images.transform import Transform
 from curate.importing.importer import import_folder
+from curate.pose.estimating import estimate
+from curate.pose.settings import PoseSettings
 from curate.status import status
+from curate.workers.settings import WorkerSettings
 
 PRIVATE = b"a line of mine\nand a last one without its end"
 
@@ -38,8 +41,18 @@ PRIVATE = b"a line of mine\nand a last one without its end"
 FILES = (
     *("collection.json", "images.parquet", "rejects.parquet", "links.parquet", "findings.parquet", "checks.json"),
     *("curation.yaml", "ledger.jsonl", "downloads.jsonl", ".lock", ".ledger.lock", "images/tree/0.png"),
+    "keypoints.parquet",
 )
-FOLDERS = ("images", "images/tree", "cache", "cache/signatures", "cache/measurements", "cache/pixels", ".copying")
+FOLDERS = (
+    "images",
+    "images/tree",
+    "cache",
+    "cache/keypoints",
+    "cache/signatures",
+    "cache/measurements",
+    "cache/pixels",
+    ".copying",
+)
 
 
 def picture(number: int) -> bytes:
@@ -105,6 +118,9 @@ def work(collection: Collection, photos: Path, tmp_path: Path) -> list[str]:
         with Journal.open(collection.file("downloads.jsonl")) as rows:
             rows.append(Row(link.url, Outcome.DNS_FAILED))
 
+    def people() -> None:
+        estimate(Collection.open(collection.root), collection.images(), PoseSettings(people=1), WorkerSettings())
+
     def out() -> None:
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         export(collection, tmp_path / "out", name="unfiltered")
@@ -114,6 +130,7 @@ def work(collection: Collection, photos: Path, tmp_path: Path) -> list[str]:
         lambda: decisions.drop(collection, ["tree/0.png"], reason=os.urandom(4).hex()),
         lambda: decisions.undo(collection, last=1),
         look,
+        people,
         journal,
         lambda: pending.remember(collection, [link]),
         lambda: Progress.of(collection),

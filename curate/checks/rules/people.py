@@ -5,6 +5,7 @@ The thresholds were set by looking at the pictures around them, in photos18 and 
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pandas as pd
 
 from curate.checks.rules.rule import Inputs, Rule
@@ -20,6 +21,12 @@ _LIMBS = [
 # Of a joint, below which it counts as missing. Where somebody is found in half a body, four joints below 0.9 tell 74 %
 # of them, where 0.5 tells 59 %; of photos18 they flag 0.9 % instead of 0.5 % (rendered as in benchmarks/people.py).
 _PRESENT = 0.9
+
+_LEGS = [
+    NUMBER[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle", "heel", "foot_index")
+]  # fmt: skip
+# Between a body and the picture's edge, in parts of the body's longer side, up to which the edge may have cut it.
+_REACH = 0.05
 
 Judge = Callable[[list[Person], int, int, Mapping[str, float]], tuple[float, str] | None]
 
@@ -68,14 +75,26 @@ def several_people(people: list[Person], _: int, __: int, parameters: Mapping[st
 def cropped_body(
     people: list[Person], width: int, height: int, parameters: Mapping[str, float]
 ) -> tuple[float, str] | None:
-    """The part of the limbs' joints that are beyond the edge of the picture, or not in it for another reason."""
+    """The part of the limbs' joints that are beyond the edge of the picture, or not in it for another reason.
+
+    parameters: `legs`, how visible knees, ankles and feet are on average, below which they count as missing where the
+    body reaches the picture's edge: of half a body, the estimator folds the legs that it misses into the picture.
+    """
     if not people:
         return None
-    joints = people[0].joints[_LIMBS]
+    joints = people[0].joints
     x, y, presence = joints[:, 0], joints[:, 1], joints[:, 4]
     within = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (presence >= _PRESENT)
-    missing = int((~within).sum())
+    if _room(people[0], width, height) < _REACH and np.nanmean(joints[_LEGS, 3]) < parameters["legs"]:
+        within[_LEGS] = False
+    missing = int((~within[_LIMBS]).sum())
     return missing / len(_LIMBS), f"{missing} of {len(_LIMBS)} joints are not in the picture"
+
+
+def _room(person: Person, width: int, height: int) -> float:
+    """Between a person and the nearest edge of the picture, in parts of their extent; negative beyond it."""
+    left, top, right, bottom = person.box
+    return float(min(left, top, width - right, height - bottom)) / max(_extent(person), 1e-6)
 
 
 def small_person(
@@ -95,15 +114,29 @@ def _extent(person: Person) -> float:
 
 
 def _rule(
-    name: str, title: str, judge: Judge, drops: bool, parameters: Mapping[str, float], formerly: str = ""
+    name: str,
+    title: str,
+    judge: Judge,
+    drops: bool,
+    parameters: Mapping[str, float],
+    *,
+    version: int = 1,
+    formerly: str = "",
 ) -> Rule[Inputs]:
-    return Rule(name, title, 1, Kind.CONTENT, drops, parameters, _scored(judge), formerly=formerly)
+    return Rule(name, title, version, Kind.CONTENT, drops, parameters, _scored(judge), formerly=formerly)
 
 
 _FORMER = "not_one_person"  # of torchvision's detector, until version 0.1
 PEOPLE = (
-    _rule("no_person", "no person", no_person, False, {"threshold": 0.5}, _FORMER),
-    _rule("several_people", "several people", several_people, False, {"threshold": 0.66, "smallest": 0.5}, _FORMER),
-    _rule("cropped_body", "a part of a body", cropped_body, False, {"threshold": 0.3}),
+    _rule("no_person", "no person", no_person, False, {"threshold": 0.5}, formerly=_FORMER),
+    _rule(
+        "several_people",
+        "several people",
+        several_people,
+        False,
+        {"threshold": 0.66, "smallest": 0.5},
+        formerly=_FORMER,
+    ),
+    _rule("cropped_body", "a part of a body", cropped_body, False, {"threshold": 0.3, "legs": 0.5}, version=2),
     _rule("small_person", "a small person", small_person, False, {"threshold": 0.5, "min_part": 0.3}),
 )

@@ -55,16 +55,20 @@ class Inputs:
 
     @cached_property
     def keypoints(self) -> Keypoints:
-        """Of the images that can be read.
+        """Those of `images`, as `keypoints_of` has them."""
+        return self.keypoints_of(self.images)
+
+    def keypoints_of(self, images: pd.DataFrame) -> Keypoints:
+        """Of these images (rows of the image table) that can be read; what is missing is found now.
 
         Raises CannotRun where there are none, and no estimator can be had; FewposeError where the table is damaged:
         it may hold what no estimator here can find again.
         """
-        from curate.pose.needed import keypoints_of  # it loads the estimator's library
+        from curate.pose import needed  # it loads the estimator's library
 
         read_keypoints(self.collection)
         try:
-            return keypoints_of(self.collection, self.images, self.asked)
+            return needed.keypoints_of(self.collection, images, self.asked)
         except CannotWrite:
             raise
         except FewposeError as error:

@@ -13,7 +13,6 @@ from curate.checks.rules.components import large_enough, principal_components
 from curate.checks.rules.out_of_fold import FOLDS, by_features, by_postures, folds, together
 from curate.checks.rules.rule import CannotRun, Inputs, Rule
 from curate.collection.findings import Kind
-from curate.pose.people import JOINTS, VALUES
 
 LEAST_AGREED = 0.5  # of the labels
 # The odds of an image that one classifier alone has judged are raised to this power: they count for less. On
@@ -91,16 +90,11 @@ def _judged(inputs: Inputs, parameters: Mapping[str, float], kept: np.ndarray, n
 
 
 def _joints(inputs: Inputs, images: pd.DataFrame) -> np.ndarray | None:
-    """Of who is alone in each image, (n, 33, 5); NaN where nobody is, or several are. None without keypoints."""
+    """Of who is alone in each image, (n, 33, 5), NaN where nobody is, or several are. None without keypoints."""
     try:
-        keypoints = inputs.keypoints
+        return inputs.keypoints.joints_of_those_alone(list(images["id"]))
     except CannotRun:
         return None
-    joints = np.full((len(images), len(JOINTS), len(VALUES)), np.nan)
-    for row, content_id in enumerate(images["id"]):
-        if (person := keypoints.alone(content_id)) is not None:
-            joints[row] = person.joints
-    return joints
 
 
 # The strength and the components do best, or within 0.01 of it, in benchmarks/label_noise.py.

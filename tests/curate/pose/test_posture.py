@@ -84,3 +84,13 @@ def test_the_distance_is_that_of_the_joints_that_differ() -> None:
     assert (posture.distance(POINTS, points) > 0.2).all()
     assert (posture.distance(POINTS[:-1], POINTS[1:]) > 0.5).all()
     assert np.allclose(posture.distance(POINTS, points), posture.distance(points, POINTS), atol=1e-5)
+
+
+def test_all_distances_are_those_of_the_pairs() -> None:
+    others = POINTS[::-1] * 1.5 + 3
+    found = posture.distances(POINTS, others)
+    assert found.shape == (len(POINTS), len(others))
+    for number, other in enumerate(others):
+        pair = posture.distance(POINTS, np.broadcast_to(other, POINTS.shape))
+        np.testing.assert_allclose(found[:, number], pair, atol=1e-5)
+    assert posture.distances(POINTS[:0], others).shape == (0, len(others))

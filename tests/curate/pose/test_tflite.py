@@ -34,8 +34,8 @@ def test_operators_that_serve_other_outputs_alone_are_left_out(content: bytes) -
     from ai_edge_litert.interpreter import Interpreter
 
     made = {one["name"]: one["index"] for one in Interpreter(model_content=content).get_output_details()}
-    everything = reduced(content, list(made.values()))
+    everything = reduced(content, tuple(made.values()))
     assert operators(everything) == operators(content)
-    without_pixels = reduced(content, [index for name, index in made.items() if name != "Identity_2"])
-    presence = reduced(content, [made["Identity_1"]])
+    without_pixels = reduced(content, tuple(index for name, index in made.items() if name != "Identity_2"))
+    presence = reduced(content, (made["Identity_1"],))
     assert operators(presence) < operators(without_pixels) < operators(content)

@@ -99,13 +99,22 @@ def test_without_weights_it_says_how_to_get_them_and_without_skeletons_that_ther
 
 
 def test_a_verdict_names_what_is_wrong() -> None:
+
+    wanted = np.random.default_rng(0).uniform(0, 200, (17, 3))
+    wanted[:, 2] = 2
+    assert judged([], wanted, sides=False) == (1.0, "no person was found")
+    assert judged([wanted], wanted, sides=False) == (0.0, "OKS 1.00, 100% of the joints are near")
+
+
+def test_left_and_right_are_told_apart_only_where_that_is_asked_for() -> None:
     from synth.accept.agreement import swapped
 
     wanted = np.random.default_rng(0).uniform(0, 200, (17, 3))
     wanted[:, 2] = 2
-    assert judged([], wanted) == (1.0, "no person was found")
-    assert judged([wanted], wanted) == (0.0, "OKS 1.00, 100% of the joints are near")
-    score, detail = judged([swapped(wanted)], wanted)
+    assert judged([swapped(wanted)], wanted, sides=False) == (
+        0.0, "OKS 1.00, 100% of the joints are near, left and right swapped"
+    )  # fmt: skip
+    score, detail = judged([swapped(wanted)], wanted, sides=True)
     assert score > 0.5
     assert detail.endswith("left and right swapped")
 

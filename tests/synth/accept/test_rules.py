@@ -10,6 +10,7 @@ import pytest
 from curate.checks.rules.rule import CannotRun
 from curate.collection.directory import Collection
 from curate.images.signatures import Signatures
+from curate.pose.keypoints import COLUMNS, NOBODY, Keypoints
 from synth.accept import belonging, copies, distance
 from synth.accept.candidates import Candidates
 from synth.accept.rules import RULES
@@ -121,12 +122,44 @@ def test_photographs_that_a_person_dropped_are_no_measure(make: Make) -> None:
         score(distance.synthetic_far, make(("tree", cloud("tree", 1, 7)[0], ""), trusted=trusted))
 
 
+def test_who_is_far_by_looks_and_near_by_posture_is_not_far(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    postures = {label: random.uniform(0, 200, (33, 2)) for label in CLASSES}
+
+    def found(_: Collection, images: pd.DataFrame, __: object) -> Keypoints:
+        """Postures of the classes, a little changed; a plank in the second synthetic image, nobody in the third."""
+        people = []
+        for key, label, id in images[["key", "label", "id"]].to_numpy():
+            joints = np.full((33, 5), 0.9)
+            joints[:, :2] = postures["plank" if key.endswith("synthetic-1.png") else label] + random.normal(
+                0, 3, (33, 2)
+            )
+            nobody = key.endswith("synthetic-2.png")
+            values = np.full(165, np.nan) if nobody else joints.ravel()
+            people.append(
+                (id, NOBODY if nobody else 0, *[np.nan if nobody else 0.9] * 7, "blazepose-full", "0", *values)
+            )
+        return Keypoints(pd.DataFrame(people, columns=list(COLUMNS)))
+
+    monkeypatch.setattr("curate.pose.needed.keypoints_of", found)
+    away = cloud("warrior", 1, 9)[0]
+    images = make(*[("tree", away, "")] * 3)
+    near, another, nobody = score(distance.synthetic_far, images)
+    assert near["score"] < 0.9
+    assert "100% of the photographs are nearer to tree" in near["detail"]
+    assert near["detail"].endswith(f"; by posture {near['score']:.0%}")
+    assert another["score"] == nobody["score"] == 1
+    assert another["detail"].endswith("; by posture 100%")
+    assert "posture" not in nobody["detail"]
+    assert score(distance.synthetic_far, images, postures=0)[0]["score"] == 1
+
+
 def test_nearness_is_the_mean_of_the_nearest_of_other_groups() -> None:
-    others = np.array([[1, 0], [0.8, 0.6], [0, 1]])
+    similarities = np.array([[1.0, 0.8, 0]] * 3)
     groups = np.array(["a", "b", "c"])
-    near = distance.nearness(np.array([[1.0, 0]] * 3), np.array(["", "a", "x"]), others, groups, 2)
+    near = distance.nearness(similarities, np.array(["", "a", "x"]), groups, 2)
     np.testing.assert_allclose(near, [0.9, 0.4, 0.9])
-    assert distance.nearness(others[:1], groups[:1], others[:1], groups[:1], 2).tolist() == [-1]
+    assert distance.nearness(similarities[:1, :1], groups[:1], groups[:1], 2).tolist() == [-np.inf]
 
 
 def test_too_near_one_photograph_is_a_copy_but_not_of_the_one_it_was_made_from(make: Make) -> None:

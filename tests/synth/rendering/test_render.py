@@ -39,7 +39,13 @@ def test_an_unknown_pose_is_bad_usage() -> None:
         render("swan", seed=0)
 
 
-@pytest.mark.parametrize("name", shipped() | everyday())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if number % 4 == 0 else pytest.mark.slow)
+        for number, name in enumerate(shipped() | everyday())
+    ],
+)
 def test_every_pose_is_whole_in_the_frame_and_its_keypoints_are_on_the_person(name: str) -> None:
     drawn = render(name, seed=11, size=96)
     assert drawn.image.size == (96, 96)

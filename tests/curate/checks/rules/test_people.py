@@ -21,16 +21,27 @@ from curate.pose.people import JOINTS, Person
 RULES = {rule.name: rule for rule in PEOPLE}
 
 
-def person(left: float, top: float, size: float, *, score: float = 0.9, absent: tuple[str, ...] = ()) -> Person:
-    """A column of joints, as high as `size`.  absent: those that the estimator takes for out of the picture."""
+def person(
+    left: float,
+    top: float,
+    size: float,
+    *,
+    score: float = 0.9,
+    absent: tuple[str, ...] = (),
+    hidden: tuple[str, ...] = (),
+) -> Person:
+    """A column of joints, as high as `size`.  absent: those that the estimator takes for out of the picture; hidden:
+    those that it does not see."""
     joints = np.ones((len(JOINTS), 5), np.float32)
     joints[:, 0] = left
     joints[:, 1] = np.linspace(top, top + size, len(JOINTS))
     joints[[n for n, name in enumerate(JOINTS) if name.partition("_")[2] in absent], 4] = 0.1
+    joints[[n for n, name in enumerate(JOINTS) if name.partition("_")[2] in hidden], 3] = 0.1
     return Person(score, 0.9, joints)
 
 
 LARGE = person(50, 0, 90)
+LEGS = ("knee", "ankle", "heel", "foot_index")
 
 
 @pytest.mark.slow
@@ -49,6 +60,9 @@ LARGE = person(50, 0, 90)
         ("cropped_body", [person(50, 0, 180)], True, "6 of 12 joints"),
         ("cropped_body", [person(50, 0, 90, absent=("knee", "ankle"))], True, "4 of 12 joints"),
         ("cropped_body", [person(50, 0, 90, absent=("ankle",))], False, "2 of 12 joints"),
+        ("cropped_body", [person(50, 0, 90, hidden=LEGS)], True, "4 of 12 joints"),
+        ("cropped_body", [person(50, 10, 80, hidden=LEGS)], False, "0 of 12 joints"),  # not near the edge
+        ("cropped_body", [person(50, 0, 90, hidden=("ankle",))], False, "0 of 12 joints"),
         ("small_person", [LARGE], False, "90% of the picture's shorter side"),
         ("small_person", [person(50, 40, 12)], True, "12% of the picture's shorter side"),
         ("small_person", [person(50, 40, 12), LARGE], False, "90%"),

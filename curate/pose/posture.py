@@ -59,6 +59,8 @@ def filled(points: np.ndarray) -> np.ndarray:
     """Unknown joints put where the nearest known one of the same limb is, or else the other side's; where nothing is
     known, at the middle of what is.
     """
+    if np.isfinite(points).all():
+        return points  # what follows takes 3 ms of the 4 that the features of one posture cost
     found = points.copy()
     for _ in range(_ROUNDS):
         for joint, others in _STANDS_IN.items():

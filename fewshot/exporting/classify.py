@@ -25,6 +25,7 @@ def opened() -> Any:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(FOLDER))  # python -I leaves it out
     try:
         from fewshot.exporting.alone import main
     except ImportError as error:

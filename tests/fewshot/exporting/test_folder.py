@@ -134,7 +134,7 @@ def test_below_the_threshold_it_is_none_of_these(
 ) -> None:
     model = bodied(threshold=1.0)
     made = folder.export(model, tmp_path / "poses").folder
-    done = alone_in(made / "classify.py", people[0])
+    done = alone_in("-P", made / "classify.py", people[0])  # without its folder on the path
     (most,) = expected(model, people[:1]).max(axis=1)
     assert done.stdout == f"{people[0]}: none of these ({most:.3f})\n"
 

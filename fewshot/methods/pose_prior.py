@@ -17,7 +17,7 @@ from scipy.special import log_softmax
 from curate.body.names import matching
 from curate.body.poses import Pose as KnownPose
 from curate.body.poses import everyday, shipped
-from curate.body.projected import skeletons
+from curate.body.shipped_skeletons import NUMBER, skeletons
 from curate.foundation import console
 from curate.foundation.errors import UsageError
 from curate.foundation.options import option, settings
@@ -27,7 +27,6 @@ from fewshot.methods.pose import forest
 from fewshot.methods.pose_map import PoseMap
 from fewshot.task import Draw, Fitted, Task, image_weights
 
-VIEWS = 60  # skeletons of a pose
 WEIGHT = 3.0  # photographs
 
 
@@ -36,7 +35,7 @@ class PosePrior:
     """Without images it knows those of the classes that have a pose; with images, all."""
 
     trees: Annotated[int, option("Number of trees.", ge=1, le=10_000)] = TREES
-    views: Annotated[int, option("Number of skeletons of a pose.", ge=1, le=10_000)] = VIEWS
+    views: Annotated[int, option("Number of skeletons of a pose.", ge=1, le=10_000)] = NUMBER
     pose_map: PoseMap = field(default_factory=dict)
 
     def check_classes(self, classes: tuple[str, ...]) -> None:

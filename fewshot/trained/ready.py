@@ -37,7 +37,7 @@ def directory_of(model: Path) -> Path:
     if model.is_dir():
         console.note(f"{model} is the classifier that fewpose ships; the directory here is ./{model}")
     estimator = PoseSettings().load()
-    poses = _poses(str(model))
+    poses = poses_of(str(model))
     folder = _cache() / f"{model}-{_digest(poses, estimator)}"
     if not (folder / place.JSON).is_file():
         _make(folder, str(model), poses, estimator)
@@ -49,8 +49,8 @@ def _cache() -> Path:
     return Path(named).expanduser().absolute() / "fewpose-ready"
 
 
-def _poses(name: str) -> "dict[str, Pose]":
-    """By what they are called."""
+def poses_of(name: str) -> "dict[str, Pose]":
+    """The poses of one of NAMES, by what they are called."""
     from curate.body.poses import everyday, shipped
     from curate.collection import yoga82
 

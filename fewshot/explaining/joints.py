@@ -6,8 +6,8 @@ not known yet is taken away as where an estimator does not find it: its joints a
 stand-ins. The contributions of all parts add up to the log odds of the whole body less those of nobody.
 
 Thirteen parts have 8,192 subsets, and the forest is asked about each: 1.2 s of a CPU for all classes together. So
-nothing is drawn at random. With a ninth of the subsets, KernelSHAP (Lundberg and Lee 2017, arXiv 1705.07874) is off by up
-to 8 % of the range of a body's contributions, and the mean over 64 random orders by up to 26 % (means of 20 bodies).
+nothing is drawn at random. With a ninth of the subsets, KernelSHAP (Lundberg and Lee 2017, arXiv 1705.07874) is off by
+up to 8 % of the range of a body's contributions, and the mean over 64 random orders by up to 26 % (means of 20 bodies).
 """
 
 from collections.abc import Sequence

@@ -45,7 +45,7 @@ def write_result(name: str, result: dict[str, Any], *, quick: bool = False) -> P
 def earlier(name: str, key: str, *, quick: bool) -> dict[str, Any]:
     """The parts that were measured before, for `--only` to keep."""
     path = _path(name, quick)
-    return dict(json.loads(path.read_text())[key]) if path.exists() else {}
+    return dict(json.loads(path.read_text()).get(key, {})) if path.exists() else {}
 
 
 def chosen(parser: ArgumentParser, only: str, known: Sequence[str]) -> list[str]:

@@ -5,6 +5,8 @@ part of a map's relevance that falls on the person, of which the renderer knows 
 with maps of nothing that are as coarse and smooth, and with a Gaussian in the middle of the picture, where people are.
 
 * photographs: test images of photos18 (split 0), `lite0` with a linear probe of 20 images a class
+* joints of photographs: the same test images, and trees on postures of 20 images a class (the method `pose`)
+* joints of skeletons: as that, of the same ten poses, skeletons projected from joint angles instead of photographs
 * mannequins: rendered images of 10 poses, `lite0` with a linear probe of 20 images a class
 * transformer: the same poses, and a small vision transformer (96 px, patches of 12, 6 blocks of width 128) that learned
   them from scratch, from 300 images a class, since no weights of one can be had here
@@ -15,10 +17,15 @@ Claims, each with the 95 % interval over images of the paired difference above 0
    of the picture.
 3. Of the transformer, they are more faithful than noise, the centre, the last block's attention as it is, and Grad-CAM
    of its tokens; and more of their relevance falls on the person than of these, and of rollout.
-Whether the log odds are a better score than the logit, and Grad-CAM for lite0, are measured without a claim.
+4. Of joints, parts of the body that are taken away, or become known, in the order of their contributions are more
+   faithful than random orders, and the answer changes after fewer of them; they are more faithful, too, where a part is
+   not taken away but becomes that of another test image's body (faithfulness_other).
+Measured without a claim: the logit instead of the log odds as a score; Grad-CAM for lite0; and two other orders of
+joints, from the outside in, and by what the absence of each part alone does to the answer.
 
     python -m benchmarks.explain             the whole
     python -m benchmarks.explain --quick     a part, less than a minute, without the transformer
+    python -m benchmarks.explain --only 'joints of photographs,joints of skeletons'
 """
 
 import argparse
@@ -38,7 +45,8 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.common import PHOTOS, write_result
+from benchmarks import explained_joints
+from benchmarks.common import PHOTOS, chosen, earlier, write_result
 from benchmarks.faithfulness import centred, deletion_and_insertion, interval, share, smooth_noise
 from curate.collection.directory import Collection
 from curate.images.decoding import open_image, read_file
@@ -57,6 +65,7 @@ from fewshot.explaining.score import log_odds, logit
 from fewshot.logits import softmax
 from fewshot.methods.linear_probe import LinearProbe
 from fewshot.sweeping import plan as planning
+from fewshot.sweeping.plan import Plan
 from fewshot.sweeping.settings import SweepSettings
 from fewshot.sweeping.trial import Runner
 from fewshot.task import Draw, Images, ImageStore, Task
@@ -70,21 +79,23 @@ SHOTS = 20
 SIDE, PATCH, WIDTH = 96, 12, 128  # of the transformer: pixels, those of a patch, and numbers a token
 SHARP = 10.0  # the length of its features
 OURS = "ours"
+TRIAL = Trial("unfiltered", "linear-probe", SHOTS, 0)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured: photographs, rendered test images a pose, and of the transformer training images a pose and
-    epochs.
+    """How much is measured: photographs, rendered test images a pose, of the transformer training images a pose and
+    epochs, and bodies of which parts are taken away.
     """
 
     photographs: int
     mannequins: int
     learned: int
     epochs: int
+    bodies: int
 
 
-WHOLE, QUICK = Scale(200, 12, 300, 10), Scale(24, 1, 24, 2)
+WHOLE, QUICK = Scale(200, 12, 300, 10, 100), Scale(24, 1, 24, 2, 8)
 
 
 @dataclass(frozen=True)
@@ -114,15 +125,19 @@ class Subject:
 # ---- the classifiers --------------------------------------------------------------------------------------------
 
 
-def photographs(scale: Scale) -> Subject:
+def photos18() -> tuple[Collection, Plan]:
     import_folder(PHOTOS / "photos18", RUNS / "photos18", link=True)
     collection = Collection.open(RUNS / "photos18")
     settings = SweepSettings.of(
         collection.root, RUNS / "none", methods=("linear-probe",), shots=(SHOTS,), splits=1, short="drop"
     )
-    plan = planning.make(settings)
+    return collection, planning.make(settings)
+
+
+def photographs(scale: Scale) -> Subject:
+    collection, plan = photos18()
     runner = Runner(plan, clip_models.load("lite0", device="cpu"))
-    fitting = Fitting(runner, Trial("unfiltered", "linear-probe", SHOTS, 0))
+    fitting = Fitting(runner, TRIAL)
     (fitted,) = fitting.fit([fitting.everything()], [""])
     test = plan.split(0).test
     test = test.iloc[np.linspace(0, len(test) - 1, min(scale.photographs, len(test))).astype(int)]
@@ -320,42 +335,62 @@ def say(name: str, found: dict[str, Any]) -> None:
             print(f"  {what:12} {kind:18} {each['mean']:.3f}{told}", flush=True)
 
 
+def measured_before(quick: bool) -> dict[str, Any]:
+    """What the last run found, by the names of MAKERS."""
+    return {name: each for name in MAKERS for each in [earlier("explain", name, quick=quick)] if each}
+
+
 def signed(found: dict[str, float]) -> str:
     return f"{found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+
+
+def joints_of_photographs(scale: Scale) -> dict[str, Any]:
+    collection, plan = photos18()
+    split = plan.split(TRIAL.split)
+    bodies = explained_joints.of_photographs(collection, plan.draw(split, TRIAL), split.test, scale.bodies)
+    return explained_joints.measure(bodies)
+
+
+def joints_of_skeletons(scale: Scale) -> dict[str, Any]:
+    return explained_joints.measure(explained_joints.of_skeletons(POSES, SHOTS, scale.bodies))
+
+
+def claims_of(name: str, found: dict[str, Any]) -> dict[str, bool]:
+    if name in JOINTS:
+        return explained_joints.holds(found)
+    return {f"{what} of {words}": above(found, what, *others) for of, what, words, others in CLAIMS if of == name}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=MAKERS)
+    parser.add_argument("--only", default="", help=f"some of {', '.join(MAKERS)}, with commas; the others are kept")
     options = parser.parse_args()
-    found = {}
-    for name, make in MAKERS.items():
-        if name == "photographs" and not (PHOTOS / "photos18").is_dir():
-            print("left out: photographs, which need ../shared/data/photos18 beside the maintainers' checkouts")
-        elif options.only in (None, name) and not (
-            options.quick and name == "transformer"
-        ):  # it would learn too little
-            found[name] = measure(make(QUICK if options.quick else WHOLE))
-            say(name, found[name])
-    claims = {
-        f"{name}: {what} of {words}": above(found[name], what, *others)
-        for name, what, words, others in CLAIMS
-        if name in found
-    }
-    if not options.only:
-        write_result("explain", {"claim": __doc__, "claims": claims} | found, quick=options.quick)
+    scale = QUICK if options.quick else WHOLE
+    found = {} if not options.only else measured_before(options.quick)
+    for name in chosen(parser, options.only, tuple(MAKERS)):
+        if name in NEED_PHOTOGRAPHS and not (PHOTOS / "photos18").is_dir():
+            print(f"left out: {name}, which need ../shared/data/photos18 beside the maintainers' checkouts")
+        elif not (options.quick and name == "transformer"):  # it would learn too little
+            found[name] = MAKERS[name](scale)
+            (explained_joints.say if name in JOINTS else say)(name, found[name])
+    claims = {f"{name}: {claim}": holds for name in found for claim, holds in claims_of(name, found[name]).items()}
+    write_result("explain", {"claim": __doc__, "claims": claims} | found, quick=options.quick)
     print(
         "explain: " + "; ".join(f"{claim}: {'holds' if holds else 'DOES NOT HOLD'}" for claim, holds in claims.items())
     )
     return 0 if all(claims.values()) else 1
 
 
-MAKERS: dict[str, Callable[[Scale], Subject]] = {
-    "photographs": photographs,
-    "mannequins": probe,
-    "transformer": transformer,
+MAKERS: dict[str, Callable[[Scale], dict[str, Any]]] = {
+    "photographs": lambda scale: measure(photographs(scale)),
+    "mannequins": lambda scale: measure(probe(scale)),
+    "transformer": lambda scale: measure(transformer(scale)),
+    "joints of photographs": joints_of_photographs,
+    "joints of skeletons": joints_of_skeletons,
 }
+JOINTS = {"joints of photographs", "joints of skeletons"}
+NEED_PHOTOGRAPHS = {"photographs", "joints of photographs"}
 BASES, RAW = ("noise", "centre"), ("last attention", "Grad-CAM")
 CLAIMS = (
     ("photographs", "faithfulness", "ours above noise and centre", BASES),

@@ -34,6 +34,24 @@ def deletion_and_insertion(
     return area_deleted, area_inserted
 
 
+def areas_of_parts(
+    answers: Callable[[np.ndarray], np.ndarray], order: np.ndarray, target: int
+) -> tuple[float, float, int]:
+    """As deletion_and_insertion, of one body whose parts are taken away, or become known, in an `order` (parts,).
+
+    answers: from which parts are known, (m, parts) bool, to the classes' probabilities, (m, classes).
+    Returns both areas for the class `target`, and how many parts are gone when the answer is no longer `target`.
+    """
+    parts = len(order)
+    step = np.argsort(order)  # at which each part's turn is
+    kept = step >= np.arange(parts + 1)[:, None]
+    chances = answers(np.concatenate([kept, ~kept]))
+    deleted, inserted = (np.trapezoid(each[:, target], dx=1 / parts) for each in np.split(chances, 2))
+    other = chances[: parts + 1].argmax(axis=1) != target
+    other[-1] = True  # of nobody all classes are alike
+    return float(deleted), float(inserted), int(other.argmax())
+
+
 def ranks(maps: np.ndarray) -> np.ndarray:
     """(n, s, s) -> each pixel's place among its picture's, from 0 (the highest) to just below 1; ties at random."""
     random = np.random.default_rng(0)

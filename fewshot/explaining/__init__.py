@@ -1,1 +1,1 @@
-"""What a classifier looked at: heat maps over pictures, for any class that it knows."""
+"""What a classifier goes by: heat maps and joints over pictures, for any class that it knows."""

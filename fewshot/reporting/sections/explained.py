@@ -1,4 +1,4 @@
-"""Heat maps of mistakes of the classifier in focus, as fewshot explain wrote them: a part of `mistakes`."""
+"""What the classifier in focus went by in its mistakes, as fewshot explain wrote them: a part of `mistakes`."""
 
 from pathlib import Path
 
@@ -23,7 +23,8 @@ def html(content: Content) -> Markup:
         made = [vars(each) | {"picture": _picture(sweep.directory, each.file)} for each in shown.mistakes]
         rows = [row for row in made if row["picture"]]
     split = shown.trial.split if shown else None
-    return templates.render(Path(__file__).with_suffix(".html.j2"), split=split, rows=rows)
+    body = shown is not None and any("keypoints" in each.digests for each in sweep.records if each.trial == shown.trial)
+    return templates.render(Path(__file__).with_suffix(".html.j2"), split=split, rows=rows, body=body)
 
 
 def _picture(sweep: Path, name: str) -> str | None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from curate.collection.directory import Collection
 from curate.foundation import json_files
 from curate.foundation.errors import FewposeError
+from curate.importing.importer import import_folder
 from curate.sweeps import records
 from curate.sweeps.records import read_predictions, read_sweep
 from fewshot.explaining.hardest import OF_A_PAIR, explain_sweep, hardest
@@ -219,3 +221,32 @@ def test_what_makes_no_sense_of_a_sweep_is_said(run: Run, sweep: Path, tmp_path:
         assert code == 2 and "is a sweep, whose own mistakes are shown" in err
     code, _, err = run(sweep, "--out", tmp_path / "out")
     assert code == 2 and f"a sweep's pictures go to {sweep / 'explained'}" in err
+
+
+@pytest.fixture(scope="module")
+def misnamed_people(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Collection:
+    """Rendered people in classes that say nothing of their poses, which a classifier must mix up."""
+    root = tmp_path_factory.mktemp("misnamed")
+    for number, file in enumerate(sorted(people.glob("*/*.jpg"))):
+        folder = root / "photos" / "abc"[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder)
+    import_folder(root / "photos", root / "collection", workers=1)
+    return Collection.open(root / "collection")
+
+
+@pytest.mark.parametrize(("method", "sides"), [("pose", 1), ("pose+linear-probe", 2)])
+def test_of_the_body_and_of_both_the_report_has_joints(
+    settings: Settings, misnamed_people: Collection, method: str, sides: int
+) -> None:
+    made = settings(collection=misnamed_people.root, methods=(method,), shots=(2,), splits=2)
+    run_sweep(made)
+    shown = explain_sweep(made.out, device="cpu")
+    assert shown.agreed == shown.tested > 0
+    assert shown.mistakes and shown.unread == 0
+    for each in shown.mistakes:
+        with Image.open(made.out / FOLDER / each.file) as page:
+            assert page.width == 16 + (200 + 16) * (1 + 2 * sides)
+    report = write_report(made.out).html.read_text()
+    assert "<code>fewshot explain SWEEP</code>" not in report
+    assert "A skeleton" in report

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from curate.images.decoding import open_image
+from fewshot.classifier import BodyClassifier
+from fewshot.explaining.joints import contributions
+from fewshot.explaining.skeleton import skeleton
 from fewshot.trained.directory import load
+from fewshot.trained.looking import Looking
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -192,3 +197,53 @@ def test_what_makes_no_sense_is_said_in_a_sentence(
     assert "a trained model has its weights" in run(kept, photo("one.png"), "--checkpoint", tmp_path / "x.pt")[2]
     code, _, err = run(tmp_path, photo("one.png"))
     assert code == 2 and "holds no trained model" in err
+
+
+@pytest.mark.slow
+def test_of_a_model_of_the_body_it_shows_which_joints_decide(
+    run: Run, kept_of_people: dict[str, Path], people: Path, tmp_path: Path
+) -> None:
+    file = people / "tree" / "tree_0002.jpg"
+    code, out, err = run(kept_of_people["pose"], file, "--class", "boat", "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    model = load(kept_of_people["pose"], "cpu")
+    looking = Looking(model)
+    seen = looking.of_file(file.read_bytes())
+    assert seen.joints is not None
+    chances = dict(zip(model.classes, looking.probabilities([seen])[0], strict=True))
+    written = tmp_path / "out" / f"tree_0002-{digest(file)}.png"
+    assert out == f"{file}: tree {100 * chances['tree']:.1f} %, boat {100 * chances['boat']:.1f} % → {written}\n"
+    page = Image.open(written).convert("RGB")
+    assert page.width == 16 + (200 + 16) * 3
+    assert isinstance(model.classifier, BodyClassifier)
+    added = contributions(model.classifier, seen.joints, [model.classes.index("tree")])[0]
+    picture = open_image(file.read_bytes(), draft=model.about.transform.draft_size()).image
+    expected = skeleton(picture, seen.joints[:, :2] / 256, added)
+    assert page.crop((232, 56, 232 + picture.width, 56 + picture.height)).tobytes() == expected.tobytes()
+
+
+@pytest.mark.slow
+def test_of_a_model_of_both_it_shows_both_sides_and_says_where_nobody_is(
+    run: Run, kept_of_people: dict[str, Path], people: Path, photo: Callable[..., Path], tmp_path: Path
+) -> None:
+    with_person, without = people / "plank" / "plank_0000.jpg", photo("one.png")
+    code, out, err = run(kept_of_people["pose+linear-probe"], with_person, without, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    first, second = out.splitlines()
+    assert "nobody" not in first
+    assert "; nobody was found in it → " in second
+    with Image.open(tmp_path / "out" / f"plank_0000-{digest(with_person)}.png") as page:
+        assert page.width == 16 + (200 + 16) * 3
+    code, out, _ = run(kept_of_people["pose+linear-probe"], without, "--out", tmp_path / "out", "--json")
+    assert (code, json.loads(out)[0]["note"]) == (0, "nobody was found in it")
+
+
+@pytest.mark.slow
+def test_a_photograph_of_nobody_is_an_error_of_its_own_for_a_model_of_the_body_alone(
+    run: Run, kept_of_people: dict[str, Path], people: Path, photo: Callable[..., Path], tmp_path: Path
+) -> None:
+    nobody = photo("nobody.png")
+    code, out, err = run(kept_of_people["pose"], nobody, people / "boat" / "boat_0000.jpg", "--out", tmp_path / "out")
+    assert (code, err) == (1, f"{nobody}: nobody was found in it, and this model goes by the body alone\n")
+    assert len(out.splitlines()) == 1 and "boat_0000.jpg: " in out
+    assert [each.name[:9] for each in (tmp_path / "out").iterdir()] == ["boat_0000"]

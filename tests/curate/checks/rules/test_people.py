@@ -31,7 +31,8 @@ def person(
     hidden: tuple[str, ...] = (),
 ) -> Person:
     """A column of joints, as high as `size`.  absent: those that the estimator takes for out of the picture; hidden:
-    those that it does not see."""
+    those that it does not see.
+    """
     joints = np.ones((len(JOINTS), 5), np.float32)
     joints[:, 0] = left
     joints[:, 1] = np.linspace(top, top + size, len(JOINTS))

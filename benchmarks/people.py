@@ -1,20 +1,20 @@
-"""Claim: nine of ten pictures of two people and of nobody are found by the rule that is meant for each, and seven of
-ten of half a body by one of the rules; at most 2 % of photos18 are said to show nobody. Of people who take another
-posture before a camera that stands still, one pair in twenty at most is called copies, and no true copy is missed for
-their sake.
+"""Claim: nine of ten pictures of two people and of nobody are found by the rule that is meant for each, and eight of
+ten of half a body by one of the rules; at most 2 % of photos18 are said to show nobody. Of 60 pairs of people who take
+another posture before a camera that stands still, none is called copies, and no true copy is missed for their sake. Of
+mannequins in the pose of their class, `synth accept` accepts 74 %.
 
 Planted are 100 pictures of each kind, made of rendered people (synth/rendering, several poses of data/poses.yaml):
 pairs (one picture beside another, or above it), bodies cut at the hips as their known keypoints say (the half with the
 shoulders), and noise, blurred noise and gradients, where nobody is. The rules are those of `curate check`. Beside it,
 without a claim: the share of rendered people that nothing was done to, and of photos18, that each rule flags.
 
-Half a body is no claim for `cropped_body` alone: of who is cut at the hips, the models see nobody, or fold legs that
-are not there into the picture (wheel, shoulderstand, plank, raised arms).
+Half a body is no claim for `cropped_body` alone, and nine of ten were asked for: of who is cut at the hips, the models
+see nobody, or fold legs that are not there into the picture, for arms that are (wheel, shoulderstand, raised arms).
 
 Copies: 60 pairs of one person before one backdrop and one camera in two postures, and 60 true copies (recompressed,
 shrunk, slightly cropped, mirrored). How many of each are called copies is counted with keypoints and without.
 
-Mannequins, without a claim: of 12 of each class of photos18 that our renderer has a pose for, by `synth generate
+Mannequins: of 12 of each class of photos18 that our renderer has a pose for, by `synth generate
 --model mannequin`, how many `synth accept` accepts, and which rules reject the others.
 
     python -m benchmarks.people                     six minutes on 2 cores
@@ -61,8 +61,9 @@ POSES = (
     "downward_dog", "cobra", "bow", "camel", "boat", "staff", "bridge", "garland", "wheel", "shoulderstand", "plow",
 )  # fmt: skip
 ANY = "any of them"
-CLAIMED = (("pairs", "several_people", 0.9), ("nobody", "no_person", 0.9), ("halves", ANY, 0.7))  # at least
-MOST_MISSED, MOST_CONFUSED = 0.02, 0.05  # of photos18, of the pairs in two postures
+CLAIMED = (("pairs", "several_people", 0.9), ("nobody", "no_person", 0.9), ("halves", ANY, 0.8))  # at least
+MOST_MISSED = 0.02  # of photos18
+LEAST_ACCEPTED = 0.74  # of the mannequins
 
 STANDING = ("tree", "warrior_i", "warrior_ii", "warrior_iii", "triangle", "half_moon", "chair")
 FAR = 0.3  # of the picture, that the first person of a scene takes: there is room for another posture
@@ -328,13 +329,15 @@ def report(result: dict[str, Any], *, quick: bool) -> int:
         print(f"mannequins: {made['accepted']:.0%} of {made['images']} accepted; rejected by {made['rejected by']}")
         if rates["no_person"] > MOST_MISSED:
             failures.append(f"no_person flags {rates['no_person']:.1%} of photos18")
+        if made["accepted"] < LEAST_ACCEPTED:
+            failures.append(f"{made['accepted']:.0%} of mannequins are accepted")
         figure += f"; {made['accepted']:.0%} of mannequins accepted"
     return common.conclude("people", __doc__, {"measured": result}, failures=failures, figure=figure, quick=quick)
 
 
 def _wrong_copies(copies: dict[str, Any]) -> Iterator[str]:
     wrong = copies["scenes"]["with keypoints"]
-    if wrong["found"] > max(1, MOST_CONFUSED * wrong["pairs"]):
+    if wrong["found"]:
         yield f"{wrong['found']} pairs in two postures are called copies"
     ours, theirs = (copies["copies"][way]["found"] for way in ("with keypoints", "without"))
     if ours < theirs:

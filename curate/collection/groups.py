@@ -13,6 +13,7 @@ its own bytes. A group is a connected component of copies: if A is a copy of B, 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +34,8 @@ _PAIRS = 512  # pairs registered at a time
 _STEPS = 8  # of Gauss-Newton; most pairs need three
 _MOST_SCALE = 0.16  # and shift, as a part of the side: further than that, it is another picture
 _MOST_SHIFT = 0.12
+_LEAST_APART = 4.0  # grey levels, after a blur by a pixel, that compression leaves alone
+_PART_APART = 0.25  # of the largest difference
 
 
 class Thumbnails(Protocol):
@@ -105,6 +108,34 @@ def compare_within(thumbnails: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         whole[way] = _fine_correlation(a, b, move)
         within[way] = _correlation_where(_inner(_structure(a)), _lay(_structure(b), move), where)
     return np.asarray(np.where(whole[1] > whole[0], within[1], within[0]))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two pictures of one scene differ: left, top, right, bottom as parts of the sides, (4,) each."""
+
+    box: np.ndarray  # of the first one
+    other_box: np.ndarray  # of the second one, another where that is mirrored
+
+
+def differing(one: np.ndarray, other: np.ndarray) -> Difference | None:
+    """Around all pixels that differ by a quarter of the largest difference; None where no grey levels do.
+
+    one, other: thumbnails, uint8 (64, 64). The one of the two ways, as it is or mirrored, that differs less is taken.
+    """
+    ways = [_apart(one, each) for each in (other, other[:, ::-1])]
+    mirrored = bool(ways[1].sum() < ways[0].sum())
+    apart = ways[mirrored]
+    rows, columns = np.nonzero(apart >= max(_LEAST_APART, _PART_APART * float(apart.max())))
+    if not len(rows):
+        return None
+    ends = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    box = ends / np.tile(apart.shape[::-1], 2)
+    return Difference(box, np.array([1 - box[2], box[1], 1 - box[0], box[3]]) if mirrored else box)
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.asarray(gaussian_filter(np.abs(one.astype(np.float32) - other), 1))
 
 
 def _correlation_where(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from curate.foundation.errors import FewposeError
 from curate.foundation.text import command_line
 from curate.pose import estimating, keypoints
 from curate.pose.keypoints import Keypoints
+from curate.pose.people import Estimator
 from curate.pose.settings import MODELS, PoseSettings
 from curate.workers.settings import WorkerSettings
 
@@ -39,6 +40,14 @@ def keypoints_of(collection: Collection, images: pd.DataFrame, asked: WorkerSett
     found = estimating.estimate(collection, images, settings, asked)
     found.note()
     return found.keypoints
+
+
+def estimator_of(known: Keypoints) -> Estimator:
+    """The estimator by which these were found, with its usual weights; the first one where there are none.
+
+    Raises FewposeError where it cannot be had.
+    """
+    return _settings(known).load()
 
 
 def _settings(known: Keypoints) -> PoseSettings:

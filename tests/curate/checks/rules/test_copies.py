@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
+from benchmarks.people import scene_pair
 from curate.checks.rules import copies
 from curate.checks.rules.rule import Inputs, Rule
 from curate.collection import groups
@@ -239,3 +240,21 @@ def test_another_posture_is_a_copy_only_where_the_picture_is_the_same(
     ]
     keypoints.write(collection, pd.DataFrame(rows, columns=list(keypoints.COLUMNS)))
     assert len(run(copies.NEAR_DUPLICATE, collection)) == copies_found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_two_postures_are_seen_though_somebody_is_too_small_to_be_found_in_the_whole_picture(
+    tmp_path: Path, mirrored: bool
+) -> None:
+    one, other = scene_pair(0)  # small people: the detector sees neither, or only the other one when mirrored
+    (tmp_path / "photos" / "tree").mkdir(parents=True)
+    save(one, tmp_path / "photos/tree/one.jpg", 95)
+    save(one, tmp_path / "photos/tree/one again.jpg", 40)
+    save(ImageOps.mirror(other) if mirrored else other, tmp_path / "photos/tree/other.jpg", 90)
+    import_folder(tmp_path / "photos", tmp_path / "yoga")
+    collection = Collection.open(tmp_path / "yoga")
+    assert collection.images()["group"].nunique() == 1
+    rules = (copies.NEAR_DUPLICATE, copies.MIRRORED_DUPLICATE)
+    assert [key for rule in rules for key in run(rule, collection).index] == ["tree/one again.jpg"]
+    assert keypoints.read(collection).counts().sum() <= 1

@@ -19,7 +19,7 @@ from curate.workers.opening import in_order
 from curate.workers.settings import WorkerSettings
 from fewshot.classifier import BodyClassifier
 from fewshot.explaining.joints import PARTS, contributions, log_odds, with_parts
-from fewshot.measuring.metrics import softmax
+from fewshot.logits import softmax
 
 OURS = "ours"
 ORDERS = 8  # random ones of each body

@@ -36,12 +36,13 @@ demo: install
 	$(BIN)/curate pose $(DEMO)/collection
 	$(BIN)/curate check $(DEMO)/collection
 	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets unfiltered,filtered --shots 12,6,3 --splits 5 \
-	  --methods zero-shot,linear-probe
+	  --methods zero-shot,linear-probe,pose
 	$(BIN)/fewshot sweep $(DEMO)/collection --out $(DEMO)/sweep --sets filtered --shots 6,3 --splits 3 \
 	  --methods finetune --epochs 3
 	$(BIN)/fewshot report $(DEMO)/sweep
 	$(BIN)/fewshot train $(DEMO)/collection --set filtered --out $(DEMO)/model
 	$(BIN)/fewshot predict $(DEMO)/model $(DEMO)/photos/tree/tree_0000.jpg $(DEMO)/photos/boat/boat_0000.jpg
+	$(BIN)/fewshot predict yoga82 $(DEMO)/photos/tree/tree_0000.jpg $(DEMO)/photos/boat/boat_0000.jpg
 	@echo
 	@echo "Look at $(DEMO)/sweep/report.html. With your own photographs (a folder per class):"
 	@echo "  $(BIN)/curate import PHOTOS/ runs/mine"

@@ -22,8 +22,8 @@ def text(about: About, name: str, size: int) -> str:
         f"# {escape(name)}",
         f"Tells {len(about.classes)} classes of human postures apart. Made {made}; {size / 1e6:.0f} MB of weights.",
         "## Use",
-        "From the folder that it lies in:",
-        "\n".join(["```", *(command_line("fewshot", *words) for words in _uses(name)), "```"]),
+        "From the folder that it lies in:" if about.model else "From anywhere:",
+        "\n".join(["```", *(command_line("fewshot", *words) for words in _uses(name, about)), "```"]),
         "## How good it is",
         *_how_good(about),
         "## What it learned from",
@@ -37,11 +37,12 @@ def text(about: About, name: str, size: int) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _uses(name: str) -> list[tuple[str, ...]]:
+def _uses(name: str, about: About) -> list[tuple[str, ...]]:
+    exported = ("--folder", f"{name}-exported") if about.keypoints else ("--onnx", f"{name}.onnx")
     return [
         ("predict", name, "PHOTO.jpg", "FOLDER/", "VIDEO.mp4"),
         ("explain", name, "PHOTO.jpg", "--out", "explained"),
-        ("export", name, "--onnx", f"{name}.onnx"),
+        ("export", name, *exported),
     ]
 
 

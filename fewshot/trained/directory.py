@@ -30,13 +30,13 @@ from fewshot.trained.place import CARD, JSON, WEIGHTS
 _NOBODY = np.full((1, len(JOINTS), len(VALUES)), np.nan, np.float32)
 
 
-def save(folder: Path, about: About, classifier: Classifier) -> About:
-    """Write a model. Returns `about` with the digest of its weights."""
+def save(folder: Path, about: About, classifier: Classifier, name: str = "") -> About:
+    """Write a model. Returns `about` with the digest of its weights.  name: what people call it; the folder's unless said."""
     tensors = parts.tensors_of(classifier)
     content = safetensors.torch.save({name: each.detach().cpu().contiguous() for name, each in tensors.items()})
     about = dataclasses.replace(about, weights_sha256=hashlib.sha256(content).hexdigest())
     atomic.write_bytes(folder / WEIGHTS, content)
-    atomic.write_text(folder / CARD, card.text(about, folder.name, len(content)))
+    atomic.write_text(folder / CARD, card.text(about, name or folder.name, len(content)))
     json_files.write(folder / JSON, about.to_json())
     return about
 

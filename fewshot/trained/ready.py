@@ -83,7 +83,7 @@ def _make(folder: Path, name: str, poses: "dict[str, Pose]", estimator: "Estimat
 
     console.note(f"{name}: made of joint angles, once")
     with explaining_write_errors(folder), only_one(folder, "fewshot"):
-        directory.save(folder, _about(name, poses, estimator), PosePrior().of_poses(list(poses.values())))
+        directory.save(folder, _about(name, poses, estimator), PosePrior().of_poses(list(poses.values())), name)
 
 
 def _about(name: str, poses: "dict[str, Pose]", estimator: "Estimator") -> Any:

@@ -31,7 +31,7 @@ _NOBODY = np.full((1, len(JOINTS), len(VALUES)), np.nan, np.float32)
 
 
 def save(folder: Path, about: About, classifier: Classifier, name: str = "") -> About:
-    """Write a model. Returns `about` with the digest of its weights.  name: what people call it; the folder's unless said."""
+    """Write a model. Returns `about` with the digest of its weights.  name: of the model; the folder's unless said."""
     tensors = parts.tensors_of(classifier)
     content = safetensors.torch.save({name: each.detach().cpu().contiguous() for name, each in tensors.items()})
     about = dataclasses.replace(about, weights_sha256=hashlib.sha256(content).hexdigest())

@@ -16,6 +16,7 @@ from fewshot.reporting.sections.needed_images import NeededImages
 from fewshot.reporting.sections.reproduce import Reproduce
 from fewshot.reporting.sections.results import Results
 from fewshot.reporting.sections.section import Section
+from fewshot.reporting.sections.side_by_side import SideBySide
 from fewshot.reporting.sections.wrong_images import WrongImages
 
 SECTIONS: list[type[Section]] = [
@@ -25,6 +26,7 @@ SECTIONS: list[type[Section]] = [
     Differences,
     Mistakes,
     Classes,
+    SideBySide,
     Calibration,
     WrongImages,
     Influence,

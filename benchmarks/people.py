@@ -40,7 +40,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from benchmarks import common
 from benchmarks.groups import Picture, cropped, jpeg, resized
-from curate.body.poses import named
+from curate.body.poses import Pose, named
 from curate.checks.check import check
 from curate.collection import sets
 from curate.collection.directory import Collection
@@ -220,14 +220,14 @@ COPIES: dict[str, Callable[[Picture], Picture]] = {
 }
 
 
-def scene_pair(number: int) -> tuple[Picture, Picture]:
-    """One person, backdrop, light and camera; two postures."""
-    one, other = (STANDING[(number + step) % len(STANDING)] for step in (0, 1 + number % (len(STANDING) - 1)))
-    pose, second = named(one), named(other)
-    scene = draw(pose, generator(one, SEED, number))
+def scene_pair(number: int, standing: Sequence[Pose] = ()) -> tuple[Picture, Picture]:
+    """One person, backdrop, light and camera; two postures, of those that are given or of STANDING."""
+    poses = [*standing] or [named(name) for name in STANDING]
+    pose, second = (poses[(number + step) % len(poses)] for step in (0, 1 + number % (len(poses) - 1)))
+    scene = draw(pose, generator(pose.name, SEED, number))
     scene = replace(scene, view=replace(scene.view, fill=FAR, shift=(0.0, 0.0)))
     first = render_scene(scene, SIZE)
-    angles = draw(second, generator(other, SEED, number))
+    angles = draw(second, generator(second.name, SEED, number))
     changed = replace(scene, angles=angles.angles, goals=angles.goals, mirror=angles.mirror)
     return first.image, render_scene(changed, SIZE, first.camera).image
 

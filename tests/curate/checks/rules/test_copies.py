@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks.people import scene_pair
+from curate.body.poses import chosen
 from curate.checks.rules import copies
 from curate.checks.rules.rule import Inputs, Rule
 from curate.collection import groups
@@ -19,6 +20,7 @@ from curate.images.signatures import Signatures
 from curate.importing.importer import import_folder
 from curate.pose import keypoints, people, weights
 from curate.pose.people import JOINTS, Person
+from tests.curate.conftest import PEOPLE
 from tests.curate.known import Known
 
 
@@ -247,7 +249,8 @@ def test_another_posture_is_a_copy_only_where_the_picture_is_the_same(
 def test_two_postures_are_seen_though_somebody_is_too_small_to_be_found_in_the_whole_picture(
     tmp_path: Path, mirrored: bool
 ) -> None:
-    one, other = scene_pair(0)  # small people: the detector sees neither, or only the other one when mirrored
+    # Small people: the detector sees neither, or only the other one when mirrored.
+    one, other = scene_pair(0, [*chosen("tree", PEOPLE), *chosen("all", PEOPLE.with_name("standing.yaml"))])
     (tmp_path / "photos" / "tree").mkdir(parents=True)
     save(one, tmp_path / "photos/tree/one.jpg", 95)
     save(one, tmp_path / "photos/tree/one again.jpg", 40)

@@ -9,7 +9,7 @@ UV := UV_COMPILE_BYTECODE=1 $(BIN)/uv --quiet
 .PHONY: help install demo demo-everyday app test test-fast test-whole check format lock clean
 
 help:
-	@echo "make demo    render a small collection, run the whole pipeline, write a report   (about two minutes on 2 cores)"
+	@echo "make demo    render a small collection, run the whole pipeline, write a report   (two to three minutes on 2 cores)"
 	@echo "make demo-everyday  the same of everyday postures, with descriptions in place of names: another domain, no code"
 	@echo "make app     open the demo's collection in the FiftyOne App"
 	@echo "make test-fast   the tests that need no browser, no Ray, no FiftyOne, no photographs   (a minute and a half on 2 cores)"

@@ -36,7 +36,7 @@ def launch(collection: Collection, options: Options) -> None:
     its database does not start.
     """
     fiftyone_library.require()
-    port = free_port(options.port)
+    free_port(options.port)  # said before any work
     images = collection.images()
     if images.empty:
         raise FewposeError(
@@ -51,6 +51,7 @@ def launch(collection: Collection, options: Options) -> None:
     with database.damage_named(opened):
         built = dataset.build(collection, features, told)
         _say_what_is_missing(collection)
+        port = free_port(options.port)  # now: another App may have come meanwhile
         with _asked_to_end() as ended, service.served(built, collection, port) as address:
             _say_where(address, port, opened, options)
             with _opened_in_browser(address, collection, options):
